@@ -1,0 +1,67 @@
+"""Triggers, routes, queue names and wiring; no logic."""
+
+import atexit
+import json
+import os
+import time
+
+import azure.functions as func
+
+from handlers import apply as applying
+from handlers import receive as receiving
+from handlers import upkeep
+from handlers.clients.storage import POISON_QUEUE, QUEUE
+from handlers.health import Health
+from handlers.services import Factory, NotReady
+
+app = func.FunctionApp()
+factory = Factory(os.environ)
+health_check = Health(factory)
+atexit.register(factory.close)
+
+
+def _json(status: int, body: object, headers: dict[str, str] | None = None) -> func.HttpResponse:
+    return func.HttpResponse(json.dumps(body), status_code=status, headers=headers, mimetype="application/json")
+
+
+@app.route("notifications", methods=[func.HttpMethod.POST], auth_level=func.AuthLevel.FUNCTION)
+def notifications(req: func.HttpRequest) -> func.HttpResponse:
+    """Take in a push notification of Acumatica."""
+    answer = receiving.receive(req.get_body(), factory)
+    return _json(answer.status, answer.body, answer.headers)
+
+
+@app.route("health", methods=[func.HttpMethod.GET], auth_level=func.AuthLevel.ANONYMOUS)
+def health(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001
+    """Say whether the app can do its work."""
+    return _json(*health_check.answer(time.monotonic()), {"Cache-Control": "no-store"})
+
+
+@app.queue_trigger(arg_name="message", queue_name=QUEUE, connection="AzureWebJobsStorage")
+def apply(message: func.QueueMessage) -> None:
+    """Bring one row into its calendar."""
+    applying.apply(message.get_body().decode("utf-8", "replace"), factory)
+
+
+@app.queue_trigger(arg_name="message", queue_name=POISON_QUEUE, connection="AzureWebJobsStorage")
+def poison(message: func.QueueMessage) -> None:
+    """Make dead letters of what the host gave up on."""
+    applying.bury_poison(message.get_body().decode("utf-8", "replace"), factory.storage())
+
+
+@app.timer_trigger(schedule="0 * * * * *", arg_name="timer", run_on_startup=False, use_monitor=False)
+def upkeep_sessions(timer: func.TimerRequest) -> None:  # noqa: ARG001
+    """Sign out Acumatica sessions that nobody uses, each minute."""
+    try:
+        upkeep.sign_out_idle_sessions(factory.services())
+    except NotReady:
+        return  # said in the log already, and by health
+
+
+@app.timer_trigger(schedule="0 30 3 * * *", arg_name="timer", run_on_startup=False, use_monitor=True)
+def upkeep_purge(timer: func.TimerRequest) -> None:  # noqa: ARG001
+    """Forget what is older than RETENTION_DAYS, each day."""
+    try:
+        upkeep.purge(factory.services())
+    except NotReady:
+        return

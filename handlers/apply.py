@@ -1,0 +1,335 @@
+"""Queue in: one row change is merged into its event link, and the link is settled with Outlook and Acumatica.
+
+Load → merge → claim (saved together with the intent) → plan → effects → save. The state decides; the message only
+triggers. See docs/decisions for why each step is where it is.
+"""
+
+import logging
+import random
+import uuid
+from dataclasses import replace
+from hashlib import sha256
+
+from handlers.clients.graph import Graph
+from handlers.clients.storage import StateTooLarge, Storage
+from handlers.services import Factory, NotReady, Services
+from handlers.sync.errors import (
+    DuplicateTransaction,
+    EventGone,
+    Later,
+    MailboxGone,
+    OutcomeUnknown,
+    Permanent,
+    RecordGone,
+)
+from handlers.sync.link import Claim, EventLink, merge, new_link
+from handlers.sync.mapping import Mapping, MissingColumns
+from handlers.sync.notification import NotARowChange, RowChange, ticks_to_datetime
+from handlers.sync.plan import (
+    CreateEvent,
+    DeleteEvent,
+    Effect,
+    UpdateEvent,
+    WriteBack,
+    intend,
+    plan,
+    settled,
+    wanted_event,
+)
+
+log = logging.getLogger(__name__)
+
+_TRIES = 3  # of an optimistic save
+_BACKOFF_MAX = 600.0
+_DAY = 86_400.0
+_AGAIN = "Correct the cause, then run it again."
+
+
+def apply(message: str, factory: Factory) -> None:
+    """Take one message of queue row-changes. Returns when it may be acknowledged; raises only on bugs and lost storage."""
+    storage = factory.storage()
+    try:
+        change = storage.read_message(message)
+    except NotARowChange as error:
+        storage.put_dead_letter(
+            sha256(message.encode()).hexdigest(),
+            message,
+            f"The queue held a message that is no row change: {error}.",
+            _AGAIN,
+            {},
+        )
+        return
+    try:
+        services = factory.services()
+    except NotReady as error:
+        _send_again(change, Later(f"the app is not ready: {error.part}", 60.0), storage, 1e9)
+        return
+    hours = services.settings.defer_max_hours
+    try:
+        _apply(change, services)
+    except Permanent as error:
+        _bury(change, error, storage)
+    except Later as error:
+        _send_again(change, error, storage, hours, services.clock())
+    except OutcomeUnknown as error:
+        # The claim stays: until it has expired, nobody may act on what is not known.
+        _send_again(change, Later(str(error), services.settings.claim_seconds + 1), storage, hours, services.clock())
+
+
+def bury_poison(message: str, storage: Storage) -> None:
+    """Keep what the host gave up on, after it had raised five times."""
+    reason = "The app failed on this change again and again; its log of that time says why."
+    try:
+        _bury(storage.read_message(message), Permanent(reason, _AGAIN), storage)
+    except NotARowChange:
+        storage.put_dead_letter(sha256(message.encode()).hexdigest(), message, reason, _AGAIN, {})
+
+
+def _apply(change: RowChange, services: Services) -> None:
+    mapping = services.mappings.get(change.mapping)
+    if not mapping:
+        raise Permanent(f"There is no active mapping {change.mapping!r}.", "Add the mapping again, then run it again.")
+    storage = services.storage
+    for _ in range(_TRIES):
+        stored, etag = storage.load_link(change.link_key)
+        merged = _merged(change, stored, mapping, services)
+        claimed = merged.claim is not None and merged.claim.expires > services.clock()
+        if merged.claim and claimed:
+            if merged == stored:
+                raise Later(
+                    "another worker has the row", min(merged.claim.expires - services.clock() + 1, _BACKOFF_MAX / 10)
+                )
+            if _saved(storage, merged, etag):
+                return  # the holder's own save will fail, and it will go on with this
+            continue
+        link = merged.doubted() if merged.claim else merged
+        try:
+            wanted = wanted_event(link, mapping)
+        except Permanent as error:
+            if _saved(storage, replace(link, last_error=error.reason), etag):
+                raise
+            continue
+        if settled(link, wanted, mapping):
+            if link.last_error:
+                storage.clear_dead_letter(link.key)
+            link = replace(link, last_error="")
+            if link == stored or _saved(storage, link, etag):
+                return
+            continue
+        claim = Claim(uuid.uuid4().hex, services.clock() + services.settings.claim_seconds)
+        intended = replace(intend(link, wanted), claim=claim)
+        mailboxes = {e.entry.mailbox for e in plan(intended, wanted, mapping) if not isinstance(e, WriteBack)}
+        services.graph.gate.enter(mailboxes)
+        began = services.clock()
+        try:
+            if new_etag := _saved(storage, intended, etag):
+                _Settlement(intended, new_etag, mapping, services).run()
+                return
+        finally:
+            services.graph.gate.leave(mailboxes, services.clock() - began)
+    raise Later("the row is being changed by others", 1.0)
+
+
+def _merged(change: RowChange, stored: EventLink | None, mapping: Mapping, services: Services) -> EventLink:
+    """The link with the change in it. Raises Permanent for a change that cannot be merged and is not superseded either."""
+    known = stored.version if stored else None
+    age = services.clock() - ticks_to_datetime(change.timestamp).timestamp()
+    if known is None and age > services.settings.retention_days * _DAY:
+        days = f"{services.settings.retention_days:g} days"
+        raise Permanent(
+            f"The change is older than {days}, so what came after it may be forgotten already.",
+            "Touch the record in Acumatica.",
+        )
+    link = stored or new_link(change)
+    problem = change.problem
+    if not problem:
+        try:
+            return merge(link, change, mapping)
+        except MissingColumns as error:
+            problem = str(error)
+    if known and known.timestamp > change.timestamp:
+        return link
+    raise Permanent(problem, "Bring the inquiry and the mapping together, then run it again.")
+
+
+class _Settlement:
+    """The work under a claim. `saved` is the link as stored with `etag`; `link` knows what has been done since."""
+
+    def __init__(self, link: EventLink, etag: str, mapping: Mapping, services: Services) -> None:
+        self.link = self.saved = link
+        self.etag = etag
+        self.mapping = mapping
+        self.services = services
+        self.done: list[str] = []
+        self.deadline = link.claim.expires if link.claim else 0.0
+
+    def run(self) -> None:
+        """Settle the link and give the claim back. Raises the SyncError that stopped it, once it is saved.
+
+        On OutcomeUnknown nothing is saved: the claim stays until it expires.
+        """
+        storage = self.services.storage
+        while True:
+            failure = self._perform()
+            error = failure.reason if failure else ""
+            if not failure and self.link.last_error:
+                storage.clear_dead_letter(self.link.key)
+            effect = ", ".join(self.done) or self.link.last_effect
+            if _saved(storage, replace(self.link, claim=None, last_error=error, last_effect=effect), self.etag):
+                log.info(
+                    "apply: %s, link %s, effects: %s",
+                    "stopped" if failure else "settled",
+                    self.link.key,
+                    effect or "none",
+                )
+                if failure:
+                    raise failure
+                return
+            self._catch_up()
+
+    def _perform(self) -> Permanent | Later | None:
+        try:
+            while True:
+                wanted = wanted_event(self.link, self.mapping)
+                self.link = intend(self.link, wanted)
+                if self.link.generation > self.saved.generation:  # a new event's generation is saved before its POST
+                    if etag := _saved(self.services.storage, self.link, self.etag):
+                        self.saved, self.etag = self.link, etag
+                    else:
+                        self._catch_up()
+                    continue
+                effects = plan(self.link, wanted, self.mapping)
+                if not effects:
+                    return None
+                self.link = self._do(effects[0])
+                self.done.append(type(effects[0]).__name__)
+        except (Permanent, Later) as failure:
+            return failure
+
+    def _catch_up(self) -> None:
+        """Someone saved the link meanwhile: take over what is new, or, with the claim lost, hand over what was done."""
+        storage = self.services.storage
+        while True:
+            current, etag = storage.load_link(self.link.key)
+            if current and current.claim and self.saved.claim and current.claim.token == self.saved.claim.token:
+                link = self.link.adopting(current, self.saved)
+                if new_etag := _saved(storage, link, etag):
+                    self.link = self.saved = link
+                    self.etag = new_etag
+                    return
+            else:
+                log.warning("apply: the claim on link %s was lost", self.link.key)
+                repaired = (current or replace(self.link, entries=(), claim=None)).repaired(self.link.entries)
+                if _saved(storage, repaired, etag):
+                    raise Later("the claim was lost", 1.0)
+
+    @property
+    def _graph(self) -> Graph:
+        """Graph, if there is time left for one more request."""
+        if self.services.clock() + self.services.settings.request_timeout_seconds > self.deadline:
+            raise Later("no time left under the claim", counted=False)
+        return self.services.graph
+
+    def _do(self, effect: Effect) -> EventLink:
+        """Carry out one effect; returns the link that knows of it."""
+        match effect:
+            case CreateEvent():
+                return self._create(effect)
+            case UpdateEvent():
+                return self._update(effect)
+            case DeleteEvent():
+                return self._delete(effect)
+            case WriteBack():
+                return self._write_back(effect)
+
+    def _create(self, effect: CreateEvent) -> EventLink:
+        entry, event = effect.entry, effect.event
+        try:
+            event_id = self._graph.create(event, effect.stamp)
+        except DuplicateTransaction as error:
+            # An earlier POST of ours with other content came through: that is the event.
+            found = [error.event_id] if error.event_id else self._graph.find(event.mailbox, effect.stamp)
+            if not found:
+                return self.link.without_entry(entry).with_new_entry(event.mailbox)
+            return self.link.with_entry(replace(entry, id=found[0], unsure=False))
+        except Later:
+            self.link = self.link.with_entry(replace(entry, unsure=True))  # Graph may answer 503 and keep the event
+            raise
+        fingerprint = None if entry.unsure else event.fingerprint
+        return self.link.with_entry(replace(entry, id=event_id, fingerprint=fingerprint, unsure=False))
+
+    def _update(self, effect: UpdateEvent) -> EventLink:
+        entry, event = effect.entry, effect.event
+        if entry.id is None:
+            raise ValueError("an event without an id cannot be updated")
+        try:
+            self._graph.update(event.mailbox, entry.id, event)
+        except EventGone:
+            # Moved to another calendar, which changes its id, or deleted by a person.
+            found = [event_id for event_id in self._graph.find(event.mailbox, effect.stamp) if event_id != entry.id]
+            if not found:
+                return self.link.without_entry(entry).with_new_entry(event.mailbox)
+            return self.link.with_entry(replace(entry, id=found[0], fingerprint=None))
+        except Later:
+            self.link = self.link.with_entry(replace(entry, fingerprint=None))
+            raise
+        return self.link.with_entry(replace(entry, fingerprint=event.fingerprint))
+
+    def _delete(self, effect: DeleteEvent) -> EventLink:
+        mailbox = effect.entry.mailbox
+        try:
+            if not (effect.entry.id and self._deleted(mailbox, effect.entry.id)):
+                for event_id in self._graph.find(mailbox, effect.stamp):
+                    self._deleted(mailbox, event_id)
+        except MailboxGone:
+            self.done.append("(mailbox gone)")
+        return self.link.without_entry(effect.entry)
+
+    def _deleted(self, mailbox: str, event_id: str) -> bool:
+        try:
+            self._graph.delete(mailbox, event_id)
+        except EventGone:
+            return False
+        return True
+
+    def _write_back(self, effect: WriteBack) -> EventLink:
+        update = self.mapping.record_update(self.link.row, effect.event_id)
+        try:
+            self.services.sessions.put(update, self.deadline)
+        except RecordGone:
+            self.done.append("(record gone)")
+        return replace(self.link, written_back=effect.event_id)
+
+
+def _saved(storage: Storage, link: EventLink, etag: str | None) -> str | None:
+    try:
+        return storage.save_link(link, etag)
+    except StateTooLarge:
+        raise Permanent(
+            "The row's mapped columns are too large to be remembered.", "Map fewer or shorter columns."
+        ) from None
+
+
+def _send_again(change: RowChange, why: Later, storage: Storage, max_hours: float, now: float | None = None) -> None:
+    """Put the change back with a delay that grows with its tries, or give up on it when it is too old."""
+    if now is not None and now - change.first_sent > max_hours * 3600:
+        _bury(change, Permanent(f"Tried for {max_hours:g} hours, last: {why.reason}.", _AGAIN), storage)
+        return
+    backoff = min(2.0**change.tries, _BACKOFF_MAX) * random.uniform(0.5, 1.0) if why.counted else 0.0  # noqa: S311
+    storage.send(change.again() if why.counted else change, max(why.delay + backoff, 1.0))
+    log.info("apply: deferred %.0f s, link %s, try %d", why.delay + backoff, change.link_key, change.tries)
+
+
+def _bury(change: RowChange, error: Permanent, storage: Storage) -> None:
+    """Make a dead letter of the change, and note it on the link so that a later success clears it."""
+    facts = {"Mapping": change.mapping, "NotificationId": change.notification[:1000], "Tries": change.tries}
+    storage.put_dead_letter(change.link_key, change.encode(), error.reason, error.remedy, facts)
+    log.error("apply: dead letter, link %s, %s", change.link_key, type(error).__name__)
+    for _ in range(_TRIES):
+        link, etag = storage.load_link(change.link_key)
+        if (
+            link is None
+            or link.last_error == error.reason
+            or storage.save_link(replace(link, last_error=error.reason), etag)
+        ):
+            return

@@ -1,0 +1,117 @@
+"""Acumatica's contract-based REST API: sign-in, sign-out, and writing a record. Keeps no state; see sessions.py.
+
+https://help.acumatica.com, "Integration Development Guide", chapter "Contract-Based REST API"
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+import requests
+
+from handlers.clients.web import Http
+from handlers.settings import Settings
+from handlers.sync.errors import Later, OutcomeUnknown, RecordGone, SignedOut, acumatica_error
+from handlers.sync.mapping import RecordUpdate
+
+log = logging.getLogger(__name__)
+
+type Credentials = dict[str, Any]
+"""What a session is known by: {"cookies": {name: value}, "token": str or absent, "expires": seconds since 1970}."""
+
+
+class SignInRefused(Exception):
+    """Acumatica answered the sign-in with an error, so that no session was made. `rejected`: the credentials are wrong."""
+
+    def __init__(self, reason: str, *, rejected: bool) -> None:
+        super().__init__(reason)
+        self.rejected = rejected
+
+
+class Acumatica:
+    """One method per request. Safe for many threads, as long as each session is used by one at a time."""
+
+    def __init__(self, settings: Settings, clock: Callable[[], float] = time.time) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._http = Http(settings.request_timeout_seconds)
+
+    def sign_in(self) -> Credentials:
+        """Open a session. Raises SignInRefused, Later (was not sent) or OutcomeUnknown (a session may have been opened)."""
+        return self._sign_in_oauth() if self._settings.acumatica_auth == "oauth" else self._sign_in_cookie()
+
+    def sign_out(self, credentials: Credentials) -> None:
+        """Close a session; one that the server has ended itself is closed. Raises Later or OutcomeUnknown.
+
+        An empty body with Content-Length: 0, since IIS answers 411 without the header.
+        """
+        answer = self._send("POST", "/entity/auth/logout", credentials, data=b"")
+        if not answer.ok and answer.status_code != requests.codes.unauthorized:
+            raise Later(f"Acumatica answered the sign-out with {answer.status_code}")
+
+    def put(self, credentials: Credentials, update: RecordUpdate) -> None:
+        """Write fields of an existing record. Raises RecordGone where there is none (none is made), SignedOut, or others.
+
+        PUT inserts or updates; `If-Match: *` makes it update only (412 without a record).
+        """
+        headers = {"If-Match": "*", "Accept": "application/json"}
+        answer = self._send("PUT", f"/entity/{update.path}", credentials, json=update.body, headers=headers)
+        if answer.status_code != requests.codes.ok:
+            error = acumatica_error(answer.status_code, answer.headers, answer.content)
+            if not isinstance(error, RecordGone | SignedOut):
+                log.warning("Acumatica: PUT %s: answered %d, %s", update.path, answer.status_code, type(error).__name__)
+            raise error
+
+    def close(self) -> None:
+        """End the connections."""
+        self._http.close()
+
+    def _send(self, method: str, path: str, credentials: Credentials, **options: Any) -> requests.Response:
+        headers = dict(options.pop("headers", {}))
+        if credentials.get("token"):
+            headers["Authorization"] = f"Bearer {credentials['token']}"
+        if credentials["cookies"]:
+            headers["Cookie"] = "; ".join(f"{name}={value}" for name, value in credentials["cookies"].items())
+        answer = self._http.request(method, self._settings.acumatica_url + path, headers=headers, **options)
+        credentials["cookies"] |= answer.cookies.get_dict()
+        return answer
+
+    def _sign_in_oauth(self) -> Credentials:
+        """Resource owner password credentials: Acumatica has no flow for an app alone. Scope `api`: a token is a session."""
+        settings = self._settings
+        form = {
+            "grant_type": "password",
+            "client_id": settings.acumatica_client_id,
+            "client_secret": settings.acumatica_client_secret.get_secret_value(),
+            "username": settings.acumatica_username,
+            "password": settings.acumatica_password.get_secret_value(),
+            "scope": "api",
+        }
+        answer = self._http.request("POST", f"{settings.acumatica_url}/identity/connect/token", data=form)
+        self._check_sign_in(answer)
+        token = self._http.json(answer)
+        if not isinstance(token, dict) or not isinstance(token.get("access_token"), str):
+            raise OutcomeUnknown("Acumatica's sign-in answered without a token")
+        expires = self._clock() + float(token.get("expires_in", 3600))
+        return {"token": token["access_token"], "cookies": answer.cookies.get_dict(), "expires": expires}
+
+    def _sign_in_cookie(self) -> Credentials:
+        settings = self._settings
+        body = {
+            "name": settings.acumatica_username,
+            "password": settings.acumatica_password.get_secret_value(),
+            "tenant": settings.acumatica_tenant,
+        }
+        answer = self._http.request("POST", f"{settings.acumatica_url}/entity/auth/login", json=body)
+        self._check_sign_in(answer)
+        return {"cookies": answer.cookies.get_dict(), "expires": None}
+
+    @staticmethod
+    def _check_sign_in(answer: requests.Response) -> None:
+        if answer.ok:
+            return
+        error = acumatica_error(answer.status_code, answer.headers, answer.content)
+        if isinstance(error, OutcomeUnknown):
+            raise error
+        raise SignInRefused(str(error), rejected=not isinstance(error, Later))

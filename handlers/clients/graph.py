@@ -1,0 +1,134 @@
+"""Microsoft Graph: events in mailboxes, written by the app itself (application permission Calendars.ReadWrite).
+
+https://learn.microsoft.com/graph/api/resources/event
+"""
+
+import logging
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import quote
+
+import requests
+
+from handlers.clients.gate import Gate
+from handlers.clients.web import Http
+from handlers.settings import Settings
+from handlers.sync.errors import Later, OutcomeUnknown, graph_code, graph_error
+from handlers.sync.mapping import CalendarEvent
+
+log = logging.getLogger(__name__)
+
+# The named property that marks our events: its look-up finds an event whose id is not known, or has changed.
+# https://learn.microsoft.com/graph/api/resources/extended-properties-overview
+STAMP = "String {6f2c1d0e-52f4-4b0b-9d6c-3a5a4e0c7b21} Name AcumaticaRow"
+
+_TOKEN_DELAY = 30.0
+_RESOURCE = "https://graph.microsoft.com"
+
+
+class Graph:
+    """Create, change, remove and find events. All methods may raise any SyncError."""
+
+    def __init__(self, settings: Settings, clock: Callable[[], float] = time.time) -> None:
+        self._settings = settings
+        self._http = Http(settings.request_timeout_seconds)
+        self._token_lock = threading.Lock()
+        self._token_client: Callable[[], dict[str, Any]] | None = None
+        self.gate = Gate(clock)
+
+    def create(self, event: CalendarEvent, stamp: str) -> str:
+        """POST an event; returns its id. Repeating it with the same stamp makes no second event.
+
+        Raises DuplicateTransaction where the stamp has made an event of other content.
+        """
+        body = event.body | {
+            "transactionId": stamp,
+            "singleValueExtendedProperties": [{"id": STAMP, "value": stamp}],
+        }
+        answer = self._call("POST", event.mailbox, "/events", body)
+        return str(answer["id"])
+
+    def update(self, mailbox: str, event_id: str, event: CalendarEvent) -> None:
+        """PATCH an event with all that is mapped. Raises EventGone."""
+        self._call("PATCH", mailbox, f"/events/{quote(event_id, safe='')}", event.body)
+
+    def delete(self, mailbox: str, event_id: str) -> None:
+        """DELETE an event; an appointment without attendees sends no mail. Raises EventGone, MailboxGone."""
+        self._call("DELETE", mailbox, f"/events/{quote(event_id, safe='')}")
+
+    def find(self, mailbox: str, stamp: str) -> list[str]:
+        """Ids of the events that carry a stamp, in a stable order. Raises MailboxGone.
+
+        https://learn.microsoft.com/graph/api/singlevaluelegacyextendedproperty-get: blanks as %20, values compared without
+        regard to case.
+        """
+        condition = f"singleValueExtendedProperties/Any(ep: ep/id eq '{STAMP}' and ep/value eq '{stamp}')"
+        answer = self._call("GET", mailbox, f"/events?$filter={quote(condition, safe='')}&$select=id")
+        return sorted(str(event["id"]) for event in answer.get("value", []))
+
+    def close(self) -> None:
+        """End the connections."""
+        self._http.close()
+
+    def _call(self, method: str, mailbox: str, path: str, body: Any = None) -> dict[str, Any]:
+        url = f"{self._settings.graph_url}/v1.0/users/{quote(mailbox, safe='')}{path}"
+        request_id = str(uuid.uuid4())
+        for refresh in (False, True):
+            # https://learn.microsoft.com/graph/best-practices-concept: client-request-id finds a call in Microsoft's logs
+            headers = {"Authorization": f"Bearer {self._token(refresh=refresh)}", "client-request-id": request_id}
+            answer = self._http.request(method, url, headers=headers, json=body)
+            if answer.status_code != requests.codes.unauthorized:
+                break
+        if answer.ok:
+            log.debug("Graph: %s: %d, client-request-id %s", method, answer.status_code, request_id)
+            return dict(self._http.json(answer)) if answer.content else {}
+        code = graph_code(answer.content)
+        log.warning("Graph: %s: %d %s, client-request-id %s", method, answer.status_code, code, request_id)
+        raise graph_error(answer.status_code, answer.headers, answer.content, mailbox=mailbox)
+
+    def _token(self, *, refresh: bool = False) -> str:
+        """The app's token: one request for many threads, then from msal's cache. Raises Later with Entra's reason."""
+        from msal.exceptions import MsalError  # noqa: PLC0415  (slow; only `apply` needs it)
+
+        with self._token_lock:
+            try:
+                if self._token_client is None or refresh:
+                    self._token_client = self._http.reach(self._new_token_client)
+                result = self._http.reach(self._token_client)
+            except OutcomeUnknown as error:  # asking for a token changes nothing
+                raise Later(f"no token for Microsoft Graph: {error}") from None
+            except (ValueError, KeyError, MsalError) as error:  # e.g. a 5xx of Entra
+                raise Later(f"no token for Microsoft Graph ({type(error).__name__})", _TOKEN_DELAY) from None
+        if "access_token" in result:
+            return str(result["access_token"])
+        # msal gives error_description with correlation ids behind the first line, and no secrets.
+        reason = str(result.get("error_description") or result.get("error") or "no reason given").splitlines()[0][:300]
+        raise Later(f"no token for Microsoft Graph: {reason}; check the identity and the GRAPH_* settings", _TOKEN_DELAY)
+
+    def _new_token_client(self) -> Callable[[], dict[str, Any]]:
+        """What asks for tokens: the managed identity, or an app registration where a client secret is set.
+
+        https://learn.microsoft.com/entra/msal/python/
+        """
+        import msal  # noqa: PLC0415  (slow; only `apply` needs it)
+
+        settings, session = self._settings, self._http.new_session()
+        if secret := settings.graph_client_secret.get_secret_value():
+            app = msal.ConfidentialClientApplication(
+                settings.graph_client_id,
+                client_credential=secret,
+                authority=f"{settings.graph_authority}/{settings.graph_tenant_id}",
+                instance_discovery=False,  # the authority is the administrator's own setting; one request less
+                http_client=session,
+            )
+            return lambda: dict(app.acquire_token_for_client(scopes=[f"{_RESOURCE}/.default"]))
+        identity = (
+            msal.UserAssignedManagedIdentity(client_id=settings.graph_client_id)
+            if settings.graph_client_id
+            else msal.SystemAssignedManagedIdentity()
+        )
+        client = msal.ManagedIdentityClient(identity, http_client=session)
+        return lambda: dict(client.acquire_token_for_client(resource=_RESOURCE))

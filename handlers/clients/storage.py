@@ -1,0 +1,385 @@
+"""Azure Storage: the tables, the queue and the blobs of the app.
+
+PushNotifications     one entity per notification (deduplication), and the newest rejected ones
+EventLinks            one entity per row and mapping: handlers.sync.link
+DeadLetters           one entity per row and mapping that needs a person
+AcumaticaSessions     one entity per Acumatica session that the app may have open, and the gate of failed sign-ins
+Mappings              the key columns of every mapping name, pinned at its first use
+queue row-changes     one message per row change; blobs hold the rows that are too large for it
+"""
+
+import contextlib
+import json
+import logging
+import math
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from functools import cached_property
+from hashlib import sha256
+from typing import Any
+
+import requests
+from azure.core import MatchConditions
+from azure.core.exceptions import (
+    HttpResponseError,
+    ResourceExistsError,
+    ResourceModifiedError,
+    ResourceNotFoundError,
+    ServiceResponseError,
+)
+from azure.core.pipeline.transport import RequestsTransport
+from azure.data.tables import TableClient, TableServiceClient, UpdateMode
+from azure.storage.queue import QueueClient, TextBase64EncodePolicy
+
+from handlers.settings import StorageSettings
+from handlers.sync.link import EventLink, from_state, to_state
+from handlers.sync.notification import NotARowChange, RowChange, canonical
+
+log = logging.getLogger(__name__)
+
+QUEUE = "row-changes"
+POISON_QUEUE = "row-changes-poison"
+BLOBS = "row-changes"
+NOTIFICATIONS, LINKS, DEAD_LETTERS = "PushNotifications", "EventLinks", "DeadLetters"
+SESSIONS, MAPPINGS = "AcumaticaSessions", "Mappings"
+TABLES = (NOTIFICATIONS, LINKS, DEAD_LETTERS, SESSIONS, MAPPINGS)
+
+INLINE_BYTES = 48 * 1024  # base64 makes 64 KiB of it, the most that a queue message may hold
+_CHUNK = 16_000  # characters; a string property holds 64 KiB of UTF-16, where some characters take 4 bytes
+_STATE_BYTES = 900_000  # an entity holds 1 MiB
+_REJECTED_MAX = 500
+_BATCH = 100  # entities in one transaction
+_SENDERS = 32
+_DELAY_MAX = 7 * 86_400 - 1  # seconds that a queue message may stay invisible
+
+type Entity = dict[str, Any]
+
+
+class StateTooLarge(Exception):
+    """The mapped columns of one row do not fit an entity of Table Storage."""
+
+
+class Storage:
+    """All of the app's storage. Safe for many threads; every method may raise azure.core.exceptions.AzureError."""
+
+    def __init__(self, settings: StorageSettings, clock: Callable[[], float] = time.time) -> None:
+        self._settings = settings
+        self._clock = clock
+        session = requests.Session()
+        # The SDK's clients are used by many threads; the default of 10 pooled connections would be thrown away and remade.
+        for scheme in ("https://", "http://"):
+            session.mount(scheme, requests.adapters.HTTPAdapter(pool_maxsize=2 * _SENDERS))
+        self._session = session
+        self._transport = RequestsTransport(session=session, session_owner=False, connection_timeout=5, read_timeout=30)
+        self._sender = ThreadPoolExecutor(_SENDERS, thread_name_prefix="sender")
+
+    def close(self) -> None:
+        """End the connections and the sender threads."""
+        self._sender.shutdown(cancel_futures=True)
+        self._session.close()
+
+    # -- notifications ---------------------------------------------------------------------------------------------
+
+    def begin_notification(self, key: str, facts: Entity) -> str:
+        """Remember a notification as `receiving`; returns its state: receiving (new, or begun before) or queued."""
+        entity = {"PartitionKey": key[:2], "RowKey": key, "State": "receiving", **facts}
+        try:
+            self._insert(NOTIFICATIONS, entity)
+        except ResourceExistsError:
+            known = self._get(NOTIFICATIONS, key[:2], key) or {}
+            return str(known.get("State", "receiving"))
+        return "receiving"
+
+    def notification_queued(self, key: str) -> None:
+        """All of a notification's row changes are in the queue."""
+        entity = {"PartitionKey": key[:2], "RowKey": key, "State": "queued"}
+        self._table(NOTIFICATIONS).upsert_entity(entity, mode=UpdateMode.MERGE)
+
+    def record_rejected(self, content: bytes, facts: Entity) -> None:
+        """Remember a refused request, without its rows; the same content again, or a 501st one, replaces an older one."""
+        row_key = f"{int(sha256(content).hexdigest(), 16) % _REJECTED_MAX:03}"
+        entity = {"PartitionKey": "rejected", "RowKey": row_key, "State": "rejected", **facts}
+        self._table(NOTIFICATIONS).upsert_entity(entity, mode=UpdateMode.REPLACE)
+
+    # -- links -----------------------------------------------------------------------------------------------------
+
+    def load_link(self, key: str) -> tuple[EventLink | None, str | None]:
+        """The link and its ETag; (None, None) where the row was never seen."""
+        entity = self._get(LINKS, key[:2], key)
+        return (from_state(json.loads(_joined(entity, "State"))), entity["ETag"]) if entity else (None, None)
+
+    def save_link(self, link: EventLink, etag: str | None) -> str | None:
+        """Save if the stored link still is the one with `etag` (None: if there is none); returns the new ETag, or None.
+
+        A save that was carried out although its answer got lost counts as saved. Raises StateTooLarge.
+        """
+        state = canonical(to_state(link))
+        if len(state.encode("utf-16-le")) > _STATE_BYTES:
+            raise StateTooLarge
+        entity = {
+            "PartitionKey": link.key[:2],
+            "RowKey": link.key,
+            "Mapping": link.mapping,
+            "Tombstone": not (link.present or link.entries or link.claim),
+            "LastError": link.last_error[:1000],
+            **_split(state, "State"),
+        }
+        try:
+            return self._replace(LINKS, entity, etag)
+        except (ResourceExistsError, ResourceModifiedError, ResourceNotFoundError):
+            pass
+        except ServiceResponseError:
+            log.warning("no answer to a save of event link %s; looking at what is stored", link.key)
+        stored, stored_etag = self.load_link(link.key)
+        return stored_etag if stored == link else None
+
+    def purge(self, before: datetime) -> dict[str, int]:
+        """Remove settled tombstones and notifications not touched since `before`; returns how many of each.
+
+        Transactions are per partition and conditional, so that a link which is used again meanwhile survives.
+        """
+        old = f"Timestamp lt datetime'{before.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}'"
+        return {
+            LINKS: self._remove_all(LINKS, f"{old} and Tombstone eq true"),
+            NOTIFICATIONS: self._remove_all(NOTIFICATIONS, old),
+        }
+
+    # -- dead letters ----------------------------------------------------------------------------------------------
+
+    def put_dead_letter(self, key: str, content: Any, reason: str, remedy: str, facts: Entity) -> None:
+        """Keep what a person has to look at: one per key, with the whole change. A newer one replaces an older one."""
+        known = self._get(DEAD_LETTERS, key[:2], key) or {}
+        now = _moment(self._clock())
+        entity = {
+            "PartitionKey": key[:2],
+            "RowKey": key,
+            "Reason": reason[:_CHUNK],
+            "Remedy": remedy,
+            "FirstTime": known.get("FirstTime", now),
+            "LastTime": now,
+            "Times": known.get("Times", 0) + 1,
+            **facts,
+            **_split(self._inline(content), "Content"),
+        }
+        self._table(DEAD_LETTERS).upsert_entity(entity, mode=UpdateMode.REPLACE)
+
+    def clear_dead_letter(self, key: str) -> None:
+        """The row is in order again."""
+        self._table(DEAD_LETTERS).delete_entity(key[:2], key)
+
+    def dead_letters(self) -> Iterator[Entity]:
+        """All dead letters; `Content` is the JSON of the change (or the text of an unreadable message)."""
+        for entity in self._table(DEAD_LETTERS).list_entities():
+            facts = {name: value for name, value in entity.items() if not name.startswith("Content")}
+            yield facts | {"Content": _joined(entity, "Content")}
+
+    # -- mappings --------------------------------------------------------------------------------------------------
+
+    def pinned_key(self, mapping: str, key: list[str]) -> list[str]:
+        """The key columns that belong to a mapping's name, which are `key` if it is used for the first time."""
+        row_key = sha256(mapping.encode()).hexdigest()
+        if not (known := self._get(MAPPINGS, "mapping", row_key)):
+            try:
+                self._insert(
+                    MAPPINGS, {"PartitionKey": "mapping", "RowKey": row_key, "Name": mapping, "Key": json.dumps(key)}
+                )
+            except ResourceExistsError:
+                known = self._get(MAPPINGS, "mapping", row_key)
+        return list(json.loads(known["Key"])) if known else key
+
+    # -- queue -----------------------------------------------------------------------------------------------------
+
+    def send(self, change: RowChange, delay: float = 0.0) -> None:
+        """Put one change into the queue, to be seen after `delay` seconds. It never expires."""
+        self._queue.send_message(
+            self._inline(change.encode()), visibility_timeout=min(max(math.ceil(delay), 0), _DELAY_MAX), time_to_live=-1
+        )
+
+    def send_all(self, changes: list[tuple[RowChange, float]]) -> None:
+        """Put changes with their delays into the queue, in parallel; raises the first failure after trying all."""
+        futures = [self._sender.submit(self.send, change, delay) for change, delay in changes]
+        for future in futures:
+            future.result()
+
+    def read_message(self, text: str) -> RowChange:
+        """The change that a message of the queue holds. Raises NotARowChange."""
+        try:
+            data = json.loads(text)
+            if isinstance(data, dict) and isinstance(data.get("blob"), str):
+                data = json.loads(self._blob(data["blob"]).download_blob().readall())
+        except (ValueError, RecursionError) as error:
+            raise NotARowChange(f"the message is not JSON: {error}") from None
+        except ResourceNotFoundError:
+            raise NotARowChange("the blob that the message names does not exist (any more)") from None
+        return RowChange.decode(data)
+
+    def _inline(self, content: Any) -> str:
+        text = content if isinstance(content, str) else canonical(content)
+        data = text.encode()
+        if len(data) <= INLINE_BYTES:
+            return text
+        name = sha256(data).hexdigest()
+        self._blob(name).upload_blob(data, overwrite=True)
+        return canonical({"blob": name})
+
+    # -- sessions --------------------------------------------------------------------------------------------------
+
+    def load_slot(self, name: str) -> tuple[Entity, str | None]:
+        """A session slot (or the sign-in gate) and its ETag; ({}, None) before its first use."""
+        entity = self._get(SESSIONS, "slot", name)
+        return (json.loads(_joined(entity, "State")), entity["ETag"]) if entity else ({}, None)
+
+    def slots(self) -> dict[str, tuple[Entity, str | None]]:
+        """All slots (and the gate) that were ever used, with their ETags."""
+        found = self._table(SESSIONS).query_entities("PartitionKey eq 'slot'")
+        return {e["RowKey"]: (json.loads(_joined(e, "State")), e.metadata["etag"]) for e in found}
+
+    def save_slot(self, name: str, state: Entity, etag: str | None) -> str | None:
+        """Save a slot if nobody else has; returns the new ETag, or None. A save whose answer got lost counts as saved."""
+        text = canonical(state)
+        try:
+            return self._replace(SESSIONS, {"PartitionKey": "slot", "RowKey": name, **_split(text, "State")}, etag)
+        except (ResourceExistsError, ResourceModifiedError, ResourceNotFoundError, ServiceResponseError):
+            stored, stored_etag = self.load_slot(name)
+            return stored_etag if stored == state else None
+
+    # -- health ----------------------------------------------------------------------------------------------------
+
+    def check(self) -> None:
+        """Raises AzureError unless tables and queue answer."""
+        self._get(SESSIONS, "slot", "0")
+        self._queue.get_queue_properties()
+
+    # -- below -----------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _credential(self) -> Any:
+        # https://learn.microsoft.com/azure/azure-functions/functions-reference#configure-an-identity-based-connection
+        from azure.identity import DefaultAzureCredential, ManagedIdentityCredential  # noqa: PLC0415  (slow, Azure only)
+
+        if self._settings.credential == "managedidentity":
+            return ManagedIdentityCredential(client_id=self._settings.client_id)
+        return DefaultAzureCredential()
+
+    @cached_property
+    def _tables(self) -> dict[str, TableClient]:
+        options: dict[str, Any] = {"transport": self._transport, "retry_total": 3, "retry_backoff_factor": 0.2}
+        if self._settings.connection_string:
+            text = self._settings.connection_string.get_secret_value()
+            service = TableServiceClient.from_connection_string(text, **options)
+        else:
+            url = f"https://{self._settings.account_name}.table.core.windows.net"
+            service = TableServiceClient(url, credential=self._credential, **options)
+        for name in TABLES:
+            service.create_table_if_not_exists(name)
+        return {name: service.get_table_client(name) for name in TABLES}
+
+    @cached_property
+    def _queue(self) -> QueueClient:
+        # The SDK's own first pause is 15 s.
+        options: dict[str, Any] = {
+            "transport": self._transport,
+            "retry_total": 3,
+            "initial_backoff": 0.2,
+            "increment_base": 1,
+            "message_encode_policy": TextBase64EncodePolicy(),
+        }
+        if self._settings.connection_string:
+            text = self._settings.connection_string.get_secret_value()
+            queue = QueueClient.from_connection_string(text, QUEUE, **options)
+        else:
+            url = f"https://{self._settings.account_name}.queue.core.windows.net"
+            queue = QueueClient(url, QUEUE, credential=self._credential, **options)
+        with contextlib.suppress(ResourceExistsError):
+            queue.create_queue()
+        return queue
+
+    @cached_property
+    def _container(self) -> Any:
+        from azure.storage.blob import ContainerClient  # noqa: PLC0415  (slow; few rows are that large)
+
+        options: dict[str, Any] = {"transport": self._transport, "initial_backoff": 0.2, "increment_base": 1}
+        if self._settings.connection_string:
+            text = self._settings.connection_string.get_secret_value()
+            container = ContainerClient.from_connection_string(text, BLOBS, **options)
+        else:
+            url = f"https://{self._settings.account_name}.blob.core.windows.net"
+            container = ContainerClient(url, BLOBS, credential=self._credential, **options)
+        with contextlib.suppress(ResourceExistsError):
+            container.create_container()
+        return container
+
+    def _blob(self, name: str) -> Any:
+        return self._container.get_blob_client(name)
+
+    def _table(self, name: str) -> TableClient:
+        return self._tables[name]
+
+    def _get(self, table: str, partition: str, row: str) -> Entity | None:
+        try:
+            entity = self._table(table).get_entity(partition, row)
+        except ResourceNotFoundError:
+            return None
+        return {**entity, "ETag": entity.metadata["etag"]}
+
+    def _insert(self, table: str, entity: Entity) -> str:
+        """Insert; a lost answer is asked for once more, when the entity that is there then may be the own one."""
+        try:
+            return str(self._table(table).create_entity(entity)["etag"])
+        except ServiceResponseError:
+            return str(self._table(table).create_entity(entity)["etag"])
+
+    def _replace(self, table: str, entity: Entity, etag: str | None) -> str:
+        if etag is None:
+            return str(self._table(table).create_entity(entity)["etag"])
+        answer = self._table(table).update_entity(
+            entity, mode=UpdateMode.REPLACE, etag=etag, match_condition=MatchConditions.IfNotModified
+        )
+        return str(answer["etag"])
+
+    def _remove_all(self, table: str, condition: str) -> int:
+        client = self._table(table)
+        removed = 0
+        batches: dict[str, list[Any]] = {}
+
+        def flush(partition: str) -> int:
+            batch = batches.pop(partition)
+            operations = [
+                ("delete", entity, {"etag": entity.metadata["etag"], "match_condition": MatchConditions.IfNotModified})
+                for entity in batch
+            ]
+            try:
+                client.submit_transaction(operations)
+            except HttpResponseError as error:  # one of them was used again: the rest waits for the next purge
+                log.info("purge of %s left %d entities for later: %s", table, len(batch), error.status_code)
+                return 0
+            return len(batch)
+
+        for entity in client.query_entities(condition, select=["PartitionKey", "RowKey"]):
+            batch = batches.setdefault(entity["PartitionKey"], [])
+            batch.append(entity)
+            if len(batch) == _BATCH:
+                removed += flush(entity["PartitionKey"])
+        for partition in list(batches):
+            removed += flush(partition)
+        return removed
+
+
+def _moment(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def _split(text: str, name: str) -> Entity:
+    """A long text as several properties: a string property holds 64 KiB only."""
+    return {f"{name}{i}": text[at : at + _CHUNK] for i, at in enumerate(range(0, len(text), _CHUNK))}
+
+
+def _joined(entity: Entity, name: str) -> str:
+    parts = sorted(
+        (int(key[len(name) :]), value)
+        for key, value in entity.items()
+        if key.startswith(name) and key[len(name) :].isdigit()
+    )
+    return "".join(value for _, value in parts)

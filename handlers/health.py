@@ -1,0 +1,46 @@
+"""GET /api/health: whether the app can do its work, and which part cannot. No details: anyone may ask."""
+
+import logging
+import threading
+from typing import Any
+
+from azure.core.exceptions import AzureError
+
+from handlers import __version__
+from handlers.services import Factory, NotReady
+
+log = logging.getLogger(__name__)
+
+_FRESH_SECONDS = 5.0
+
+
+class Health:
+    """Looks at storage at most every few seconds, however often it is asked."""
+
+    def __init__(self, factory: Factory) -> None:
+        self._factory = factory
+        self._lock = threading.Lock()
+        self._looked = float("-inf")
+        self._not_ready: list[str] = []
+
+    def answer(self, now: float) -> tuple[int, dict[str, Any]]:
+        """Status code and JSON body; `now` in seconds from any start."""
+        with self._lock:
+            if now - self._looked >= _FRESH_SECONDS:
+                self._not_ready = self._look()
+                self._looked = now
+            status = "not ready" if self._not_ready else "ready"
+            body = {"status": status, "version": __version__, "not_ready": self._not_ready}
+            return (503 if self._not_ready else 200), body
+
+    def _look(self) -> list[str]:
+        try:
+            services = self._factory.services()
+            services.storage.check()
+            services.check_pins(list(services.mappings))
+        except NotReady as error:
+            return [error.part]
+        except AzureError as error:
+            log.warning("health: storage cannot be used: %s", type(error).__name__)
+            return ["storage"]
+        return []

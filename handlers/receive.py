@@ -1,0 +1,115 @@
+"""HTTP in: a push notification is remembered, broken into row changes, and answered once all of them are in the queue."""
+
+import logging
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from azure.core.exceptions import AzureError
+
+from handlers.services import Factory, NotReady, Services
+from handlers.sync.notification import (
+    NotificationProblems,
+    PushNotification,
+    digest,
+    folded,
+    parse_notification,
+    row_changes,
+)
+
+log = logging.getLogger(__name__)
+
+_RETRY_AFTER = {"Retry-After": "60"}
+_MIB = 2**20
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An HTTP answer with a JSON body."""
+
+    status: int
+    body: dict[str, Any]
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+def receive(body: bytes, factory: Factory) -> Answer:
+    """Answer a push notification: 202 once everything is stored, 200 for a duplicate; Acumatica sends again on others.
+
+    400 and 413 are recorded with their reason; 503 means that nothing was wrong with the notification.
+    """
+    try:
+        services = factory.services()
+        if len(body) > services.settings.max_notification_mib * _MIB:
+            limit = services.settings.max_notification_mib
+            return _reject(
+                413, body, [f"The body has {len(body) / _MIB:.1f} MiB; MAX_NOTIFICATION_MIB is {limit}."], services
+            )
+        try:
+            notification = parse_notification(
+                body,
+                company=services.settings.acumatica_tenant,
+                queries=dict.fromkeys(mapping.query for mapping in services.mappings.values()),
+                now=datetime.fromtimestamp(services.clock(), UTC),
+            )
+        except NotificationProblems as error:
+            return _reject(400, body, error.problems, services)
+        return _take_in(notification, services)
+    except NotReady as error:
+        return Answer(503, {"status": "not ready", "part": error.part, "problems": error.problems}, _RETRY_AFTER)
+    except AzureError as error:
+        log.error("receive: storage cannot be used: %s", type(error).__name__)  # noqa: TRY400  (no row contents)
+        problem = "Storage cannot be used at the moment; nothing of the notification counts as taken in."
+        return Answer(503, {"status": "not ready", "part": "storage", "problems": [problem]}, _RETRY_AFTER)
+
+
+def _take_in(notification: PushNotification, services: Services) -> Answer:
+    storage = services.storage
+    mappings = [m for m in services.mappings.values() if folded(m.query) == folded(notification.query)]
+    services.check_pins([mapping.name for mapping in mappings])
+    rows = len(notification.inserted) + len(notification.deleted)
+    now = services.clock()
+    facts = {
+        "Query": notification.query[:1000],
+        "NotificationId": notification.id[:1000],
+        "Received": datetime.fromtimestamp(now, UTC),
+        "TransactionTimeStamp": str(notification.timestamp),
+        "Rows": rows,
+    }
+    key = notification.dedup_key
+    if storage.begin_notification(key, facts) == "queued":
+        log.info("receive: duplicate, notification %s", key)
+        return Answer(200, {"status": "duplicate"})
+    changes, unidentified = row_changes(notification, mappings, now)
+    for row in unidentified:
+        content = {"mapping": row.mapping, "timestamp": notification.timestamp, "row": row.row}
+        remedy = "Correct the mapping's key or the inquiry's columns, and let Acumatica send the row again."
+        about = {"Mapping": row.mapping, "NotificationId": notification.id[:1000], "Tries": 0}
+        storage.put_dead_letter(digest(content), content, row.reason, remedy, about)
+    storage.send_all([(c, services.settings.delete_grace_seconds if c.row is None else 0.0) for c in changes])
+    try:
+        storage.notification_queued(key)
+    except AzureError:  # everything is stored: an error now would only bring the notification again
+        log.warning("receive: notification %s could not be marked as queued; a repetition will be taken in again", key)
+    log.info(
+        "receive: accepted, notification %s, %d rows, %d changes, %d without a key",
+        key,
+        rows,
+        len(changes),
+        len(unidentified),
+    )
+    return Answer(202, {"status": "accepted", "rows": rows, "changes": len(changes), "without_key": len(unidentified)})
+
+
+def _reject(status: int, body: bytes, problems: list[str], services: Services) -> Answer:
+    log.warning("receive: rejected with %d, %d problems, first: %s", status, len(problems), problems[0])
+    facts = {
+        "Received": datetime.fromtimestamp(services.clock(), UTC),
+        "Status": status,
+        "Problems": "\n".join(problems)[:16_000],
+        "Bytes": min(len(body), 2**31 - 1),
+    }
+    try:
+        services.storage.record_rejected(body, facts)
+    except AzureError as error:
+        log.warning("receive: the rejected notification could not be recorded: %s", type(error).__name__)
+    return Answer(status, {"status": "rejected", "problems": problems})

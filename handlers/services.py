@@ -1,0 +1,132 @@
+"""What the functions work with, built from the app settings and the mapping files; nothing is built at import."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from handlers.clients.acumatica import Acumatica
+from handlers.clients.graph import Graph
+from handlers.clients.sessions import Sessions
+from handlers.clients.storage import Storage
+from handlers.settings import Settings, SettingsProblems, StorageSettings, load_settings
+from handlers.sync.mapping import Mapping as SyncMapping
+from handlers.sync.mapping import MappingProblems, load_mapping
+
+log = logging.getLogger(__name__)
+
+_ROOT = Path(__file__).resolve().parent.parent
+
+
+class NotReady(Exception):
+    """A part of the app (settings, mappings, storage) cannot be used; `problems` says why, without values."""
+
+    def __init__(self, part: str, problems: list[str]) -> None:
+        super().__init__(f"{part}: {'; '.join(problems)}")
+        self.part = part
+        self.problems = problems
+
+
+@dataclass(frozen=True)
+class Services:
+    """Everything with I/O or a clock, so that the same code runs on other clocks and in-memory services."""
+
+    settings: Settings
+    mappings: dict[str, SyncMapping]
+    storage: Storage
+    graph: Graph
+    sessions: Sessions
+    clock: Callable[[], float] = time.time
+    pinned: set[str] = field(default_factory=set)  # mappings whose key columns were compared with the pinned ones
+
+    def check_pins(self, names: list[str]) -> None:
+        """Pin the key columns of mappings at their first use. Raises NotReady where others were used under the name."""
+        problems = []
+        for name in names:
+            if name in self.pinned:
+                continue
+            key = self.mappings[name].key
+            known = self.storage.pinned_key(name, key)
+            if known == key:
+                self.pinned.add(name)
+            else:
+                problems.append(
+                    f"{name}.toml: key: {', '.join(known)} was used under this name, and events are tied to it; "
+                    f"give the mapping another name to use {', '.join(key)}"
+                )
+        if problems:
+            raise NotReady("mappings", problems)
+
+
+class Factory:
+    """Builds the services once per process; as long as something is wrong, every call says what."""
+
+    def __init__(self, environ: Mapping[str, str], clock: Callable[[], float] = time.time) -> None:
+        self._environ = environ
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._storage: Storage | None = None
+        self._services: Services | None = None
+
+    def storage(self) -> Storage:
+        """Storage alone, which works without all other settings. Raises NotReady."""
+        with self._lock:
+            if self._storage is None:
+                try:
+                    self._storage = Storage(load_settings(StorageSettings, self._environ), self._clock)
+                except SettingsProblems as error:
+                    raise self._not_ready("settings", error.problems) from None
+            return self._storage
+
+    def services(self) -> Services:
+        """Everything. Raises NotReady."""
+        storage = self.storage()
+        with self._lock:
+            if self._services is None:
+                self._services = self._build(storage)
+            return self._services
+
+    def close(self) -> None:
+        """Sign out of Acumatica and end all connections."""
+        if self._services:
+            self._services.sessions.close()
+            self._services.graph.close()
+        if self._storage:
+            self._storage.close()
+
+    def _build(self, storage: Storage) -> Services:
+        try:
+            settings = load_settings(Settings, self._environ)
+        except SettingsProblems as error:
+            raise self._not_ready("settings", error.problems) from None
+        try:
+            mappings = load_mappings(_ROOT / settings.mappings_dir)
+        except MappingProblems as error:
+            raise self._not_ready("mappings", error.problems) from None
+        sessions = Sessions(Acumatica(settings, self._clock), storage, settings, self._clock)
+        return Services(settings, mappings, storage, Graph(settings, self._clock), sessions, self._clock)
+
+    @staticmethod
+    def _not_ready(part: str, problems: list[str]) -> NotReady:
+        for problem in problems:
+            log.error("%s: %s", part, problem)
+        return NotReady(part, problems)
+
+
+def load_mappings(folder: Path) -> dict[str, SyncMapping]:
+    """All mappings of a folder by name. Raises MappingProblems with those of all files."""
+    if not folder.is_dir():
+        raise MappingProblems([f"MAPPINGS_DIR: there is no folder {folder.name}"])
+    mappings, problems = {}, []
+    for file in sorted(folder.glob("*.toml")):
+        try:
+            mappings[file.stem] = load_mapping(file.stem, file.read_text(encoding="utf-8"))
+        except MappingProblems as error:
+            problems += error.problems
+        except (OSError, UnicodeDecodeError) as error:
+            problems.append(f"{file.name}: cannot be read as UTF-8 text ({type(error).__name__})")
+    if problems:
+        raise MappingProblems(problems)
+    return mappings

@@ -1,0 +1,232 @@
+"""Every app setting as one model; all problems are reported at once, by name and never with a value."""
+
+from collections.abc import Mapping
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+
+_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+_UNRESOLVED = "@Microsoft.KeyVault("  # what App Service leaves in place of a reference that it could not resolve
+
+
+class SettingsProblems(Exception):
+    """Everything that is wrong with the app settings."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
+
+
+def _address(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in {"https", "http"} or not parts.hostname or parts.query or parts.fragment or parts.username:
+        raise ValueError("has to be an address like https://erp.example.com/site")
+    if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
+        raise ValueError("has to begin with https:// (secrets travel to it)")
+    return url.rstrip("/")
+
+
+type _Address = Annotated[str, AfterValidator(_address)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    @classmethod
+    def joint_problems(cls, values: Mapping[str, str]) -> list[str]:
+        """What is wrong between settings, told from their raw values (of those that are set)."""
+        raise NotImplementedError
+
+
+class StorageSettings(_Model):
+    """Where tables and queue are: a connection string on one machine, the app's identity in Azure."""
+
+    connection_string: SecretStr | None = Field(
+        None, alias="AzureWebJobsStorage", description="Connection string; for local use only."
+    )
+    account_name: str | None = Field(
+        None, alias="AzureWebJobsStorage__accountName", description="Storage account that is reached with an identity."
+    )
+    credential: str | None = Field(
+        None,
+        alias="AzureWebJobsStorage__credential",
+        description="`managedidentity` in Azure; else your own sign-in is used.",
+    )
+    client_id: str | None = Field(
+        None, alias="AzureWebJobsStorage__clientId", description="Client id of the user-assigned managed identity."
+    )
+
+    @classmethod
+    def joint_problems(cls, values: Mapping[str, str]) -> list[str]:
+        """One of the two ways has to be chosen."""
+        if "AzureWebJobsStorage" in values or "AzureWebJobsStorage__accountName" in values:
+            return []
+        return ["AzureWebJobsStorage (locally) or AzureWebJobsStorage__accountName (in Azure): missing"]
+
+
+class Settings(_Model):
+    """All settings but storage's."""
+
+    acumatica_url: _Address = Field(
+        alias="ACUMATICA_URL", description="Address of the Acumatica site, such as `https://erp.example.com/site`."
+    )
+    acumatica_tenant: str = Field(
+        alias="ACUMATICA_TENANT",
+        min_length=1,
+        description="Tenant (its login name); notifications of others are refused.",
+    )
+    acumatica_auth: Literal["oauth", "cookie"] = Field(
+        "oauth", alias="ACUMATICA_AUTH", description="`oauth` (Connected Application) or `cookie` (plain sign-in)."
+    )
+    acumatica_client_id: str = Field(
+        "",
+        alias="ACUMATICA_CLIENT_ID",
+        description="Client ID of the Connected Application, `GUID@Tenant`; for `oauth`.",
+    )
+    acumatica_client_secret: SecretStr = Field(
+        SecretStr(""), alias="ACUMATICA_CLIENT_SECRET", description="Its shared secret; for `oauth`."
+    )
+    acumatica_username: str = Field(alias="ACUMATICA_USERNAME", min_length=1, description="The dedicated API user.")
+    acumatica_password: SecretStr = Field(alias="ACUMATICA_PASSWORD", min_length=1, description="Its password.")
+    acumatica_max_sessions: int = Field(
+        1,
+        alias="ACUMATICA_MAX_SESSIONS",
+        ge=1,
+        le=50,
+        description="API sessions (licence seats) in use at most, over all instances.",
+    )
+    acumatica_linger_seconds: float = Field(
+        20,
+        alias="ACUMATICA_LINGER_SECONDS",
+        ge=0,
+        le=300,
+        description="How long an idle session is kept before it is signed out.",
+    )
+    acumatica_lease_seconds: float = Field(
+        30,
+        alias="ACUMATICA_LEASE_SECONDS",
+        ge=1,
+        le=600,
+        description="After how long the session of a dead instance is taken over.",
+    )
+    acumatica_session_timeout_seconds: float | None = Field(
+        None,
+        alias="ACUMATICA_SESSION_TIMEOUT_SECONDS",
+        ge=1,
+        description="When the site itself ends an abandoned session; 600 (`cookie`) or 3600 (`oauth`) unless set.",
+    )
+    graph_url: _Address = Field("https://graph.microsoft.com", alias="GRAPH_URL", description="Address of Microsoft Graph.")
+    graph_authority: _Address = Field(
+        "https://login.microsoftonline.com", alias="GRAPH_AUTHORITY", description="Address of Microsoft Entra ID."
+    )
+    graph_tenant_id: str = Field(
+        "", alias="GRAPH_TENANT_ID", description="Entra tenant of the mailboxes; with a client secret."
+    )
+    graph_client_id: str = Field(
+        "",
+        alias="GRAPH_CLIENT_ID",
+        description="App registration, or the user-assigned managed identity; empty = system-assigned.",
+    )
+    graph_client_secret: SecretStr = Field(
+        SecretStr(""),
+        alias="GRAPH_CLIENT_SECRET",
+        description="Secret of the app registration; empty = managed identity.",
+    )
+    max_notification_mib: int = Field(
+        32, alias="MAX_NOTIFICATION_MIB", ge=1, le=100, description="Larger notifications are refused (413)."
+    )
+    delete_grace_seconds: int = Field(
+        30,
+        alias="DELETE_GRACE_SECONDS",
+        ge=0,
+        le=3600,
+        description="How long a removal waits for the other half of an update.",
+    )
+    defer_max_hours: float = Field(
+        48,
+        alias="DEFER_MAX_HOURS",
+        gt=0,
+        le=24 * 30,
+        description="After how long of trying a change becomes a dead letter.",
+    )
+    retention_days: float = Field(
+        30,
+        alias="RETENTION_DAYS",
+        gt=0,
+        le=365,
+        description="How long removed rows and received notifications are remembered.",
+    )
+    claim_seconds: float = Field(
+        360,
+        alias="CLAIM_SECONDS",
+        ge=1,
+        le=3600,
+        description="How long one worker may work on a row; above `functionTimeout`.",
+    )
+    request_timeout_seconds: float = Field(
+        100,
+        alias="REQUEST_TIMEOUT_SECONDS",
+        gt=0,
+        le=300,
+        description="How long an answer of Graph or Acumatica is waited for.",
+    )
+    mappings_dir: str = Field(
+        "mappings", alias="MAPPINGS_DIR", description="Folder of the mapping files, from the app's root."
+    )
+
+    @classmethod
+    def joint_problems(cls, values: Mapping[str, str]) -> list[str]:
+        """OAuth needs a Connected Application; a client secret for Graph needs what it belongs to."""
+        problems = []
+        if values.get("ACUMATICA_AUTH", "oauth") == "oauth":
+            wanted = ("ACUMATICA_CLIENT_ID", "ACUMATICA_CLIENT_SECRET")
+            problems += [f"{name}: missing (ACUMATICA_AUTH is oauth)" for name in wanted if name not in values]
+            if "@" not in values.get("ACUMATICA_CLIENT_ID", "@"):
+                problems.append("ACUMATICA_CLIENT_ID: has to be GUID@Tenant, as form SM303010 shows it")
+        if "GRAPH_CLIENT_SECRET" in values:
+            wanted = ("GRAPH_TENANT_ID", "GRAPH_CLIENT_ID")
+            problems += [f"{name}: missing (GRAPH_CLIENT_SECRET is set)" for name in wanted if name not in values]
+        return problems
+
+    @model_validator(mode="after")
+    def _requests_end_within_claims(self) -> Self:
+        if self.request_timeout_seconds >= self.claim_seconds:
+            raise ValueError("REQUEST_TIMEOUT_SECONDS: has to be less than CLAIM_SECONDS")
+        return self
+
+    @property
+    def abandoned_seconds(self) -> float:
+        """How long an abandoned session takes up a seat on the server's side.
+
+        Ten minutes after the last use for a cookie session; with scope `api`, as long as its token is valid (1 hour).
+        """
+        return self.acumatica_session_timeout_seconds or (600 if self.acumatica_auth == "cookie" else 3600)
+
+
+def load_settings[M: _Model](model: type[M], environ: Mapping[str, str]) -> M:
+    """Read the settings of `model` from an environment. Raises SettingsProblems; empty values count as not set."""
+    names = [field.alias or name for name, field in model.model_fields.items()]
+    values = {name: environ[name].strip() for name in names if environ.get(name, "").strip()}
+    unresolved = [name for name, value in values.items() if value.startswith(_UNRESOLVED)]
+    problems = [
+        f"{name}: its Key Vault reference did not resolve; does the secret exist, may the app read it?"
+        for name in unresolved
+    ]
+    problems += model.joint_problems(values)
+    try:
+        settings = model(**values)
+    except ValidationError as error:
+        problems += [problem for problem in _explain(error) if problem.split(":")[0] not in unresolved]
+    else:
+        if not problems:
+            return settings
+    raise SettingsProblems(problems)
+
+
+def _explain(error: ValidationError) -> list[str]:
+    problems = []
+    for item in error.errors(include_input=False, include_context=False):
+        message = "missing" if item["type"] == "missing" else item["msg"].removeprefix("Value error, ")
+        problems.append(f"{'.'.join(map(str, item['loc']))}: {message}".removeprefix(": "))
+    return problems
