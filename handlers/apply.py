@@ -166,11 +166,16 @@ class _Settlement:
     def run(self) -> None:
         """Settle the link and give the claim back. Raises the SyncError that stopped it, once it is saved.
 
-        On OutcomeUnknown nothing is saved: the claim stays until it expires.
+        On OutcomeUnknown the claim stays until it expires.
         """
         storage = self.services.storage
         while True:
-            failure = self._perform()
+            try:
+                failure = self._perform()
+            except OutcomeUnknown as unknown:
+                if not _saved(storage, replace(self.link, last_error=str(unknown)), self.etag):
+                    self._catch_up()
+                raise
             error = failure.reason if failure else ""
             if not failure and self.link.last_error:
                 storage.clear_dead_letter(self.link.key)
@@ -212,7 +217,7 @@ class _Settlement:
         while True:
             current, etag = storage.load_link(self.link.key)
             if current and current.claim and self.saved.claim and current.claim.token == self.saved.claim.token:
-                link = self.link.adopting(current, self.saved)
+                link = self.link.adopting(current)
                 if new_etag := _saved(storage, link, etag):
                     self.link = self.saved = link
                     self.etag = new_etag

@@ -1,5 +1,6 @@
 """Every app setting as one model; all problems are reported at once, by name and never with a value."""
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
@@ -19,9 +20,14 @@ class SettingsProblems(Exception):
 
 
 def _address(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in {"https", "http"} or not parts.hostname or parts.query or parts.fragment or parts.username:
-        raise ValueError("has to be an address like https://erp.example.com/site")
+    wrong = ValueError("has to be an address like https://erp.example.com/site")
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018  (raises where it is none)
+    except ValueError:
+        raise wrong from None  # its own message holds the value
+    if parts.scheme not in {"https", "http"} or not parts.hostname or re.search(r"[\s?#@]", url):
+        raise wrong
     if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
         raise ValueError("has to begin with https:// (secrets travel to it)")
     return url.rstrip("/")
@@ -60,9 +66,14 @@ class StorageSettings(_Model):
     @classmethod
     def joint_problems(cls, values: Mapping[str, str]) -> list[str]:
         """One of the two ways has to be chosen."""
-        if "AzureWebJobsStorage" in values or "AzureWebJobsStorage__accountName" in values:
+        text = values.get("AzureWebJobsStorage")
+        if text is None and "AzureWebJobsStorage__accountName" not in values:
+            return ["AzureWebJobsStorage (locally) or AzureWebJobsStorage__accountName (in Azure): missing"]
+        parts = {part.split("=")[0].strip().lower() for part in (text or "").split(";")}
+        ways: list[set[str]] = [{"usedevelopmentstorage"}, {"accountname", "accountkey"}, {"sharedaccesssignature"}]
+        if text is None or text.startswith(_UNRESOLVED) or any(way <= parts for way in ways):
             return []
-        return ["AzureWebJobsStorage (locally) or AzureWebJobsStorage__accountName (in Azure): missing"]
+        return ["AzureWebJobsStorage: has to be a connection string with AccountName and AccountKey"]
 
 
 class Settings(_Model):

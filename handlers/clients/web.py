@@ -59,7 +59,7 @@ class Http:
         """The JSON of a successful answer. Raises OutcomeUnknown where it is none: something else has answered."""
         try:
             return answer.json()
-        except ValueError:
+        except (ValueError, RecursionError):
             raise OutcomeUnknown(f"the answer {answer.status_code} is not JSON") from None
 
     @staticmethod

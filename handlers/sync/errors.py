@@ -16,6 +16,7 @@ raised is a bug: the Functions host tries the message again, and moves it to the
 
 import json
 import re
+from collections import deque
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -97,7 +98,7 @@ def graph_error(status: int, headers: Mapping[str, str], body: bytes, *, mailbox
     """
     error = _member(_json(body), "error")
     code, message = _text(error, "code"), _text(error, "message")
-    said = f"Graph answered {status} {code or '(no code)'}{': ' + message if message else ''}"
+    said = f"Graph answered {status} {code or '(no code)'}{': ' + message if message else ''}".rstrip(".")
     if code == "ErrorDuplicateTransactionId":
         return DuplicateTransaction(_text(error, "@event.existingEventId") or None)
     if code in _NO_EVENT:
@@ -133,7 +134,7 @@ def acumatica_error(status: int, headers: Mapping[str, str], body: bytes) -> Syn
     """
     tree = _json(body)
     said = "; ".join(_acumatica_messages(tree)) or body[:300].decode("utf-8", "replace").strip() or "no message"
-    answer = f"Acumatica answered {status}: {said}"
+    answer = f"Acumatica answered {status}: {said}".rstrip(".")
     if "API Login Limit" in said or status == _TOO_MANY_REQUESTS:
         return Later(answer, retry_after(headers) or 10.0)
     if status == 401:
@@ -155,12 +156,12 @@ def retry_after(headers: Mapping[str, str]) -> float:
     """Seconds of Retry-After, which Graph may give as a fraction and HTTP allows as a date (then a minute); 0 without."""
     value = next((v for k, v in headers.items() if k.lower() == "retry-after"), "").strip()
     try:
-        return min(max(float(value), 0.0), 3600.0) if value else 0.0
+        return max(0.0, min(3600.0, float(value))) if value else 0.0
     except ValueError:
         pass
     try:
         parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return 0.0
     return 60.0
 
@@ -178,23 +179,24 @@ def _member(tree: Any, name: str) -> Any:
 
 def _text(tree: Any, name: str) -> str:
     value = _member(tree, name)
-    return value[:500] if isinstance(value, str) else ""
+    # Half a surrogate pair, which JSON can escape, could not be stored in a link or a dead letter.
+    return value[:500].encode("utf-8", "replace").decode() if isinstance(value, str) else ""
 
 
 def _acumatica_messages(tree: Any) -> list[str]:
     """All `error` members of a refused record, or the message and the exceptions of an HttpError, without repetition."""
     found: dict[str, None] = {}
     names = ("error", "message", "messageDetail", "exceptionMessage", "error_description")
-    stack = [("", tree)]
-    while stack and len(found) < 10:
-        path, node = stack.pop(0)
+    queue = deque([("", tree)])
+    while queue and len(found) < 10:
+        path, node = queue.popleft()
         if isinstance(node, list):
-            stack += [(path, item) for item in node]
+            queue += [(path, item) for item in node]
         elif isinstance(node, dict):
             for name in names:
                 if text := _text(node, name):
                     found[f"{path}: {text}" if path else text] = None
             if "NoEntitySatisfiesTheCondition" in _text(node, "exceptionType"):
                 found["NoEntitySatisfiesTheCondition"] = None
-            stack += [(k if k != "value" else path, v) for k, v in node.items() if isinstance(v, dict | list)]
+            queue += [(k if k != "value" else path, v) for k, v in node.items() if isinstance(v, dict | list)]
     return list(found)

@@ -110,19 +110,23 @@ class EventLink:
         entries = tuple(replace(e, fingerprint=None, unsure=e.unsure or e.id is None) for e in self.entries)
         return replace(self, entries=entries, written_back=None, claim=None)
 
-    def adopting(self, newer: "EventLink", saved: "EventLink") -> "EventLink":
-        """Take over what others added to the link that this worker `saved` under its claim: row content, repairs."""
-        known = {entry.generation for entry in saved.entries}
-        extra = tuple(entry for entry in newer.entries if entry.generation not in known)
+    def adopting(self, newer: "EventLink") -> "EventLink":
+        """Take over what others have saved while this worker held the claim: row content, and perhaps a repair.
+
+        After a repair, what was removed meanwhile is leaving once more: the event may have come after its removal.
+        """
+        link = replace(self, version=newer.version, columns=newer.columns)
+        if newer.repairs == self.repairs:
+            return link
+        known = {entry.generation for entry in self.entries}
+        extra = tuple(replace(entry, leaving=True) for entry in newer.entries if entry.generation not in known)
         link = replace(
-            self,
-            version=newer.version,
-            columns=newer.columns,
+            link,
             entries=(*self.entries, *extra),
             generation=max(self.generation, newer.generation),
             repairs=newer.repairs,
         )
-        return replace(link.doubted(), claim=self.claim) if newer.repairs > saved.repairs else link
+        return replace(link.doubted(), claim=self.claim)
 
     def repaired(self, mine: tuple[Entry, ...]) -> "EventLink":
         """Add events that a worker with a lost claim may have made, as leaving, and doubt everything.
@@ -131,7 +135,8 @@ class EventLink:
         """
         known = {entry.generation for entry in self.entries}
         extra = tuple(replace(entry, leaving=True) for entry in mine if entry.generation not in known)
-        link = replace(self, entries=(*self.entries, *extra), repairs=self.repairs + 1)
+        generation = max(self.generation, *(entry.generation for entry in mine), 0)
+        link = replace(self, entries=(*self.entries, *extra), generation=generation, repairs=self.repairs + 1)
         return replace(link.doubted(), claim=self.claim)
 
 

@@ -28,6 +28,7 @@ _MAILBOX = re.compile(
 _GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _PLACEHOLDER = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 _SUBJECT_MAX = 255  # https://learn.microsoft.com/exchange/client-developer/web-service-reference/subject
+_SYSTEM_FIELDS = {"id", "rowNumber", "delete", "custom"}  # members of an entity in JSON that are no fields of the record
 EVENT_ID = "event_id"  # the one placeholder that is no column: what write_back writes
 
 
@@ -112,7 +113,7 @@ class WriteBackTemplate(_Model):
     @classmethod
     def _known_form(cls, fields: dict[str, Template]) -> dict[str, Template]:
         for name, template in fields.items():
-            if not re.fullmatch(r"custom\.\w+\.\w+|\w+", name):
+            if not re.fullmatch(r"custom\.\w+\.\w+|\w+", name) or name in _SYSTEM_FIELDS:
                 raise ValueError(
                     f'"{name}": has to be "custom.<View>.<Field>" (user-defined and Usr fields) or a field of the entity'
                 )
@@ -270,7 +271,7 @@ class Mapping(_Model):
 def load_mapping(name: str, text: str) -> Mapping:
     """Read one mapping file. Raises MappingProblems with all of them: key, what is wrong, and the remedy."""
     try:
-        data = tomllib.loads(text)
+        data = tomllib.loads(text.removeprefix("\ufeff"))
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise MappingProblems([f"{name}.toml: no TOML: {error}"]) from None
     try:
@@ -327,7 +328,11 @@ def _unusable(what: str, template: Template, wrong: str, remedy: str) -> Permane
 
 
 def _shortened(subject: str) -> str:
-    return subject if len(subject) <= _SUBJECT_MAX else subject[: _SUBJECT_MAX - 1] + "…"
+    """Exchange counts UTF-16 units, of which an emoji takes two; none is cut in half."""
+    units = subject.encode("utf-16-le")
+    if len(units) <= 2 * _SUBJECT_MAX:
+        return subject
+    return units[: 2 * (_SUBJECT_MAX - 1)].decode("utf-16-le", "ignore") + "…"
 
 
 def _folded(name: str) -> str:

@@ -150,7 +150,8 @@ def parse_notification(body: bytes, *, company: str, queries: Iterable[str], now
     data = _parse_json(body)
     if not isinstance(data, dict):
         raise NotificationProblems([f"The body is {_kind(data)}; a push notification is an object."])
-    data.setdefault("AdditionalInfo", {})
+    if data.get("AdditionalInfo") is None:
+        data["AdditionalInfo"] = {}
     shape: dict[str, tuple[type, str]] = {
         "Inserted": (list, "an array of rows"),
         "Deleted": (list, "an array of rows"),

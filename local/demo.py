@@ -1,0 +1,159 @@
+"""`make demo`: the whole job on this machine, as a story; ends with the judge's verdict.
+
+The app runs as in Azure (on Microsoft's worker library), with Azurite as storage. Outlook and Acumatica are stand-ins.
+"""
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable
+
+from local.azurite import Azurite, AzuriteError
+from local.host.process import HostError
+from local.inquiry import Notification
+from local.world import World
+
+SETTINGS = {
+    "DELETE_GRACE_SECONDS": "1",  # 30 in production: how long a removal waits for the other half of an update
+    "ACUMATICA_LINGER_SECONDS": "1",  # 20 in production: how long an idle session is kept
+    "CLAIM_SECONDS": "5",  # 360 in production: how long a row waits after a request without an answer
+    "REQUEST_TIMEOUT_SECONDS": "2",
+}
+COLOURS = {"bold": "1", "dim": "2", "green": "32", "red": "31", "cyan": "36", "yellow": "33"}
+
+
+def paint(text: str, colour: str) -> str:
+    """Colour for a terminal, unless NO_COLOR is set (https://no-color.org)."""
+    plain = not sys.stdout.isatty() or "NO_COLOR" in os.environ
+    return text if plain else f"\x1b[{COLOURS[colour]}m{text}\x1b[0m"
+
+
+class Story:
+    """Tells what comes in and what it leads to."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self._chapter = 0
+        self._known: dict[str, str] = {}  # event id by record, as last told
+
+    def chapter(self, title: str, why: str, *incoming: Notification, at_once: bool = True) -> None:
+        """Send notifications (at once, or each after the one before is done), wait, and show what changed."""
+        self._chapter += 1
+        print(f"\n{paint(f'{self._chapter}. {title}', 'bold')}\n   {paint(why, 'dim')}")
+        before = self._counts()
+        for notification in incoming:
+            print(f"   {paint('→', 'cyan')} {self._describe(notification)}", end="", flush=True)
+            answer = self.world.post(notification)
+            print(f"  {paint(f'{answer.status_code} {answer.json()["status"]}', 'green' if answer.ok else 'red')}")
+            if not at_once:
+                self.world.settle()
+        if not self.world.rest():
+            print(paint("   not settled after 60 s", "red"))
+        self._show_calendars()
+        used = " · ".join(f"{what} {count - before[what]}" for what, count in self._counts().items())
+        print(f"   {paint(used, 'dim')}")
+
+    def _counts(self) -> dict[str, int]:
+        graph, acumatica = self.world.graph.calls, self.world.acumatica
+        return {
+            "Graph calls": sum("/v1.0/" in call.path for call in graph),
+            "write-backs": sum(call.method == "PUT" for call in acumatica.calls),
+            "sign-ins": acumatica.sign_ins,
+            "sign-outs": acumatica.sign_outs,
+            "echoes taken in": self.world.echoes,
+        }
+
+    def _describe(self, notification: Notification) -> str:
+        inserted = {row["OpportunityID"]: row for row in notification["Inserted"]}
+        deleted = {row["OpportunityID"] for row in notification["Deleted"]}
+        parts = [f"{key}: {'update' if key in deleted else 'new'} {row['Subject']!r}" for key, row in inserted.items()]
+        parts += [f"{key}: left the inquiry" for key in deleted if key not in inserted]
+        return "; ".join(parts)
+
+    def _show_calendars(self) -> None:
+        written = {key: self._event_id(row["NoteID"]) for key, row in self.world.inquiry.rows.items()}
+        for mailbox in self.world.graph.mailboxes():
+            for event in sorted(self.world.graph.events(mailbox), key=lambda event: event["start"]["dateTime"]):
+                start = event["start"]["dateTime"][:16].replace("T", " ")
+                record = next((key for key, event_id in written.items() if event_id == event["id"]), None)
+                note = paint(f"id written to {record}", "green") if record else paint("id not written back", "yellow")
+                print(f"     {mailbox:<18} {start}  {event['subject']:<34.34} {note}")
+        if not any(self.world.graph.events(mailbox) for mailbox in self.world.graph.mailboxes()):
+            print("     (all calendars are empty)")
+
+    def _event_id(self, note_id: str) -> str:
+        record = self.world.acumatica.record("Opportunity", note_id) or {}
+        return str(record.get("custom", {}).get("Opportunity", {}).get("AttributeCALEVT", {}).get("value") or "")
+
+
+def tell(world: World) -> list[str]:
+    """The story; returns what the judge finds."""
+    story, inquiry = Story(world), world.inquiry
+    monday = {"MeetingStart": "2026-12-07T09:00:00", "MeetingEnd": "2026-12-07T10:00:00"}
+    tuesday = {"MeetingStart": "2026-12-08T14:00:00", "MeetingEnd": "2026-12-08T15:30:00"}
+    story.chapter(
+        "Two opportunities get a meeting",
+        "Each becomes an event in its owner's calendar; both ids go back in one session.",
+        inquiry.save("OP000101", Subject="Demo at Contoso", **monday),
+        inquiry.save("OP000102", Subject="Site visit, Fabrikam", OwnerEmail="bob@example.com", **tuesday),
+    )
+    change = inquiry.save("OP000101", Subject="Demo at Contoso (room 4)", **tuesday)
+    story.chapter("The meeting is moved to Tuesday", "The event is changed, not made again.", change)
+    story.chapter("Acumatica sends the same again", "It promises at-least-once delivery only.", change)
+    story.chapter(
+        "The opportunity gets a new owner",
+        "The event moves: made in the new calendar first, then removed from the old one.",
+        inquiry.save("OP000102", OwnerEmail="cleo@example.com"),
+    )
+    late = inquiry.save("OP000101", Subject="Demo at Contoso, first draft")
+    newest = inquiry.save("OP000101", Subject="Demo at Contoso, final")
+    story.chapter("Two changes arrive in the wrong order", "The newest TimeStamp wins.", newest, late, at_once=False)
+    whole = inquiry.save("OP000102", Subject="Site visit, Fabrikam, plant 2")
+    story.chapter(
+        "One update arrives in two requests, the removal first",
+        "A removal waits a moment for its other half.",
+        {**whole, "Inserted": []},
+        {**whole, "Deleted": []},
+    )
+    story.chapter("The meeting is called off", "The row leaves the inquiry, the event goes.", inquiry.remove("OP000101"))
+    story.chapter(
+        "It is on again",
+        "A row that comes back gets a new event; the id in the record follows.",
+        inquiry.save("OP000101", Subject="Demo at Contoso, second try", **monday),
+    )
+    print(f"\n{paint('Verdict', 'bold')}")
+    return world.differences()
+
+
+def main() -> int:
+    """Run the demo; the exit status is 0 only if the judge finds nothing."""
+    argparse.ArgumentParser(prog="python -m local.demo", description=(__doc__ or "").partition("\n")[0]).parse_args()
+    began = time.monotonic()
+    try:
+        with _step("Starting storage (Azurite)", Azurite) as azurite:
+            world = World(azurite.connection_string(), SETTINGS, echo=True)
+            with _step("Starting the app, and stand-ins for Outlook and Acumatica", lambda: world):
+                differences = tell(world)
+    except (AzuriteError, HostError) as error:
+        print(paint(str(error), "red"), file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nStopped.")
+        return 130
+    for difference in differences:
+        print(paint(f"   ✗ {difference}", "red"))
+    if not differences:
+        sessions = f"{world.acumatica.sign_ins} sign-ins, {world.acumatica.sign_outs} sign-outs, none left open"
+        print(paint(f"   ✓ Every calendar and record agrees with Acumatica; {sessions}.", "green"))
+    print(paint(f"   {time.monotonic() - began:.0f} s in all.", "dim"))
+    return 1 if differences else 0
+
+
+def _step[T](what: str, make: Callable[[], T]) -> T:
+    print(paint(f"{what} …", "dim"), flush=True)
+    return make()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

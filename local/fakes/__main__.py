@@ -1,0 +1,50 @@
+"""Both fakes as a program: `python -m local.fakes`. Prints the app settings to use, and serves until Ctrl-C or SIGTERM."""
+
+import argparse
+import signal
+import threading
+
+from local.fakes import FakeAcumatica, FakeGraph
+
+
+def main() -> None:
+    """Serve until a signal comes."""
+    parser = argparse.ArgumentParser(prog="python -m local.fakes", description=__doc__)
+    parser.add_argument("--graph-port", type=int, default=0, help="0 (the default) takes a free one")
+    parser.add_argument("--acumatica-port", type=int, default=0, help="0 (the default) takes a free one")
+    parser.add_argument("--tenant", default="Production", help="Acumatica's tenant")
+    parser.add_argument("--session-limit", type=int, default=2, help="API users of the licence")
+    parser.add_argument("--latency-graph", type=float, default=0, metavar="MS", help="milliseconds before each answer")
+    parser.add_argument("--latency-acumatica", type=float, default=0, metavar="MS", help="milliseconds before each answer")
+    options = parser.parse_args()
+    ended = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ended.set())
+    graph = FakeGraph(options.graph_port, options.latency_graph / 1000)
+    acumatica = FakeAcumatica(
+        options.acumatica_port, options.latency_acumatica / 1000, tenant=options.tenant, session_limit=options.session_limit
+    )
+    with graph, acumatica:
+        for name, value in settings(graph, acumatica).items():
+            print(f"{name}={value}", flush=True)
+        ended.wait()
+
+
+def settings(graph: FakeGraph, acumatica: FakeAcumatica) -> dict[str, str]:
+    """The app settings that point to running fakes."""
+    return {
+        "GRAPH_URL": graph.url,
+        "IDENTITY_ENDPOINT": graph.identity_endpoint,
+        "IDENTITY_HEADER": graph.identity_header,
+        "ACUMATICA_URL": acumatica.url,
+        "ACUMATICA_TENANT": acumatica.tenant,
+        "ACUMATICA_AUTH": "oauth",
+        "ACUMATICA_CLIENT_ID": acumatica.client_id,
+        "ACUMATICA_CLIENT_SECRET": acumatica.client_secret,
+        "ACUMATICA_USERNAME": acumatica.username,
+        "ACUMATICA_PASSWORD": acumatica.password,
+    }
+
+
+if __name__ == "__main__":
+    main()

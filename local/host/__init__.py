@@ -1,0 +1,19 @@
+"""A host for the function app on this machine: `python -m local.host`.
+
+    function_app.py ── worker.py ── invocations.py ─┬─ web.py     HTTP front, keys, admin endpoint
+       (the app)     (Microsoft's     (time-out,    ├─ queues.py  queue triggers, poison queues, queue outputs
+                      worker library)  log, outputs)└─ timers.py  timer triggers
+
+The app runs on the library that runs it in Azure. Around it, each module does what the Azure Functions host does and
+names the page that says so. Differences: time-outs cannot stop a thread, and timers do not remember past occurrences.
+Tests use `HostProcess`, which runs the command in a process of its own.
+"""
+
+import sys
+
+if sys.version_info < (3, 13):  # noqa: UP036 - whoever runs another Python shall read why it fails
+    raise SystemExit(f"This needs Python 3.13, as in Azure; this is {sys.version.split()[0]}. Run `make setup`.")
+
+from local.host.process import HostProcess, start
+
+__all__ = ["HostProcess", "start"]

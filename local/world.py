@@ -1,0 +1,147 @@
+"""Everything on one machine: the app in its host, storage, and stand-ins for Graph and Acumatica."""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import requests
+
+from handlers.services import load_mappings
+from local import judge
+from local.fakes import FakeAcumatica, FakeGraph
+from local.host import HostProcess, start
+from local.inquiry import QUERY, Inquiry
+
+MAPPINGS = Path(__file__).resolve().parent.parent / "mappings"
+MAPPING = "opportunity-meetings"
+
+
+class World:
+    """`connection` is the storage to use; `settings` are added to the app's. Leaving the context stops everything."""
+
+    def __init__(
+        self,
+        connection: str,
+        settings: Mapping[str, str] | None = None,
+        *,
+        graph: Mapping[str, Any] | None = None,
+        acumatica: Mapping[str, Any] | None = None,
+        echo: bool = False,
+        fetch_visibility: float | None = None,
+    ) -> None:
+        self.connection = connection
+        self._settings = dict(settings or {})
+        self._fetch_visibility = fetch_visibility
+        self.graph = FakeGraph(**(graph or {}))
+        self.acumatica = FakeAcumatica(echo=self._echo if echo else None, **(acumatica or {}))
+        self.inquiry: Inquiry
+        self.host: HostProcess
+        self.dead: set[str] = set()
+        self.echoes = 0
+        self._posts = threading.Lock()
+        self.mappings = load_mappings(MAPPINGS)
+
+    def __enter__(self) -> Self:
+        self.graph.start()
+        self.acumatica.start()
+        self.inquiry = Inquiry(self.acumatica)
+        self.start_host()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+        self.host.__exit__(kind, value, trace)
+        self.graph.stop()
+        self.acumatica.stop()
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """All app settings."""
+        return {
+            "AzureWebJobsStorage": self.connection,
+            "GRAPH_URL": self.graph.url,
+            "IDENTITY_ENDPOINT": self.graph.identity_endpoint,
+            "IDENTITY_HEADER": self.graph.identity_header,
+            "ACUMATICA_URL": self.acumatica.url,
+            "ACUMATICA_TENANT": "Production",
+            "ACUMATICA_CLIENT_ID": self.acumatica.client_id,
+            "ACUMATICA_CLIENT_SECRET": self.acumatica.client_secret,
+            "ACUMATICA_USERNAME": self.acumatica.username,
+            "ACUMATICA_PASSWORD": self.acumatica.password,
+            **self._settings,
+        }
+
+    def start_host(self) -> None:
+        """Start the app (again)."""
+        self.host = start(env=self.settings, fetch_visibility=self._fetch_visibility)
+
+    def restart_host(self, *, kill: bool) -> None:
+        """End the app, hard or as a deployment does, and start it again."""
+        if kill:
+            self.host.kill()
+        else:
+            self.host.stop()
+        self.host.__exit__(None, None, None)
+        self.start_host()
+
+    def post(self, notification: Mapping[str, Any] | bytes) -> requests.Response:
+        """Send a notification as Acumatica does."""
+        body = notification if isinstance(notification, bytes) else json.dumps(notification).encode()
+        headers = {"x-functions-key": self.host.key, "Content-Type": "application/json"}
+        return requests.post(f"{self.host.url}/api/notifications", data=body, headers=headers, timeout=60)
+
+    def deliver(self, notification: Mapping[str, Any], tries: int = 50) -> None:
+        """Send a notification until it is answered with 2xx."""
+        for _ in range(tries):
+            try:
+                if self.post(notification).ok:
+                    return
+            except requests.RequestException:
+                pass
+            time.sleep(0.1)
+        raise TimeoutError("the notification was never taken in")
+
+    def settle(self, timeout: float = 60.0) -> bool:
+        """Wait until nothing waits in the queues; False if that takes too long."""
+        return self._wait(lambda: not judge.messages(self.connection), timeout)
+
+    def rest(self, timeout: float = 60.0) -> bool:
+        """Wait until all is done: echoes delivered, queues empty, sessions signed out; False if that takes too long."""
+
+        def resting() -> bool:
+            echoed = all(echo.done() for echo in self.acumatica.echoes)
+            return echoed and not self.acumatica.sessions and not judge.messages(self.connection)
+
+        return self._wait(resting, timeout)
+
+    @staticmethod
+    def _wait(condition: Callable[[], bool], timeout: float) -> bool:
+        deadline = time.monotonic() + timeout
+        while not condition():
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.05)
+        return True
+
+    def differences(self, *, timeout: float = 60.0, budget: int = 1) -> list[str]:
+        """Wait until all is done, and let the judge look at the result."""
+        self.rest(timeout)
+        rows = {MAPPING: self.inquiry.rows.values()}
+        return judge.judge(rows, self.mappings, self.graph, self.acumatica, self.connection, dead=self.dead, budget=budget)
+
+    def link_key(self, key: str, owner: str = "") -> str:
+        """The key of a row's event link."""
+        return judge.link_key("Production", self.mappings[MAPPING], {"OpportunityID": key, "OwnerEmail": owner})
+
+    def _echo(self, entity: str, record_id: str, before: Any, after: Any) -> None:  # noqa: ARG002
+        with self._posts:
+            notification = self.inquiry.echo(record_id)
+        if notification:
+            self.deliver(notification)
+            self.echoes += 1
+
+
+__all__ = ["MAPPING", "QUERY", "World"]

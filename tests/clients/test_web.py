@@ -1,0 +1,257 @@
+"""HTTP: what was certainly not sent is told apart from what nobody knows; no retries, redirects or cookies."""
+
+import socket
+import ssl
+import struct
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+
+import pytest
+import requests
+import trustme
+
+from handlers.clients.web import Http
+from handlers.sync.errors import Later, OutcomeUnknown
+
+type Behaviour = Callable[[socket.socket], None]
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
+
+
+class Server:
+    """Takes one connection after the other; `requests` holds the first bytes of each, `behave` answers them."""
+
+    def __init__(self, behave: Behaviour, tls: ssl.SSLContext | None = None) -> None:
+        self._behave = behave
+        self._tls = tls
+        self._stopping = False
+        self.requests: list[bytes] = []
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self._socket.getsockname()[1]}"
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while True:
+            connection, _ = self._socket.accept()
+            with connection:
+                if self._stopping:
+                    return
+                connection.settimeout(5)
+                if self._tls:
+                    with suppress(OSError), self._tls.wrap_socket(connection, server_side=True) as secured:
+                        self._serve(secured)
+                else:
+                    self._serve(connection)
+
+    def _serve(self, connection: socket.socket) -> None:
+        self.requests.append(connection.recv(65536))
+        self._behave(connection)
+
+    def close(self) -> None:
+        self._stopping = True
+        socket.create_connection(self._socket.getsockname()).close()
+        self._thread.join(5)
+        self._socket.close()
+
+
+@pytest.fixture
+def http() -> Iterator[Http]:
+    with closing(Http(1.0)) as http:
+        yield http
+
+
+def answering(*answers: bytes) -> Behaviour:
+    """One answer per connection, which is closed then; the last one again and again."""
+    left = list(answers)
+
+    def behave(connection: socket.socket) -> None:
+        connection.sendall(left.pop(0) if len(left) > 1 else left[0])
+
+    return behave
+
+
+def reset(connection: socket.socket) -> None:
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def silent(connection: socket.socket) -> None:
+    connection.recv(1)  # until the client gives up
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+# -- outcomes -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [200, 400, 404, 429, 500, 503])
+def test_every_answer_is_one(http: Http, status: int) -> None:
+    """Whatever its status: others decide what it means."""
+    with closing(Server(answering(b"HTTP/1.1 %d X\r\nContent-Length: 0\r\n\r\n" % status))) as server:
+        assert http.request("POST", server.url, json={"a": 1}).status_code == status
+        assert len(server.requests) == 1
+
+
+def test_refused(http: Http) -> None:
+    """Certainly not sent."""
+    with pytest.raises(Later, match=r"^no connection \(refused, or the name is unknown\)$"):
+        http.request("POST", f"http://127.0.0.1:{free_port()}/secret-path")
+
+
+def test_unknown_names(http: Http) -> None:
+    """Certainly not sent; `.invalid` is reserved for names that do not exist."""
+    with pytest.raises(Later, match=r"^no connection \(refused, or the name is unknown\)$"):
+        http.request("GET", "http://erp.invalid/")
+
+
+@pytest.mark.parametrize(
+    ("behave", "words"),
+    [
+        (reset, "the connection broke before the answer"),
+        (answering(b""), "the connection broke before the answer"),
+        (answering(b"HTTP/1.1 20"), "the connection broke before the answer"),
+        (answering(b"garbage\r\n\r\n"), "the connection broke before the answer"),
+        (answering(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf"), "no answer in time"),
+        (answering(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n"), "no answer in time"),
+        (
+            answering(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\nxyz"),
+            "no answer in time",
+        ),
+    ],
+    ids=["reset", "closed", "half a head", "garbage", "half a body", "bad chunks", "bad gzip"],
+)
+def test_broken_answers(http: Http, behave: Behaviour, words: str) -> None:
+    """The request went out, once, so nobody knows what became of it; nothing is retried."""
+    with closing(Server(behave)) as server:
+        with pytest.raises(OutcomeUnknown, match=f"^{words}$"):
+            http.request("POST", server.url, json={"a": 1})
+        assert len(server.requests) == 1
+
+
+def test_no_answer_in_time() -> None:
+    """Of the head, after the time-out of the client."""
+    with closing(Http(0.2)) as http, closing(Server(silent)) as server:
+        with pytest.raises(OutcomeUnknown, match=r"^no answer in time$"):
+            http.request("PUT", server.url)
+        assert len(server.requests) == 1
+
+
+def test_sessions_of_libraries_have_the_time_out_too() -> None:
+    """They set none; requests would wait for ever."""
+    with closing(Http(0.2)) as http, closing(Server(silent)) as server:
+        session = http.new_session()
+        with pytest.raises(OutcomeUnknown):
+            http.reach(lambda: session.get(server.url, timeout=None))
+
+
+def test_certificates_are_checked(http: Http, tmp_path: Path) -> None:
+    """Of an authority that is not known, or for another name: certainly not sent."""
+    authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    known, other = tmp_path / "known.pem", tmp_path / "other.pem"
+    authority.cert_pem.write_to_path(str(known))
+    trustme.CA().cert_pem.write_to_path(str(other))
+    with closing(Server(answering(OK), context)) as server:
+        assert http.request("GET", server.url, verify=str(known)).status_code == 200
+        with pytest.raises(Later, match=r"^no connection \(SSLError\)$"):
+            http.request("GET", f"{server.url}/secret", verify=str(other))
+        with pytest.raises(Later, match=r"^no connection \(SSLError\)$"):
+            http.request("GET", server.url.replace("127.0.0.1", "localhost"), verify=str(known))
+        assert len(server.requests) == 1
+
+
+def test_an_answer_that_breaks_off_under_tls(http: Http, tmp_path: Path) -> None:
+    """Without a good-bye, and with a reset: the request went out, so nobody knows."""
+    authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority.cert_pem.write_to_path(str(tmp_path / "known.pem"))
+
+    def vanish(connection: socket.socket) -> None:
+        with socket.socket(fileno=connection.detach()) as bare:
+            if len(server.requests) > 1:
+                reset(bare)
+
+    with closing(Server(vanish, context)) as server:
+        for _ in range(2):
+            with pytest.raises(OutcomeUnknown, match=r"^the connection broke before the answer$"):
+                http.request("POST", server.url, verify=str(tmp_path / "known.pem"))
+        assert len(server.requests) == 2
+
+
+def test_a_server_that_speaks_no_tls(http: Http) -> None:
+    """Certainly not sent."""
+    with (
+        closing(Server(answering(b"HTTP/1.1 400 Bad Request\r\n\r\n"))) as server,
+        pytest.raises(Later, match=r"^no connection \(SSLError\)$"),
+    ):
+        http.request("POST", server.url.replace("http:", "https:"), data=b"secret")
+
+
+def test_bugs_stay_bugs(http: Http) -> None:
+    """Only failures of the network are classed."""
+    with pytest.raises(ZeroDivisionError):
+        http.reach(lambda: 1 / 0)
+    with pytest.raises(requests.exceptions.InvalidURL):
+        http.request("GET", "http://no address")
+
+
+# -- JSON ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("body", [b"", b"<html></html>", b"\xff\xfe", b'{"a":', b"[" * 100_000])
+def test_answers_that_are_not_json(http: Http, body: bytes) -> None:
+    """A success that nobody can read: something else has answered."""
+    head = b"HTTP/1.1 201 Created\r\nContent-Length: %d\r\n\r\n" % len(body)
+    with (
+        closing(Server(answering(head + body))) as server,
+        pytest.raises(OutcomeUnknown, match=r"^the answer 201 is not JSON$"),
+    ):
+        http.json(http.request("POST", server.url))
+
+
+def test_answers_that_are_json(http: Http) -> None:
+    """UTF-8 without being told so."""
+    body = '{"id": "Ä😀"}'.encode()
+    with closing(Server(answering(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body))) as server:
+        assert http.json(http.request("GET", server.url)) == {"id": "Ä😀"}
+
+
+# -- what requests does by itself ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_redirects_are_answers(http: Http, status: int) -> None:
+    """Following one would carry a token elsewhere, or turn a PUT into a GET."""
+    answer = b"HTTP/1.1 %d X\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n" % status
+    with closing(Server(answering(answer, OK))) as server:
+        assert http.request("PUT", server.url).status_code == status
+        assert len(server.requests) == 1
+
+
+def test_cookies_are_not_kept(http: Http) -> None:
+    """They belong to an Acumatica session; whoever needs them reads them, and sends them."""
+    answer = OK.replace(b"\r\n\r\n", b"\r\nSet-Cookie: ASP.NET_SessionId=x; path=/\r\n\r\n")
+    with closing(Server(answering(answer))) as server:
+        first = http.request("GET", server.url)
+        assert first.headers["Set-Cookie"] == "ASP.NET_SessionId=x; path=/"
+        http.request("GET", server.url)
+        http.request("GET", server.url, headers={"Cookie": "own=1"})
+        assert [b"Cookie:" in request for request in server.requests] == [False, False, True]
+        assert b"Cookie: own=1\r\n" in server.requests[2]
+    assert len(http.session.cookies) == 0
+
+
+def test_every_thread_has_its_session(http: Http) -> None:
+    """And keeps it."""
+    found: list[requests.Session] = []
+    threads = [threading.Thread(target=lambda: found.append(http.session)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({id(session) for session in (*found, http.session)}) == 4
+    assert http.session is http.session

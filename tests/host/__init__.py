@@ -1,0 +1,1 @@
+"""Tests of the local host: it has to do what the host in Azure does."""

@@ -1,0 +1,217 @@
+"""Plans: one test per row of the table in plan.py, and what lies between."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from handlers.sync.errors import Permanent
+from handlers.sync.link import Claim, Entry, EventLink, Version, merge
+from handlers.sync.mapping import CalendarEvent, load_mapping
+from handlers.sync.notification import RowChange
+from handlers.sync.plan import (
+    CreateEvent,
+    DeleteEvent,
+    Effect,
+    UpdateEvent,
+    WriteBack,
+    intend,
+    plan,
+    settled,
+    wanted_event,
+)
+
+TEXT = """
+query = "Q"
+key = ["Key"]
+mailbox = "{Owner}"
+time_zone = "UTC"
+[event]
+subject = "{Subject}"
+start = "2026-01-01"
+end = "2026-01-02"
+"""
+WRITE_BACK = """
+[write_back]
+endpoint = "Default/24.200.001"
+entity = "Opportunity"
+id = "{NoteID}"
+fields.ExternalRef = "{event_id}"
+"""
+WRITING = load_mapping("m", TEXT + WRITE_BACK)
+SILENT = load_mapping("m", TEXT)
+WANTED = CalendarEvent("a@x.com", {"subject": "s"})
+EQUAL = WANTED.fingerprint
+LINK = EventLink("P", "m", ("A",))
+
+
+def with_entries(*entries: Entry, **state: Any) -> EventLink:
+    return replace(LINK, entries=entries, generation=max(entry.generation for entry in entries), **state)
+
+
+def planned(link: EventLink, wanted: CalendarEvent | None) -> tuple[EventLink, list[Effect]]:
+    intended = intend(link, wanted)
+    assert intend(intended, wanted) == intended, "intentions do not grow"
+    return intended, plan(intended, wanted, WRITING)
+
+
+# -- the table ----------------------------------------------------------------------------------------------------------
+
+
+def test_wanted_and_nothing_there() -> None:
+    """CreateEvent, in a new generation that is part of the intent."""
+    link, effects = planned(LINK, WANTED)
+    assert (link.generation, link.entries) == (1, (Entry("a@x.com", 1),))
+    assert effects == [CreateEvent(Entry("a@x.com", 1), LINK.stamp(1), WANTED)]
+
+
+def test_wanted_in_another_mailbox() -> None:
+    """Make before break: CreateEvent there, then DeleteEvent here."""
+    there = Entry("b@x.com", 1, "id1", EQUAL)
+    link, effects = planned(with_entries(there, written_back="id1"), WANTED)
+    leaving = replace(there, leaving=True)
+    assert link.entries == (leaving, Entry("a@x.com", 2))
+    assert effects == [
+        CreateEvent(Entry("a@x.com", 2), LINK.stamp(2), WANTED),
+        DeleteEvent(leaving, LINK.stamp(1)),
+    ]
+
+
+def test_wanted_and_equal() -> None:
+    """None."""
+    link = with_entries(Entry("a@x.com", 1, "id1", EQUAL), written_back="id1")
+    assert planned(link, WANTED) == (link, [])
+    assert settled(link, WANTED, WRITING)
+
+
+@pytest.mark.parametrize("fingerprint", ["other", None])
+def test_wanted_and_other_or_not_known(fingerprint: str | None) -> None:
+    """UpdateEvent by the id."""
+    entry = Entry("a@x.com", 1, "id1", fingerprint)
+    link, effects = planned(with_entries(entry, written_back="id1"), WANTED)
+    assert link == with_entries(entry, written_back="id1")
+    assert effects == [UpdateEvent(entry, LINK.stamp(1), WANTED)]
+
+
+def test_none_wanted() -> None:
+    """DeleteEvent for each, those without a known id as well; nothing is written back."""
+    entries = (Entry("a@x.com", 1, "id1", EQUAL), Entry("b@x.com", 2, leaving=True), Entry("c@x.com", 3))
+    link, effects = planned(with_entries(*entries), None)
+    assert effects == [DeleteEvent(replace(entry, leaving=True), LINK.stamp(entry.generation)) for entry in entries]
+    assert link.generation == 3
+
+
+def test_none_wanted_and_nothing_there() -> None:
+    """None: a removal of what was never there costs no call."""
+    assert planned(LINK, None) == (LINK, [])
+    assert settled(LINK, None, WRITING)
+
+
+@pytest.mark.parametrize("written_back", [None, "id0"])
+def test_the_id_is_not_in_acumatica(written_back: str | None) -> None:
+    """WriteBack, and alone where the event is in order."""
+    link = with_entries(Entry("a@x.com", 1, "id1", EQUAL), written_back=written_back)
+    assert planned(link, WANTED) == (link, [WriteBack("id1")])
+    assert not settled(link, WANTED, WRITING)
+
+
+def test_write_back_is_last() -> None:
+    """So that a failure of Acumatica holds no event back."""
+    entries = (Entry("b@x.com", 1, "id1", leaving=True), Entry("a@x.com", 2, "id2", "other"))
+    effects = planned(with_entries(*entries, written_back="id1"), WANTED)[1]
+    assert [type(effect) for effect in effects] == [UpdateEvent, DeleteEvent, WriteBack]
+
+
+def test_no_write_back_before_the_id_is_known() -> None:
+    """It follows when the event is made."""
+    assert [type(effect) for effect in planned(LINK, WANTED)[1]] == [CreateEvent]
+
+
+def test_no_write_back_without_one_in_the_mapping() -> None:
+    """An event alone is a settled state then."""
+    link = with_entries(Entry("a@x.com", 1, "id1", EQUAL))
+    assert plan(link, WANTED, SILENT) == []
+    assert settled(link, WANTED, SILENT)
+
+
+# -- between ------------------------------------------------------------------------------------------------------------
+
+
+def test_what_leaves_never_comes_back() -> None:
+    """Moved there and back: a new event, and both older ones are deleted."""
+    first = Entry("a@x.com", 1, "id1", EQUAL, leaving=True)
+    second = Entry("b@x.com", 2, "id2", EQUAL)
+    link, effects = planned(with_entries(first, second), WANTED)
+    assert link.entries == (first, replace(second, leaving=True), Entry("a@x.com", 3))
+    assert effects == [
+        CreateEvent(Entry("a@x.com", 3), LINK.stamp(3), WANTED),
+        DeleteEvent(first, LINK.stamp(1)),
+        DeleteEvent(replace(second, leaving=True), LINK.stamp(2)),
+    ]
+
+
+def test_an_entry_without_an_id_is_posted_again() -> None:
+    """With the same stamp, so that Graph makes no second event, and in no new generation."""
+    link = with_entries(Entry("a@x.com", 1, unsure=True))
+    assert planned(link, WANTED) == (link, [CreateEvent(Entry("a@x.com", 1, unsure=True), LINK.stamp(1), WANTED)])
+
+
+def test_an_unknown_post_to_another_mailbox_leaves() -> None:
+    """Found by its stamp and deleted, after the new one is made."""
+    link, effects = planned(with_entries(Entry("b@x.com", 1, unsure=True)), WANTED)
+    leaving = Entry("b@x.com", 1, leaving=True, unsure=True)
+    assert link.entries == (leaving, Entry("a@x.com", 2))
+    assert effects == [CreateEvent(Entry("a@x.com", 2), LINK.stamp(2), WANTED), DeleteEvent(leaving, LINK.stamp(1))]
+
+
+def test_a_link_in_doubt_is_done_again() -> None:
+    """Update and write-back, although both may be in order."""
+    link = with_entries(Entry("a@x.com", 1, "id1", EQUAL), written_back="id1", claim=Claim("t", 0.0)).doubted()
+    entry = Entry("a@x.com", 1, "id1")
+    assert planned(link, WANTED)[1] == [UpdateEvent(entry, LINK.stamp(1), WANTED), WriteBack("id1")]
+
+
+def test_something_leaving_is_not_settled() -> None:
+    """Also when the event that stays is in order."""
+    link = with_entries(Entry("b@x.com", 1, "id0", leaving=True), Entry("a@x.com", 2, "id1", EQUAL), written_back="id1")
+    assert not settled(link, WANTED, WRITING)
+    assert planned(link, WANTED) == (link, [DeleteEvent(link.entries[0], LINK.stamp(1))])
+
+
+@pytest.mark.parametrize("wanted", [WANTED, None])
+def test_an_intent_alone_is_not_settled(wanted: CalendarEvent | None) -> None:
+    """What has to be marked or made is work."""
+    assert not settled(with_entries(Entry("b@x.com", 1, "id1", EQUAL)), wanted, WRITING)
+
+
+def test_generations_of_forgotten_events_are_not_used_again() -> None:
+    """The stamp of an event that a person has deleted stays used up."""
+    link, effects = planned(replace(LINK, generation=4), WANTED)
+    assert link.generation == 5
+    assert effects == [CreateEvent(Entry("a@x.com", 5), LINK.stamp(5), WANTED)]
+
+
+# -- what is wanted -----------------------------------------------------------------------------------------------------
+
+ROW = {"Key": "A", "Owner": "A@x.com", "Subject": "s", "NoteID": "n"}
+
+
+def test_a_present_row_wants_its_event() -> None:
+    """Rendered from the newest row."""
+    link = merge(LINK, RowChange("P", "m", ("A",), 1, ROW, "n", 0.0), WRITING)
+    wanted = wanted_event(link, WRITING)
+    assert wanted is not None
+    assert (wanted.mailbox, wanted.body["subject"]) == ("a@x.com", "s")
+
+
+@pytest.mark.parametrize("version", [None, Version(1, present=False, row_hash="h")])
+def test_a_row_that_is_gone_or_never_seen_wants_none(version: Version | None) -> None:
+    """Nothing is rendered, so nothing can fail."""
+    assert wanted_event(replace(LINK, version=version), WRITING) is None
+
+
+def test_a_row_that_cannot_be_rendered_is_a_persons_business() -> None:
+    """Rather than a removal of the event."""
+    link = merge(LINK, RowChange("P", "m", ("A",), 1, ROW | {"Owner": None}, "n", 0.0), WRITING)
+    with pytest.raises(Permanent, match="mailbox"):
+        wanted_event(link, WRITING)

@@ -1,0 +1,55 @@
+"""The app as Azure Functions sees it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from handlers.clients.storage import POISON_QUEUE, QUEUE
+
+ROOT = Path(__file__).resolve().parent.parent
+INDEX = """
+import json, function_app
+print(json.dumps({f.get_function_name(): json.loads(str(f))["bindings"][0] for f in function_app.app.get_functions()}))
+"""
+
+
+def bindings(environment: dict[str, str]) -> dict[str, dict[str, object]]:
+    """Index the app in a process of its own; the trigger of each function by its name."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", INDEX], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+    )
+    return dict(json.loads(done.stdout))
+
+
+def test_the_app_has_these_functions_whatever_is_set() -> None:
+    """With no settings at all the functions exist, so that intake and health can say what is missing."""
+    found = bindings({"PATH": "/usr/bin:/bin"})
+    assert sorted(found) == ["apply", "health", "notifications", "poison", "upkeep_purge", "upkeep_sessions"]
+
+
+def test_http_functions_have_the_right_keys_and_methods() -> None:
+    found = bindings({})
+    notifications, health = found["notifications"], found["health"]
+    assert (notifications["authLevel"], notifications["methods"], notifications["route"]) == ("FUNCTION", ["POST"], "notifications")
+    assert (health["authLevel"], health["methods"], health["route"]) == ("ANONYMOUS", ["GET"], "health")
+
+
+def test_queue_functions_read_the_queues_that_the_app_writes() -> None:
+    found = bindings({})
+    assert found["apply"]["queueName"] == QUEUE
+    assert found["poison"]["queueName"] == POISON_QUEUE == f"{QUEUE}-poison"
+    assert found["apply"]["connection"] == found["poison"]["connection"] == "AzureWebJobsStorage"
+
+
+def test_a_claim_outlives_the_function_that_holds_it() -> None:
+    from handlers.settings import Settings
+
+    hours, minutes, seconds = map(int, json.loads((ROOT / "host.json").read_text())["functionTimeout"].split(":"))
+    assert Settings.model_fields["claim_seconds"].default > hours * 3600 + minutes * 60 + seconds
+
+
+def test_importing_the_app_does_not_import_what_only_some_functions_need() -> None:
+    code = "import sys, function_app; print([m for m in ('msal', 'azure.identity', 'azure.storage.blob') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
