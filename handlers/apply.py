@@ -96,9 +96,7 @@ def _apply(change: RowChange, services: Services) -> None:
         claimed = merged.claim is not None and merged.claim.expires > services.clock()
         if merged.claim and claimed:
             if merged == stored:
-                raise Later(
-                    "another worker has the row", min(merged.claim.expires - services.clock() + 1, _BACKOFF_MAX / 10)
-                )
+                raise Later("another worker has the row")  # mostly for a moment; if it died, until its claim expires
             if _saved(storage, merged, etag):
                 return  # the holder's own save will fail, and it will go on with this
             continue
@@ -223,7 +221,7 @@ class _Settlement:
                     self.etag = new_etag
                     return
             else:
-                log.warning("apply: the claim on link %s was lost", self.link.key)
+                log.warning("apply: the claim on link %s was lost", self.link.key[:16])
                 repaired = (current or replace(self.link, entries=(), claim=None)).repaired(self.link.entries)
                 if _saved(storage, repaired, etag):
                     raise Later("the claim was lost", 1.0)
@@ -322,14 +320,14 @@ def _send_again(change: RowChange, why: Later, storage: Storage, max_hours: floa
         return
     backoff = min(2.0**change.tries, _BACKOFF_MAX) * random.uniform(0.5, 1.0) if why.counted else 0.0  # noqa: S311
     storage.send(change.again() if why.counted else change, max(why.delay + backoff, 1.0))
-    log.info("apply: deferred %.0f s, link %s, try %d", why.delay + backoff, change.link_key, change.tries)
+    log.info("apply: deferred %.0f s, link %s, try %d", why.delay + backoff, change.link_key[:16], change.tries)
 
 
 def _bury(change: RowChange, error: Permanent, storage: Storage) -> None:
     """Make a dead letter of the change, and note it on the link so that a later success clears it."""
     facts = {"Mapping": change.mapping, "NotificationId": change.notification[:1000], "Tries": change.tries}
     storage.put_dead_letter(change.link_key, change.encode(), error.reason, error.remedy, facts)
-    log.error("apply: dead letter, link %s, %s", change.link_key, type(error).__name__)
+    log.error("apply: dead letter, link %s, %s", change.link_key[:16], type(error).__name__)
     for _ in range(_TRIES):
         link, etag = storage.load_link(change.link_key)
         if (

@@ -77,7 +77,7 @@ def _take_in(notification: PushNotification, services: Services) -> Answer:
     }
     key = notification.dedup_key
     if storage.begin_notification(key, facts) == "queued":
-        log.info("receive: duplicate, notification %s", key)
+        log.info("receive: duplicate, notification %s", key[:16])
         return Answer(200, {"status": "duplicate"})
     changes, unidentified = row_changes(notification, mappings, now)
     for row in unidentified:
@@ -89,10 +89,10 @@ def _take_in(notification: PushNotification, services: Services) -> Answer:
     try:
         storage.notification_queued(key)
     except AzureError:  # everything is stored: an error now would only bring the notification again
-        log.warning("receive: notification %s could not be marked as queued; a repetition will be taken in again", key)
+        log.warning("receive: notification %s could not be marked as queued; a repetition will be taken in again", key[:16])
     log.info(
         "receive: accepted, notification %s, %d rows, %d changes, %d without a key",
-        key,
+        key[:16],
         rows,
         len(changes),
         len(unidentified),

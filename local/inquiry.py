@@ -30,7 +30,14 @@ class Inquiry:
         if old is None:
             subject = f"Visit for {key}"
             dates = {"MeetingStart": "2026-12-01T09:30:00", "MeetingEnd": "2026-12-01T10:30:00"}
-            new = {"OpportunityID": key, "Subject": subject, "OwnerEmail": "ann@example.com", **dates, "Room": "Room 1", **columns}
+            new = {
+                "OpportunityID": key,
+                "Subject": subject,
+                "OwnerEmail": "ann@example.com",
+                **dates,
+                "Room": "Room 1",
+                **columns,
+            }
             new["NoteID"] = self._acumatica.put_record(ENTITY, {"OpportunityID": key, "Subject": new["Subject"]})
         else:
             new = old | columns

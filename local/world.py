@@ -42,7 +42,7 @@ class World:
         self.host: HostProcess
         self.dead: set[str] = set()
         self.echoes = 0
-        self._posts = threading.Lock()
+        self.lock = threading.Lock()  # of the inquiry, for tests that change it in several threads
         self.mappings = load_mappings(MAPPINGS)
 
     def __enter__(self) -> Self:
@@ -73,6 +73,10 @@ class World:
             "ACUMATICA_PASSWORD": self.acumatica.password,
             **self._settings,
         }
+
+    def configure(self, **settings: str) -> None:
+        """Change app settings; they count from the next start."""
+        self._settings |= settings
 
     def start_host(self) -> None:
         """Start the app (again)."""
@@ -106,7 +110,7 @@ class World:
 
     def settle(self, timeout: float = 60.0) -> bool:
         """Wait until nothing waits in the queues; False if that takes too long."""
-        return self._wait(lambda: not judge.messages(self.connection), timeout)
+        return self.wait(lambda: not judge.messages(self.connection), timeout)
 
     def rest(self, timeout: float = 60.0) -> bool:
         """Wait until all is done: echoes delivered, queues empty, sessions signed out; False if that takes too long."""
@@ -115,10 +119,10 @@ class World:
             echoed = all(echo.done() for echo in self.acumatica.echoes)
             return echoed and not self.acumatica.sessions and not judge.messages(self.connection)
 
-        return self._wait(resting, timeout)
+        return self.wait(resting, timeout)
 
     @staticmethod
-    def _wait(condition: Callable[[], bool], timeout: float) -> bool:
+    def wait(condition: Callable[[], bool], timeout: float) -> bool:
         deadline = time.monotonic() + timeout
         while not condition():
             if time.monotonic() > deadline:
@@ -137,7 +141,7 @@ class World:
         return judge.link_key("Production", self.mappings[MAPPING], {"OpportunityID": key, "OwnerEmail": owner})
 
     def _echo(self, entity: str, record_id: str, before: Any, after: Any) -> None:  # noqa: ARG002
-        with self._posts:
+        with self.lock:
             notification = self.inquiry.echo(record_id)
         if notification:
             self.deliver(notification)

@@ -50,7 +50,9 @@ def test_the_mapping_in_the_readme_is_the_one_that_ships() -> None:
     shown = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
     assert len(shown) == 1
     load_mapping("readme", shown[0])
-    assert tomllib.loads(shown[0]) == tomllib.loads((ROOT / "mappings/opportunity-meetings.toml").read_text(encoding="utf-8"))
+    assert tomllib.loads(shown[0]) == tomllib.loads(
+        (ROOT / "mappings/opportunity-meetings.toml").read_text(encoding="utf-8")
+    )
 
 
 def test_every_make_target_is_explained_and_exists() -> None:

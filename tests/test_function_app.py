@@ -31,7 +31,11 @@ def test_the_app_has_these_functions_whatever_is_set() -> None:
 def test_http_functions_have_the_right_keys_and_methods() -> None:
     found = bindings({})
     notifications, health = found["notifications"], found["health"]
-    assert (notifications["authLevel"], notifications["methods"], notifications["route"]) == ("FUNCTION", ["POST"], "notifications")
+    assert (notifications["authLevel"], notifications["methods"], notifications["route"]) == (
+        "FUNCTION",
+        ["POST"],
+        "notifications",
+    )
     assert (health["authLevel"], health["methods"], health["route"]) == ("ANONYMOUS", ["GET"], "health")
 
 
@@ -50,6 +54,8 @@ def test_a_claim_outlives_the_function_that_holds_it() -> None:
 
 
 def test_importing_the_app_does_not_import_what_only_some_functions_need() -> None:
-    code = "import sys, function_app; print([m for m in ('msal', 'azure.identity', 'azure.storage.blob') if m in sys.modules])"
+    code = (
+        "import sys, function_app; print([m for m in ('msal', 'azure.identity', 'azure.storage.blob') if m in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

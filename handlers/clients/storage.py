@@ -290,6 +290,7 @@ class Storage:
             "retry_total": 3,
             "initial_backoff": 0.2,
             "increment_base": 1,
+            "random_jitter_range": 1,
             "message_encode_policy": TextBase64EncodePolicy(),
         }
         if self._settings.connection_string:
@@ -306,7 +307,12 @@ class Storage:
     def _container(self) -> Any:
         from azure.storage.blob import ContainerClient  # noqa: PLC0415  (slow; few rows are that large)
 
-        options: dict[str, Any] = {"transport": self._transport, "initial_backoff": 0.2, "increment_base": 1}
+        options: dict[str, Any] = {
+            "transport": self._transport,
+            "initial_backoff": 0.2,
+            "increment_base": 1,
+            "random_jitter_range": 1,
+        }
         if self._settings.connection_string:
             text = self._settings.connection_string.get_secret_value()
             container = ContainerClient.from_connection_string(text, BLOBS, **options)

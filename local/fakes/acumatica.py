@@ -13,7 +13,7 @@ import uuid
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.cookies import CookieError, SimpleCookie
 from typing import Any, Literal, override
 from urllib.parse import parse_qsl
@@ -26,8 +26,6 @@ type Echo = Callable[[str, str, Fields | None, Fields], object]
 """Called with entity, record id, and the record before (None if it is new) and after a write that changed it."""
 
 _COOKIE = "ASP.NET_SessionId"
-_SITE = r"(?:/[^/]+)?"  # the site's own path, as in https://erp.example.com/site
-_ENTITY = re.compile(rf"{_SITE}/entity/([^/]+)/([^/]+)/([^/?]+)(?:/([^?]*))?")
 _SCOPES = {"api", "offline_access", "openid", "profile", "email", "phone"}
 # Access Rights, 409 and 429: the status tables of the REST topics
 _ERRORS = {
@@ -49,7 +47,7 @@ class Session:
     expires: float = math.inf
     refresh_token: str = ""
     turn: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False, compare=False)
-    holder: Call | None = field(default=None, repr=False, compare=False)
+    under_way: list[Call] = field(default_factory=list, repr=False, compare=False)
 
 
 class FakeAcumatica(Server):
@@ -126,7 +124,9 @@ class FakeAcumatica(Server):
     def put_record(self, entity: str, fields: Mapping[str, Any], id: str | None = None) -> str:  # noqa: A002
         """Make a record, or replace it; returns its id. Plain values; `custom.View.Field` names a custom field."""
         with self.lock:
-            record = Record(entity, id or str(uuid.uuid4()))
+            record = Record(entity, (id or str(uuid.uuid4())).lower())
+            if record.id in self._records[entity]:
+                self.delete_record(entity, record.id)
             self._assign(record, fields)
             self._store(record)
             return record.id
@@ -134,7 +134,7 @@ class FakeAcumatica(Server):
     def change_record(self, entity: str, id: str, fields: Mapping[str, Any]) -> None:  # noqa: A002
         """Change some fields of a record."""
         with self.lock:
-            record = self._records[entity][id]
+            record = self._records[entity][id.lower()]
             self._keys.pop((entity, record.key()), None)
             self._assign(record, fields)
             self._store(record)
@@ -142,13 +142,13 @@ class FakeAcumatica(Server):
     def delete_record(self, entity: str, id: str) -> None:  # noqa: A002
         """Delete a record."""
         with self.lock:
-            record = self._records[entity].pop(id)
+            record = self._records[entity].pop(id.lower())
             self._keys.pop((entity, record.key()), None)
 
     def record(self, entity: str, id: str) -> Fields | None:  # noqa: A002
         """A record in the contract's shape, with all its details and custom fields; None if there is none."""
         with self.lock:
-            record = self._records[entity].get(id)
+            record = self._records[entity].get(id.lower())
             return self._whole(record) if record else None
 
     def records(self, entity: str) -> list[Fields]:
@@ -186,9 +186,11 @@ class FakeAcumatica(Server):
 
     @override
     def locate(self, call: Call) -> None:
-        match = _ENTITY.match(call.path)
-        if match and match[1] != "auth":
-            call.entity = match[3]
+        match call.segments:
+            case ["entity", "auth", _] | [_, "entity", "auth", _]:
+                return
+            case ["entity", _, _, entity, *_] | [_, "entity", _, _, entity, *_]:
+                call.entity = entity
 
     @override
     def error(self, status: int) -> Reply:
@@ -223,15 +225,16 @@ class FakeAcumatica(Server):
         if session is None:
             yield
             return
-        if session.holder and not session.holder.abandoned:
+        if not all(other.abandoned for other in session.under_way):
             self.overlaps.append(call)
-        async with session.turn:
-            session.holder = call
-            try:
+        session.under_way.append(call)
+        session.used = time.monotonic()
+        try:
+            async with session.turn:
                 yield
-            finally:
-                session.holder = None
-                session.used = time.monotonic()
+        finally:
+            session.under_way.remove(call)
+            session.used = time.monotonic()
 
     def _check_rate(self) -> None:
         """Topic Limitation of API Connections: requests per minute of the licence."""
@@ -246,28 +249,28 @@ class FakeAcumatica(Server):
 
     @override
     def answer(self, call: Call) -> Reply:
-        path = call.path.partition("?")[0].rstrip("/")
-        for pattern, handler in (
-            (r"/identity/connect/token", self._token),
-            (r"/entity/auth/login", self._login),
-            (r"/entity/auth/logout", self._logout),
-        ):
-            if re.fullmatch(_SITE + pattern, path):
-                return handler(call) if call.method == "POST" else Reply(405, {"message": "The method is not allowed."})
-        if re.fullmatch(_SITE + "/entity", path):
-            return self._endpoints()
-        match = _ENTITY.fullmatch(call.path.partition("?")[0])
-        if not match:
-            return Reply(404, {"message": f"No HTTP resource was found that matches the request URI '{call.path}'."})
+        match call.segments if call.segments[0] in {"entity", "identity"} else call.segments[1:]:  # the site's own path
+            case ["identity", "connect", "token"] if call.method == "POST":
+                return self._token(call)
+            case ["entity", "auth", "login"] if call.method == "POST":
+                return self._login(call)
+            case ["entity", "auth", "logout"] if call.method == "POST":
+                return self._logout(call)
+            case ["identity", "connect", "token"] | ["entity", "auth", _]:
+                return Reply(405, {"message": f"The requested resource does not support http method '{call.method}'."})
+            case ["entity"]:
+                return self._endpoints()
+            case ["entity", endpoint, version, entity, *rest]:
+                return self._in_session(call, endpoint, version, entity, *rest)
+        return Reply(404, {"message": f"No HTTP resource was found that matches the request URI '{call.path}'."})
+
+    def _in_session(self, call: Call, *path: str) -> Reply:
         session = self._session(call)
         if session is None:
             raise http_error(401, _ERRORS[401])
-        reply = self._entity(call, *call.segments[-len(match[0].split("/entity/")[1].split("/")) :])
-        if session.kind != "cookie":  # the session of a token is also known by cookies
-            return Reply(
-                reply.status, reply.body, {**reply.headers, "Set-Cookie": f"{_COOKIE}={session.id}; path=/; HttpOnly"}
-            )
-        return reply
+        reply = self._entity(call, *path)
+        # The session of a token is also known by cookies.
+        return reply if session.kind == "cookie" else replace(reply, headers=_cookie(session))
 
     # -- sessions ------------------------------------------------------------------------------------------------------
 
@@ -302,7 +305,7 @@ class FakeAcumatica(Server):
 
     def _login(self, call: Call) -> Reply:
         """Topic Sign In to the Service: 204 and cookies; other tenants are unknown, none means the default one."""
-        body = call.body if isinstance(call.body, dict) else dict(parse_qsl(call.body or ""))
+        body = call.body if isinstance(call.body, dict) else _form(call)
         if not {"name", "password"} <= body.keys():
             raise bad_request("credentials", "name and password are required.")
         tenant = body.get("tenant", body.get("company"))
@@ -312,14 +315,12 @@ class FakeAcumatica(Server):
             self.failed_sign_ins += 1
             raise http_error(500, "Invalid credentials. Please try again.")
         session = self._open("cookie")
-        return Reply(204, None, {"Set-Cookie": f"{_COOKIE}={session.id}; path=/; HttpOnly"})
+        return Reply(204, None, _cookie(session))
 
     def _logout(self, call: Call) -> Reply:
         """Topic Sign Out from the Service: IIS wants to know the length of the (empty) body."""
         if "content-length" not in call.headers and "transfer-encoding" not in call.headers:
-            return Reply(
-                411, "<h2>Length Required</h2><hr><p>HTTP Error 411. The request must be chunked or have a length.</p>"
-            )
+            return Reply(411, "<h2>Length Required</h2><hr><p>HTTP Error 411.</p>")
         session = self._session(call)
         if session is None:
             raise http_error(401, _ERRORS[401])
@@ -329,7 +330,7 @@ class FakeAcumatica(Server):
 
     def _token(self, call: Call) -> Reply:
         """Topics Resource Owner Password Credentials Flow, and Refreshing of an Access Token."""
-        form = dict(parse_qsl(call.body if isinstance(call.body, str) else "", keep_blank_values=True))
+        form = _form(call)
         if (form.get("client_id"), form.get("client_secret")) != (self.client_id, self.client_secret):
             return Reply(400, {"error": "invalid_client"})
         match form.get("grant_type"):
@@ -473,3 +474,11 @@ class FakeAcumatica(Server):
             "select": set(), "custom": {"*"}, "expand": set(SCHEMAS[entity, version]),
         })  # fmt: skip
         return template | {"_workflowActions": {}}
+
+
+def _cookie(session: Session) -> dict[str, str]:
+    return {"Set-Cookie": f"{_COOKIE}={session.id}; path=/; HttpOnly"}
+
+
+def _form(call: Call) -> dict[str, str]:
+    return dict(parse_qsl(call.body if isinstance(call.body, str) else "", keep_blank_values=True))

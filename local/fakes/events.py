@@ -216,11 +216,6 @@ def shown(event: Body, zone: str | None, *, text: bool = False) -> Body:
     return body
 
 
-def same(event: Body, posted: Body) -> bool:
-    """Whether an event has the content that a creation asks for."""
-    return all(event.get(name) == (_DEFAULTS.get(name) if value is None else value) for name, value in posted.items())
-
-
 def _invalid(message: str = "At least one property failed validation.") -> Refused:
     return refused(400, "ErrorPropertyValidationFailure", message)
 

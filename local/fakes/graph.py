@@ -37,17 +37,17 @@ _BY_PROPERTY = re.compile(
 _EXPAND = re.compile(rf"singleValueExtendedProperties\(\$filter=id{_EQUALS}\)", re.IGNORECASE)
 
 # What Graph says with a status, where nothing else is known of the cause; shapes as in the service's own answers.
-_CONFLICT = (
-    "ErrorIrresolvableConflict",
-    "The change key passed in the request does not match the current change key for the item.",
+_STALE = (
+    "The send or update operation could not be performed because the change key passed in the request does not match the "
+    "current change key for the item."
 )
 _ERRORS = {
     400: ("ErrorInvalidRequest", "Your request can't be completed."),
     401: ("InvalidAuthenticationToken", "Access token has expired or is not yet valid."),
     403: ("ErrorAccessDenied", "Access is denied. Check credentials and try again."),
     404: ("ErrorItemNotFound", "The specified object was not found in the store."),
-    409: _CONFLICT,
-    412: _CONFLICT,
+    409: ("ErrorIrresolvableConflict", _STALE),
+    412: ("ErrorIrresolvableConflict", _STALE),
     429: ("ApplicationThrottled", "Application is over its MailboxConcurrency limit."),
     500: ("ErrorInternalServerError", "An internal server error occurred. The operation failed."),
     503: ("serviceNotAvailable", "The service is unavailable."),
@@ -73,7 +73,7 @@ class _Item:
     immutable_id: str
     folder: str
     event: Body
-    posted: Body
+    original: Body
     created: datetime
     modified: datetime
     i_cal_uid: str
@@ -278,7 +278,8 @@ class FakeGraph(Server):
     @override
     def error(self, status: int) -> Reply:
         code, message = _ERRORS.get(status, ("UnknownError", ""))
-        return Reply(status, {"error": {"code": code, "message": message}}, {"Retry-After": "1"} if status == 429 else {})
+        headers = {"Retry-After": self.retry_after} if status == 429 else {}
+        return Reply(status, {"error": {"code": code, "message": message}}, headers)
 
     @override
     def state(self) -> dict[str, Any]:
@@ -387,15 +388,14 @@ class FakeGraph(Server):
         raise refused(400, "BadRequest", f"Resource not found for the segment '{(rest or ['users'])[0]}'.")
 
     def _create(self, call: Call, box: _Mailbox, folder: str) -> Reply:
-        posted = events.normalise(call.body, create=True)
-        event = events.merged({}, posted)
+        event = events.merged({}, events.normalise(call.body, create=True))
         transaction = event.get("transactionId")
         item = box.transactions.get(transaction) if transaction else None
         if item is None:
-            item = self._add(box, folder, event, posted)
+            item = self._add(box, folder, event)
             if transaction:
                 box.transactions[transaction] = item
-        elif not events.same(item.event if self.repeats == "current" else item.posted, posted):
+        elif event != (item.event if self.repeats == "current" else item.original):
             # https://learn.microsoft.com/graph/api/resources/event#properties: transactionId
             message = "Your request can't be completed. The TransactionId specified in the request has already been used to"
             more = {"@event.existingEventId": self._id(call, item)} if self.tells_existing_id else {}
@@ -403,10 +403,10 @@ class FakeGraph(Server):
         location = f"{self.url}/v1.0/users/{quote(box.address)}/events/{quote(self._id(call, item))}"
         return Reply(201, self._answered(call, box, item, created=True), {"Location": location, "ETag": item.etag})
 
-    def _add(self, box: _Mailbox, folder: str, event: Body, posted: Body) -> _Item:
+    def _add(self, box: _Mailbox, folder: str, event: Body) -> _Item:
         now = datetime.now(UTC)
         uid = f"040000008200E00074C5B7101A82E008{uuid.uuid4().hex.upper()}"
-        item = _Item(self._new_id(), self._new_id("AAkAL"), folder, event, posted, now, now, uid)
+        item = _Item(self._new_id(), self._new_id("AAkAL"), folder, event, event, now, now, uid)
         box.items[item.id] = item
         self._invite("request", box, item, _addresses(event))
         return item
@@ -605,9 +605,7 @@ def _in_window(items: Iterable[_Item], query: dict[str, str]) -> Iterator[_Item]
     try:
         window = [datetime.fromisoformat(query[name]) for name in ("startDateTime", "endDateTime")]
     except (KeyError, ValueError):
-        message = (
-            "This request requires a time window specified by the query string parameters StartDateTime and EndDateTime."
-        )
+        message = "This request requires a time window: StartDateTime and EndDateTime."
         raise refused(400, "ErrorInvalidParameter", message) from None
     start, end = (moment if moment.tzinfo else moment.replace(tzinfo=UTC) for moment in window)
     if end - start > timedelta(days=1825):

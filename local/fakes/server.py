@@ -42,7 +42,7 @@ class Refused(Exception):
         self.reply = reply
 
 
-@dataclass
+@dataclass(eq=False)
 class Call:
     """A request as it was sent; `status` is 0 while there is no answer, and where none was given."""
 
@@ -55,7 +55,7 @@ class Call:
     status: int = 0
     mailbox: str = ""
     entity: str = ""
-    client: web.BaseRequest | None = field(default=None, repr=False, compare=False)
+    client: web.BaseRequest | None = field(default=None, repr=False)
 
     @property
     def segments(self) -> list[str]:
@@ -196,7 +196,7 @@ class Server(ABC):
             await self._ending.wait()
         finally:
             await self._close()
-            await self._http.shutdown(0)
+            await self._http.shutdown(0.01)  # 0 would mean without end
             for reserved, _ in self._reserved:
                 reserved.close()
 

@@ -44,7 +44,11 @@ def test_an_update_changes_the_event_in_place(world: World) -> None:
     world.post(world.inquiry.save("UPD1"))
     world.settle()
     before = events_of(world, "UPD1")
-    world.post(world.inquiry.save("UPD1", Subject="Moved to Friday", MeetingStart="2026-12-04T09:30:00", MeetingEnd="2026-12-04T10:00:00"))
+    world.post(
+        world.inquiry.save(
+            "UPD1", Subject="Moved to Friday", MeetingStart="2026-12-04T09:30:00", MeetingEnd="2026-12-04T10:00:00"
+        )
+    )
     assert world.differences() == []
     assert (len(before), events_of(world, "UPD1")) == (1, [("ann@example.com", "Moved to Friday")])
 
@@ -95,7 +99,7 @@ def test_the_halves_of_a_split_update_keep_the_event(world: World, *, removal_fi
 
 def test_our_own_write_back_comes_back_as_a_notification_and_causes_no_call(world: World) -> None:
     world.post(world.inquiry.save("ECHO1"))
-    world.settle()
+    world.rest()
     graph, acumatica = len(world.graph.calls), len(world.acumatica.calls)
     echo = world.inquiry.echo(world.inquiry.rows["ECHO1"]["NoteID"])
     assert echo
@@ -133,7 +137,7 @@ def test_a_removed_row_takes_its_event_away_and_may_come_back(world: World) -> N
 
 def test_ten_rows_in_one_notification_cost_one_sign_in(world: World) -> None:
     rows = [world.inquiry.save(f"TEN{n}", OwnerEmail=f"user{n}@example.com")["Inserted"][0] for n in range(10)]
-    world.settle()
+    world.rest()
     sign_ins = world.acumatica.sign_ins
     world.post(world.inquiry.notification(rows, []))
     assert world.differences() == []

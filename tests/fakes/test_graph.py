@@ -196,11 +196,10 @@ def test_a_body_that_is_no_event_is_refused(ann: Client, body: bytes) -> None:
         {"start": at("2026-01-20T12:00:00.1234567", "America/New_York")},
         {"subject": None, "body": None, "location": None, "attendees": None},
         {"subject": "x" * 255, "end": at("2026-01-20T12:00:00")},
-        {"start": at("2026-01-20T12:00:00", "UTC"), "end": at("2026-01-20T13:00:00", "tzone") | {"timeZone": "W. Europe Standard Time"}}
-        | {"end": at("2026-01-20T14:00:00", "W. Europe Standard Time")},
+        {"start": at("2026-01-20T12:00:00", "UTC"), "end": at("2026-01-20T14:00:00", "W. Europe Standard Time")},
         {**DAY, "start": at("2026-03-08T00:00:00"), "end": at("2026-03-09T00:00:00")},  # a day of 23 hours
     ],
-)  # fmt: skip
+)
 def test_an_event_within_the_limits_is_taken(ann: Client, properties: dict[str, Any]) -> None:
     assert new(ann, **properties)
 
@@ -230,7 +229,7 @@ def test_a_used_transaction_id_with_other_content_is_refused(graph: FakeGraph, a
     assert code(answer) == (400, "ErrorDuplicateTransactionId")
     assert answer.json()["error"]["@event.existingEventId"] == first
     graph.tells_existing_id = False
-    answer = ann.post("/events", json=event(subject="Other", transactionId="t"))
+    answer = ann.post("/events", json=event(location={"displayName": "Room 1"}, transactionId="t"))
     assert "@event.existingEventId" not in answer.json()["error"]
 
 

@@ -99,7 +99,12 @@ class Simulation:
             DELETE_GRACE_SECONDS=10,
         )
         self.services = Services(
-            settings, {"m": mapping}, Store(self), Outlook(self), Acumatica(self), lambda: self.now  # type: ignore[arg-type]
+            settings,
+            {"m": mapping},
+            Store(self),
+            Outlook(self),
+            Acumatica(self),
+            lambda: self.now,  # type: ignore[arg-type]
         )
         self.mapping: Mapping = mapping
 
@@ -408,7 +413,14 @@ def simulate(seed: int, odds: Odds | None = None) -> list[str]:
         if row is None:
             return None
         ticks += 1
-        body = {"Query": "Q", "CompanyId": "T", "Id": f"echo{ticks}", "TimeStamp": ticks, "Inserted": [row], "Deleted": [row]}
+        body = {
+            "Query": "Q",
+            "CompanyId": "T",
+            "Id": f"echo{ticks}",
+            "TimeStamp": ticks,
+            "Inserted": [row],
+            "Deleted": [row],
+        }
         return json.dumps(body).encode()
 
     sim.echo = echo
@@ -444,4 +456,3 @@ def differences(sim: Simulation, past: History) -> list[str]:
 
 def _link_key(key: str) -> str:
     return RowChange("T", "m", (key,), 0, None, "", 0.0).link_key
-

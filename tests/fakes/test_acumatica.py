@@ -1,0 +1,416 @@
+"""Each rule of the fake of Acumatica, through HTTP; and both fakes as a program."""
+
+import http.client
+import signal
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+import requests
+
+from local.fakes import FakeAcumatica, Fault
+from tests.fakes.conftest import Client
+
+ENDPOINT = "/entity/Default/24.200.001"
+UPDATE_ONLY = {"If-Match": "*"}
+
+
+def form(acumatica: FakeAcumatica, **changes: str) -> dict[str, str]:
+    right = {"grant_type": "password", "client_id": acumatica.client_id, "client_secret": acumatica.client_secret}
+    return {**right, "username": acumatica.username, "password": acumatica.password, "scope": "api", **changes}
+
+
+def ask(acumatica: FakeAcumatica, site: Client, **changes: str) -> requests.Response:
+    return site.post("/identity/connect/token", data=form(acumatica, **changes))
+
+
+def login(acumatica: FakeAcumatica, site: Client, **changes: str) -> requests.Response:
+    right = {"name": acumatica.username, "password": acumatica.password, "tenant": acumatica.tenant}
+    return site.post("/entity/auth/login", json={**right, **changes})
+
+
+@pytest.fixture
+def signed_in(acumatica: FakeAcumatica, site: Client) -> Client:
+    site.headers["Authorization"] = f"Bearer {ask(acumatica, site).json()['access_token']}"
+    return site
+
+
+def eventually(condition: Callable[[], Any]) -> None:
+    deadline = time.monotonic() + 5
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def custom(value: Any, name: str = "AttributeCALEVT", view: str = "Opportunity", kind: str = "CustomStringField") -> Any:
+    return {"custom": {view: {name: {"type": kind, "value": value}}}}
+
+
+def opportunity(acumatica: FakeAcumatica, key: str = "OP000123") -> str:
+    return acumatica.put_record("Opportunity", {"OpportunityID": key, "Subject": "Site visit"})
+
+
+# -- sign-in -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_cookie_session_begins_with_the_login_and_ends_with_the_logout(acumatica: FakeAcumatica, site: Client) -> None:
+    assert site.get(f"{ENDPOINT}/Opportunity").status_code == 401
+    assert login(acumatica, site).status_code == 204
+    assert site.get(f"{ENDPOINT}/Opportunity").status_code == 200
+    assert len(acumatica.sessions) == 1
+    assert site.post("/entity/auth/logout", data=b"").status_code == 204
+    assert site.get(f"{ENDPOINT}/Opportunity").status_code == 401
+    assert site.post("/entity/auth/logout", data=b"").status_code == 401
+    assert (acumatica.sessions, acumatica.sign_ins, acumatica.sign_outs) == ([], 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "status", "text"),
+    [
+        ({"password": "wrong"}, 500, "Invalid credentials"),
+        ({"tenant": "Elsewhere"}, 500, "PXUndefinedCompanyException"),
+        ({"tenant": ""}, 204, ""),
+        ({"company": "Production"}, 204, ""),
+    ],
+)
+def test_a_login_is_checked(acumatica: FakeAcumatica, site: Client, changes: dict[str, str], status: int, text: str) -> None:
+    answer = login(acumatica, site, **changes)
+    assert (answer.status_code, text in answer.text) == (status, True)
+    assert acumatica.failed_sign_ins == ("password" in changes)
+    if status == 500:
+        assert {"message", "exceptionMessage", "exceptionType", "stackTrace"} == answer.json().keys()
+
+
+def test_a_login_may_be_a_form_and_needs_a_name(acumatica: FakeAcumatica, site: Client) -> None:
+    credentials = {"name": acumatica.username, "password": acumatica.password}
+    assert site.post("/entity/auth/login", data=credentials).status_code == 204
+    assert site.post("/entity/auth/login", json={}).status_code == 400
+    assert site.get("/entity/auth/login").status_code == 405
+
+
+def test_a_token_is_a_session(acumatica: FakeAcumatica, site: Client) -> None:
+    answer = ask(acumatica, site)
+    body = answer.json()
+    assert (body["token_type"], body["expires_in"], body["scope"], "refresh_token" in body) == ("Bearer", 3600, "api", False)
+    assert len(acumatica.sessions) == 1
+    headers = {"Authorization": f"Bearer {body['access_token']}"}
+    assert "ASP.NET_SessionId" in site.get(f"{ENDPOINT}/Case", headers=headers).cookies
+    assert site.get(f"{ENDPOINT}/Case", headers={"Authorization": "Bearer unknown"}).status_code == 401
+    assert site.post("/entity/auth/logout", headers=headers, data=b"").status_code == 204
+    assert site.get(f"{ENDPOINT}/Case", headers=headers).status_code == 401
+    assert acumatica.sessions == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({"client_id": "unknown"}, "invalid_client"),
+        ({"client_secret": "wrong"}, "invalid_client"),
+        ({"password": "wrong"}, "invalid_grant"),
+        ({"scope": "everything"}, "invalid_scope"),
+        ({"scope": "openid"}, "invalid_scope"),
+        ({"grant_type": "client_credentials"}, "unsupported_grant_type"),
+        ({"grant_type": "refresh_token", "refresh_token": "unknown"}, "invalid_grant"),
+    ],
+)
+def test_a_token_is_refused(acumatica: FakeAcumatica, site: Client, changes: dict[str, str], error: str) -> None:
+    answer = ask(acumatica, site, **changes)
+    assert (answer.status_code, answer.json()["error"]) == (400, error)
+    assert (acumatica.sessions, acumatica.sign_ins) == ([], 0)
+
+
+def test_a_refresh_keeps_the_session_and_replaces_the_refresh_token(acumatica: FakeAcumatica, site: Client) -> None:
+    first = ask(acumatica, site, scope="api offline_access").json()["refresh_token"]
+    refresh = {"grant_type": "refresh_token"}
+    second = ask(acumatica, site, **refresh, refresh_token=first).json()["refresh_token"]
+    assert second != first
+    assert ask(acumatica, site, **refresh, refresh_token=first).json() == {"error": "invalid_grant"}
+    assert len(acumatica.sessions) == 1
+    acumatica.refresh_tokens = False
+    assert ask(acumatica, site, scope="api offline_access").json() == {"error": "invalid_scope"}
+
+
+def test_a_logout_needs_a_length(acumatica: FakeAcumatica) -> None:
+    connection = http.client.HTTPConnection(acumatica.url.removeprefix("http://"), timeout=10)
+    connection.putrequest("POST", "/entity/auth/logout")
+    connection.endheaders()
+    assert connection.getresponse().status == 411
+    connection.close()
+
+
+# -- sessions ----------------------------------------------------------------------------------------------------------
+
+
+def test_all_seats_taken_refuse_further_sign_ins(acumatica: FakeAcumatica, site: Client) -> None:
+    tokens = [ask(acumatica, site).json()["access_token"] for _ in range(2)]
+    for refused in (ask(acumatica, site), login(acumatica, site)):
+        assert (refused.status_code, "API Login Limit" in refused.text) == (429, True)
+    assert site.post("/entity/auth/logout", headers={"Authorization": f"Bearer {tokens[0]}"}, data=b"").status_code == 204
+    assert ask(acumatica, site).status_code == 200
+    assert (acumatica.max_sessions_seen, acumatica.sign_ins, acumatica.sign_outs) == (2, 3, 1)
+
+
+def test_abandoned_sessions_end_after_their_own_time(site: Client, acumatica: FakeAcumatica) -> None:
+    acumatica.session_timeout = acumatica.token_seconds = 0.3
+    assert login(acumatica, site).status_code == 204
+    headers = {"Authorization": f"Bearer {ask(acumatica, site).json()['access_token']}"}
+    assert [session.kind for session in acumatica.sessions] == ["cookie", "token"]
+    while len(acumatica.sessions) == 2:  # use keeps the one with cookies open, and not the one of the token
+        assert site.get(f"{ENDPOINT}/Case").status_code == 200
+    assert [session.kind for session in acumatica.sessions] == ["cookie"]
+    assert site.get(f"{ENDPOINT}/Case", headers=headers).status_code == 401
+    eventually(lambda: not acumatica.sessions)
+
+
+def test_a_restart_of_the_site_ends_all_sessions(acumatica: FakeAcumatica, signed_in: Client) -> None:
+    acumatica.end_sessions()
+    assert signed_in.get(f"{ENDPOINT}/Case").status_code == 401
+
+
+def test_a_session_serves_one_request_at_a_time(acumatica: FakeAcumatica, signed_in: Client) -> None:
+    acumatica.latency = 0.3
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(lambda _: signed_in.get(f"{ENDPOINT}/Case").status_code, range(2))) == [200, 200]
+    first, second = acumatica.calls[-2:]
+    assert [call.path for call in acumatica.overlaps] == [second.path]
+    assert first.finished
+    assert second.finished
+    assert abs(second.finished - first.finished) >= 0.29
+
+
+def test_waiting_behind_a_request_that_its_client_gave_up_is_no_overlap(acumatica: FakeAcumatica, signed_in: Client) -> None:
+    acumatica.faults.add(Fault("slow", seconds=0.3, times=1))
+    with pytest.raises(requests.ReadTimeout):
+        signed_in.get(f"{ENDPOINT}/Case", timeout=0.05)
+    assert signed_in.get(f"{ENDPOINT}/Case").status_code == 200
+    assert acumatica.overlaps == []
+
+
+def test_requests_per_minute_can_be_limited(site: Client, acumatica: FakeAcumatica) -> None:
+    acumatica.requests_per_minute = 2
+    statuses = [site.get("/entity").status_code for _ in range(3)]
+    assert statuses == [200, 200, 429]
+
+
+# -- records -----------------------------------------------------------------------------------------------------------
+
+
+def test_put_updates_the_record_that_its_id_names(acumatica: FakeAcumatica, signed_in: Client) -> None:
+    note_id = opportunity(acumatica)
+    body = {"id": note_id.upper(), "Stage": {"value": "Won"}, **custom("AAMk")}
+    answer = signed_in.put(f"{ENDPOINT}/Opportunity", json=body, headers=UPDATE_ONLY)
+    assert (answer.status_code, answer.json()["Stage"]) == (200, {"value": "Won"})
+    assert answer.json()["custom"]["Opportunity"] == {"AttributeCALEVT": {"type": "CustomStringField", "value": "AAMk"}}
+    record = acumatica.record("Opportunity", note_id)
+    assert record
+    assert (record["Subject"]["value"], record["Stage"]["value"]) == ("Site visit", "Won")
+    assert record["custom"]["Opportunity"]["AttributeCALEVT"]["value"] == "AAMk"
+
+
+def test_put_finds_a_record_by_its_keys(acumatica: FakeAcumatica, signed_in: Client) -> None:
+    note_id = opportunity(acumatica, "OP000123 ")
+    body = {"OpportunityID": {"value": "op000123"}, "Subject": {"value": "Moved"}}
+    assert signed_in.put(f"{ENDPOINT}/Opportunity", json=body).json()["id"] == note_id
+    nbr = {"ServiceOrderType": "MR", "AppointmentNbr": "1-1"}
+    visit = acumatica.put_record("Appointment", nbr)
+    body = {name: {"value": value} for name, value in nbr.items()}
+    assert signed_in.put(f"{ENDPOINT}/Appointment", json=body).json()["id"] == visit
+
+
+def test_conditions_decide_between_insertion_and_update(acumatica: FakeAcumatica, signed_in: Client) -> None:
+    unknown = {"id": str(uuid.uuid4()), "Subject": {"value": "New"}}
+    assert signed_in.put(f"{ENDPOINT}/Opportunity", json=unknown, headers=UPDATE_ONLY).status_code == 412
+    assert acumatica.records("Opportunity") == []
+    created = signed_in.put(f"{ENDPOINT}/Opportunity", json=unknown, headers={"If-None-Match": "*"})
+    assert created.status_code == 200
+    again = {"id": created.json()["id"], "Subject": {"value": "Newer"}}
+    assert signed_in.put(f"{ENDPOINT}/Opportunity", json=again, headers={"If-None-Match": "*"}).status_code == 412
+    assert signed_in.patch(f"{ENDPOINT}/Opportunity", json={**unknown, "id": str(uuid.uuid4())}).status_code == 404
+    assert signed_in.patch(f"{ENDPOINT}/Opportunity", json=again).status_code == 200
+    assert [record["Subject"]["value"] for record in acumatica.records("Opportunity")] == ["Newer"]
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"Subject": "not wrapped"}, 400),
+        ({"Subject": {"value": 5}}, 400),
+        ({"Colour": {"value": "red"}}, 400),
+        ({"Estimation": {"value": "soon"}}, 400),
+        ({"ContactID": {"value": 5}, "Override": {"value": True}, "Amount": {"value": 1.5}}, 200),
+        ({"Estimation": {"value": "2026-02-03T09:30:00+00:00"}, "Owner": {"value": None}}, 200),
+        ({"id": "no guid"}, 400),
+        ({"Attributes": {"AttributeID": {"value": "CALEVT"}}}, 400),
+        ({"custom": []}, 400),
+        (custom("x", kind="CustomIntField"), 400),
+        (custom(5), 400),
+        (custom("x" * 255), 200),
+        (custom("x" * 256), 422),
+        (custom("x", name="AttributeOTHER"), 500),
+        (custom("x", view="OpportunityCurrent"), 500),
+        ({"Subject": {"value": ""}}, 422),
+        ({"Attributes": [{"AttributeID": {"value": "OTHER"}, "Value": {"value": "x"}}]}, 422),
+        ([], 400),
+    ],
+)
+def test_a_body_has_to_follow_the_contract(acumatica: FakeAcumatica, signed_in: Client, body: Any, status: int) -> None:
+    note_id = opportunity(acumatica)
+    before = acumatica.record("Opportunity", note_id)
+    sent = {"id": note_id, **body} if isinstance(body, dict) else body
+    answer = signed_in.put(f"{ENDPOINT}/Opportunity", json=sent)
+    assert answer.status_code == status, answer.text
+    assert (acumatica.record("Opportunity", note_id) == before) == (status != 200)
+
+
+def test_a_refused_record_comes_back_with_its_errors(acumatica: FakeAcumatica, signed_in: Client) -> None:
+    note_id = opportunity(acumatica)
+    answer = signed_in.put(f"{ENDPOINT}/Opportunity", json={"id": note_id, **custom("x" * 300)}).json()
+    assert (answer["id"], "raised at least one error" in answer["error"]) == (note_id, True)
+    assert "length" in answer["custom"]["Opportunity"]["AttributeCALEVT"]["error"]
+
+
+def test_declared_custom_fields_have_types(acumatica: FakeAcumatica, signed_in: Client) -> None:
+    acumatica.declare("Case", "CaseCurrent", "UsrSynced", "CustomBooleanField")
+    case = acumatica.put_record("Case", {"CaseID": "C1", "Subject": "Pump"})
+    body = {"id": case, **custom(True, "UsrSynced", "CaseCurrent", "CustomBooleanField")}
+    assert signed_in.put(f"{ENDPOINT}/Case", json=body).status_code == 200
+    schema = signed_in.get(f"{ENDPOINT}/Case/$adHocSchema").json()
+    assert schema["custom"]["CaseCurrent"]["UsrSynced"]["type"] == "CustomBooleanField"
+    assert schema["Subject"] == {}
+
+
+def test_attributes_are_details_that_stay_beside_each_other(acumatica: FakeAcumatica, signed_in: Client) -> None:
+    acumatica.attributes.add("COLOUR")
+    note_id = opportunity(acumatica)
+    for name, value in (("CALEVT", "AAMk"), ("COLOUR", "red"), ("CALEVT", "AAMk2")):
+        row = {"AttributeID": {"value": name}, "Value": {"value": value}}
+        assert signed_in.patch(f"{ENDPOINT}/Opportunity", json={"id": note_id, "Attributes": [row]}).status_code == 200
+    assert "Attributes" not in signed_in.get(f"{ENDPOINT}/Opportunity/{note_id}").json()
+    rows = signed_in.get(f"{ENDPOINT}/Opportunity/{note_id}?$expand=Attributes").json()["Attributes"]
+    assert [(row["AttributeID"]["value"], row["Value"]["value"]) for row in rows] == [("CALEVT", "AAMk2"), ("COLOUR", "red")]
+
+
+def test_fields_depend_on_the_version(acumatica: FakeAcumatica, signed_in: Client) -> None:
+    meeting = acumatica.put_record("Event", {"Summary": "Visit"})
+    for version, good, bad in (("24.200.001", "EndDate", "EndDateTime"), ("25.200.001", "EndDateTime", "EndDate")):
+        where, moment = f"/entity/Default/{version}/Event", {"value": "2026-02-03T10:00:00"}
+        assert signed_in.put(where, json={"id": meeting, good: moment}).status_code == 200
+        assert signed_in.put(where, json={"id": meeting, bad: moment}).status_code == 400
+
+
+def test_records_are_read_by_id_and_by_key(acumatica: FakeAcumatica, signed_in: Client) -> None:
+    note_id = opportunity(acumatica)
+    acumatica.change_record("Opportunity", note_id, {"custom.Opportunity.AttributeCALEVT": "AAMk", "Stage": "Won"})
+    by_id = signed_in.get(f"{ENDPOINT}/Opportunity/{note_id}?$custom=Opportunity.AttributeCALEVT").json()
+    assert by_id["custom"]["Opportunity"]["AttributeCALEVT"]["value"] == "AAMk"
+    by_key = signed_in.get(f"{ENDPOINT}/Opportunity/op000123?$select=Stage").json()
+    assert (by_key["id"], by_key["Stage"], "Subject" in by_key) == (note_id, {"value": "Won"}, False)
+    assert by_key["_links"]["self"].endswith(f"/Opportunity/{note_id}")
+    missing = signed_in.get(f"{ENDPOINT}/Opportunity/OP9")
+    assert (missing.status_code, "NoEntitySatisfiesTheCondition" in missing.json()["exceptionType"]) == (500, True)
+
+
+def test_a_list_can_be_filtered_and_cut(acumatica: FakeAcumatica, signed_in: Client) -> None:
+    ids = [opportunity(acumatica, f"OP{n}") for n in range(3)]
+    found = signed_in.get(f"{ENDPOINT}/Opportunity?$filter=OpportunityID eq 'OP1'").json()
+    assert [record["id"] for record in found] == [ids[1]]
+    assert [record["id"] for record in signed_in.get(f"{ENDPOINT}/Opportunity?$top=1&$skip=1").json()] == [ids[1]]
+    assert signed_in.get(f"{ENDPOINT}/Opportunity?$filter=Stage gt 'A'").status_code == 400
+
+
+def test_a_deleted_record_is_gone(acumatica: FakeAcumatica, signed_in: Client) -> None:
+    first, second = opportunity(acumatica, "OP1"), opportunity(acumatica, "OP2")
+    assert signed_in.delete(f"{ENDPOINT}/Opportunity/{first}").status_code == 204
+    acumatica.delete_record("Opportunity", second)
+    assert acumatica.records("Opportunity") == []
+    assert acumatica.record("Opportunity", first) is None
+    assert signed_in.put(f"{ENDPOINT}/Opportunity", json={"id": second}, headers=UPDATE_ONLY).status_code == 412
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/entity/Default/17.200.001/Opportunity", 404),
+        ("/entity/Custom/24.200.001/Opportunity", 404),
+        ("/entity/Default/24.200.001/Customer", 404),
+        ("/entity/Default/24.200.001/Task", 403),
+        ("/somewhere", 404),
+        ("/entity", 200),
+    ],
+)
+def test_only_what_the_site_has_can_be_reached(acumatica: FakeAcumatica, signed_in: Client, path: str, status: int) -> None:
+    acumatica.forbidden.add("Task")
+    assert signed_in.get(path).status_code == status
+    assert signed_in.post(f"{ENDPOINT}/Opportunity", json={}).status_code == 405
+
+
+# -- echoes, faults, looking in ----------------------------------------------------------------------------------------
+
+
+def test_a_write_that_changes_a_record_is_echoed_once() -> None:
+    seen: list[tuple[Any, ...]] = []
+    ran_in: list[str] = []
+
+    def echo(*change: Any) -> None:
+        seen.append(change)
+        ran_in.append(threading.current_thread().name)
+
+    with FakeAcumatica(echo=echo) as acumatica, Client(acumatica.url) as site:
+        headers = {"Authorization": f"Bearer {ask(acumatica, site).json()['access_token']}"}
+        note_id = opportunity(acumatica)
+        for value in ("AAMk", "AAMk", "x" * 300):
+            site.put(f"{ENDPOINT}/Opportunity", json={"id": note_id, **custom(value)}, headers=headers)
+        created = site.put(f"{ENDPOINT}/Opportunity", json={"Subject": {"value": "New"}}, headers=headers).json()["id"]
+        eventually(lambda: len(seen) == 2)
+        assert all(future.result(5) is None for future in acumatica.echoes)
+    (entity, record, before, after), insertion = sorted(seen, key=lambda change: change[1] != note_id)
+    assert (entity, record) == ("Opportunity", note_id)
+    assert [state["custom"]["Opportunity"]["AttributeCALEVT"]["value"] for state in (before, after)] == [None, "AAMk"]
+    assert insertion[1:3] == (created, None)
+    assert all(name.startswith("acumatica-echo") for name in ran_in)
+
+
+@pytest.mark.parametrize(("kind", "written"), [("reset_before", False), ("reset_after", True), ("status", False)])
+def test_a_write_fails_before_or_after_it_is_carried_out(
+    acumatica: FakeAcumatica, signed_in: Client, kind: Any, *, written: bool
+) -> None:
+    note_id = opportunity(acumatica)
+    acumatica.faults.add(Fault(kind, method="PUT", entity="Opportunity", status=409, times=1))
+    body = {"id": note_id, "Stage": {"value": "Won"}}
+    if kind == "status":
+        answer = signed_in.put(f"{ENDPOINT}/Opportunity", json=body)
+        assert (answer.status_code, "exceptionMessage" in answer.json()) == (409, True)
+    else:
+        with pytest.raises(requests.ConnectionError):
+            signed_in.put(f"{ENDPOINT}/Opportunity", json=body)
+    record = acumatica.record("Opportunity", note_id)
+    assert record
+    assert (record["Stage"] == {"value": "Won"}) == written
+    assert acumatica.calls[-1].entity == "Opportunity"
+
+
+def test_the_control_api_makes_and_shows_records(acumatica: FakeAcumatica) -> None:
+    with Client(f"{acumatica.url}/_fake") as control:
+        made = control.post("/records", json={"entity": "Case", "fields": {"CaseID": "C1", "Subject": "Pump"}}).json()["id"]
+        state = control.get("/state").json()
+        assert (state["records"]["Case"][0]["id"], state["sessions"], state["calls"]) == (made, [], 0)
+        assert control.post("/records", json={"entity": "Customer"}).status_code == 400
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_program_prints_settings_and_ends_with_a_signal(number: signal.Signals) -> None:
+    command = [sys.executable, "-m", "local.fakes", "--tenant", "Test", "--session-limit", "1", "--latency-graph", "1"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        settings = dict(process.stdout.readline().strip().split("=", 1) for _ in range(10))
+        assert settings["ACUMATICA_CLIENT_ID"].endswith("@Test")
+        assert settings["IDENTITY_ENDPOINT"].startswith(settings["GRAPH_URL"])
+        assert requests.get(f"{settings['ACUMATICA_URL']}/entity", timeout=10).status_code == 200
+        process.send_signal(number)
+        assert process.wait(10) == 0
