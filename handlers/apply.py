@@ -329,10 +329,7 @@ def _bury(change: RowChange, error: Permanent, storage: Storage) -> None:
     storage.put_dead_letter(change.link_key, change.encode(), error.reason, error.remedy, facts)
     log.error("apply: dead letter, link %s, %s", change.link_key[:16], type(error).__name__)
     for _ in range(_TRIES):
-        link, etag = storage.load_link(change.link_key)
-        if (
-            link is None
-            or link.last_error == error.reason
-            or storage.save_link(replace(link, last_error=error.reason), etag)
-        ):
+        stored, etag = storage.load_link(change.link_key)
+        link = stored or new_link(change)
+        if link.last_error == error.reason or storage.save_link(replace(link, last_error=error.reason), etag):
             return

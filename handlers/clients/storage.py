@@ -14,7 +14,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import UTC, datetime
 from functools import cached_property
 from hashlib import sha256
@@ -72,7 +72,7 @@ class Storage:
         for scheme in ("https://", "http://"):
             session.mount(scheme, requests.adapters.HTTPAdapter(pool_maxsize=2 * _SENDERS))
         self._session = session
-        self._transport = RequestsTransport(session=session, session_owner=False, connection_timeout=5, read_timeout=30)
+        self._transport = RequestsTransport(session=session, session_owner=False, connection_timeout=5, read_timeout=10)
         self._sender = ThreadPoolExecutor(_SENDERS, thread_name_prefix="sender")
 
     def close(self) -> None:
@@ -206,6 +206,7 @@ class Storage:
     def send_all(self, changes: list[tuple[RowChange, float]]) -> None:
         """Put changes with their delays into the queue, in parallel; raises the first failure after trying all."""
         futures = [self._sender.submit(self.send, change, delay) for change, delay in changes]
+        wait(futures)
         for future in futures:
             future.result()
 
@@ -271,7 +272,7 @@ class Storage:
 
     @cached_property
     def _tables(self) -> dict[str, TableClient]:
-        options: dict[str, Any] = {"transport": self._transport, "retry_total": 3, "retry_backoff_factor": 0.2}
+        options: dict[str, Any] = {"transport": self._transport, "retry_total": 2, "retry_backoff_factor": 0.2}
         if self._settings.connection_string:
             text = self._settings.connection_string.get_secret_value()
             service = TableServiceClient.from_connection_string(text, **options)
@@ -287,7 +288,7 @@ class Storage:
         # The SDK's own first pause is 15 s.
         options: dict[str, Any] = {
             "transport": self._transport,
-            "retry_total": 3,
+            "retry_total": 2,
             "initial_backoff": 0.2,
             "increment_base": 1,
             "random_jitter_range": 1,

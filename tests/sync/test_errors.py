@@ -302,12 +302,11 @@ def test_bodies_that_are_no_record(body: bytes, words: str) -> None:
 
 
 def test_large_bodies_are_read_in_time() -> None:
-    """An entity with 20,000 detail rows and the error in the last one."""
-    rows: list[dict[str, Any]] = [{"A": {"value": n}, "B": {"value": n}} for n in range(20_000)]
-    body = json.dumps({"Details": [*rows, {"A": {"error": "here"}}]}).encode()
-    began = time.perf_counter()
+    """200,000 detail rows and the error in the last one, in less than two seconds of CPU time."""
+    body = b'{"Details": [' + b"{}," * 200_000 + b'{"A": {"error": "here"}}]}'
+    began = time.thread_time()
     assert str(acumatica(422, body)) == "Acumatica answered 422: A: here."
-    assert time.perf_counter() - began < 2
+    assert time.thread_time() - began < 2
 
 
 @pytest.mark.parametrize(
