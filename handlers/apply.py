@@ -229,7 +229,7 @@ class _Settlement:
     @property
     def _graph(self) -> Graph:
         """Graph, if there is time left for one more request."""
-        if self.services.clock() + self.services.settings.request_timeout_seconds > self.deadline:
+        if self.services.clock() + self.services.settings.longest_request_seconds > self.deadline:
             raise Later("no time left under the claim", counted=False)
         return self.services.graph
 

@@ -46,7 +46,7 @@ def load(folder: Path) -> list[Contract]:
     for file in sorted(folder.glob(ACUMATICA)):
         document = json.loads(file.read_text(encoding="utf-8"))
         found.append((file.name, re.compile(r"(?:/[^/]+)?/entity/Default/[\d.]+(?=/)"), document))
-    if len(found) < 2:  # noqa: PLR2004
+    if len(found) < 2:
         raise FileNotFoundError(f"{folder} has no {ACUMATICA}")
     return [_contract(name, prefix, document) for name, prefix, document in found]
 

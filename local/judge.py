@@ -5,6 +5,7 @@ dead letters), and knows nothing of how the app works.
 """
 
 import time
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,7 @@ from handlers.sync.notification import digest
 from local.fakes import FakeAcumatica, FakeGraph
 
 type Row = dict[str, Any]
+type Event = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -83,35 +85,27 @@ def judge(
     `rows` are the inquiry's rows by mapping; `dead` are the link keys that should be dead letters (and are not looked at
     otherwise); `budget` is the number of sessions that the app may have.
     """
-    stored = look(connection)
-    expected_dead = set(dead)
-    found: list[str] = []
-    wanted: dict[str, tuple[SyncMapping, Row]] = {}
-    for name, some in rows.items():
-        for row in some:
-            wanted[link_key(tenant, mappings[name], row)] = (mappings[name], row)
-    events: dict[str, list[tuple[str, dict[str, Any]]]] = {}
+    stored, let_alone = look(connection), set(dead)
+    wanted = {link_key(tenant, mappings[n], row): (mappings[n], row) for n, some in rows.items() for row in some}
+    events: dict[str, list[tuple[str, Event]]] = defaultdict(list)
     for mailbox in graph.mailboxes():
         for event in graph.events(mailbox):
-            key = str(event.get("stamp") or "no stamp").rsplit("-", 1)[0]
-            events.setdefault(key, []).append((mailbox, event))
+            events[str(event.get("stamp") or "no stamp").rsplit("-", 1)[0]].append((mailbox, event))
+    found: list[str] = []
     for key, (mapping, row) in wanted.items():
-        if key not in expected_dead:
-            found += _row_differences(key, mapping, row, events.get(key, []), stored, acumatica)
-    for key, extra in events.items():
-        if key not in wanted and key not in expected_dead:
-            found += [f"{mailbox}: event {event['subject']!r} belongs to no live row" for mailbox, event in extra]
-    for key, link in stored.links.items():
-        if link.claim:
-            found.append(f"link {key}: still claimed")
-        if key not in wanted and key not in expected_dead and (link.present or link.entries):
-            found.append(f"link {key} ({link.row_key}): not a tombstone although its row is gone")
-    found += [f"dead letter {k}: {r}" for k, r in stored.dead_letters.items() if k not in expected_dead]
-    found += [f"no dead letter for {k}" for k in expected_dead if k not in stored.dead_letters]
+        if key not in let_alone:
+            found += _row_differences(mapping, row, events[key], stored.links.get(key), acumatica)
+    for key in events.keys() - wanted.keys() - let_alone:
+        found += [f"{mailbox}: event {event['subject']!r} belongs to no live row" for mailbox, event in events[key]]
+    found += [f"link {key}: still claimed" for key, link in stored.links.items() if link.claim]
+    for key in stored.links.keys() - wanted.keys() - let_alone:
+        if stored.links[key].present or stored.links[key].entries:
+            found.append(f"link {key} ({stored.links[key].row_key}): not a tombstone although its row is gone")
+    found += [f"dead letter {k}: {r}" for k, r in stored.dead_letters.items() if k not in let_alone]
+    found += [f"no dead letter for {k}" for k in let_alone - stored.dead_letters.keys()]
     if stored.messages:
         found.append(f"{stored.messages} messages are still in the queues")
-    found += _session_differences(stored, graph, acumatica, budget)
-    return found
+    return found + _session_differences(stored, graph, acumatica, budget)
 
 
 def link_key(tenant: str, mapping: SyncMapping, row: Row) -> str:
@@ -120,43 +114,30 @@ def link_key(tenant: str, mapping: SyncMapping, row: Row) -> str:
 
 
 def _row_differences(
-    key: str,
-    mapping: SyncMapping,
-    row: Row,
-    events: list[tuple[str, dict[str, Any]]],
-    stored: Stored,
-    acumatica: FakeAcumatica,
+    mapping: SyncMapping, row: Row, events: list[tuple[str, Event]], link: EventLink | None, acumatica: FakeAcumatica
 ) -> list[str]:
     who = f"row {', '.join(mapping.key_of(row))}"
-    event_wanted = mapping.calendar_event(mapping.pick(row))
+    wanted = mapping.calendar_event(mapping.pick(row))
     if len(events) != 1:
         where = ", ".join(f"{mailbox} {event['subject']!r}" for mailbox, event in events)
         return [f"{who}: {len(events)} events instead of one{': ' + where if where else ''}"]
     mailbox, event = events[0]
-    found = []
-    if mailbox.lower() != event_wanted.mailbox:
-        found.append(f"{who}: event in {mailbox} instead of {event_wanted.mailbox}")
-    for name, value in event_wanted.body.items():
-        seen = event["location"]["displayName"] if name == "location" else event[name]
-        value = value["displayName"] if name == "location" else value  # noqa: PLW2901
-        if name in {"start", "end"}:
-            seen = {"dateTime": seen["dateTime"][:19], "timeZone": seen["timeZone"]}
-        if seen != value:
-            found.append(f"{who}: {name} is {seen!r} instead of {value!r}")
-    link = stored.links.get(key)
-    if link is None:
-        found.append(f"{who}: no link")
-    elif [entry.id for entry in link.entries] != [event["id"]]:
-        found.append(f"{who}: the link knows of other events: {link.entries}")
+    seen = {name: event[name] for name in wanted.body}
+    for name in ("start", "end"):
+        seen[name] = {"dateTime": event[name]["dateTime"][:19], "timeZone": event[name]["timeZone"]}
+    if "location" in seen:
+        seen["location"] = {"displayName": event["location"]["displayName"]}
+    found = [f"{who}: {n} is {seen[n]!r} instead of {v!r}" for n, v in wanted.body.items() if seen[n] != v]
+    if mailbox.lower() != wanted.mailbox:
+        found.append(f"{who}: event in {mailbox} instead of {wanted.mailbox}")
+    if link is None or [entry.id for entry in link.entries] != [event["id"]]:
+        found.append(f"{who}: the link knows of other events: {link.entries if link else 'there is no link'}")
     elif link.last_error:
         found.append(f"{who}: the link still has an error: {link.last_error}")
-    if mapping.write_back:
-        record = acumatica.record(mapping.write_back.entity, row["NoteID"])
-        for field in mapping.write_back.fields:
-            written = _field(record, field) if record else event["id"]
-            if written != event["id"]:
-                found.append(f"{who}: {field} holds {written!r} instead of the event's id")
-    return found
+    record = acumatica.record(mapping.write_back.entity, row["NoteID"]) if mapping.write_back else None
+    fields = mapping.write_back.fields if mapping.write_back and record else ()
+    written = {field: _field(record or {}, field) for field in fields}
+    return found + [f"{who}: {f} holds {v!r} instead of the event's id" for f, v in written.items() if v != event["id"]]
 
 
 def _session_differences(stored: Stored, graph: FakeGraph, acumatica: FakeAcumatica, budget: int) -> list[str]:
@@ -171,7 +152,7 @@ def _session_differences(stored: Stored, graph: FakeGraph, acumatica: FakeAcumat
     found += [
         f"{mailbox}: {graph.max_concurrency(mailbox)} requests at a time"
         for mailbox in graph.mailboxes()
-        if graph.max_concurrency(mailbox) > 4  # noqa: PLR2004  (Outlook's limit)
+        if graph.max_concurrency(mailbox) > 4
     ]
     return found
 

@@ -97,16 +97,26 @@ class World:
         headers = {"x-functions-key": self.host.key, "Content-Type": "application/json"}
         return requests.post(f"{self.host.url}/api/notifications", data=body, headers=headers, timeout=60)
 
-    def deliver(self, notification: Mapping[str, Any], tries: int = 50) -> None:
+    def deliver(self, notification: Mapping[str, Any], timeout: float = 60.0) -> None:
         """Send a notification until it is answered with 2xx."""
-        for _ in range(tries):
+
+        def taken_in() -> bool:
             try:
-                if self.post(notification).ok:
-                    return
+                return self.post(notification).ok
             except requests.RequestException:
-                pass
-            time.sleep(0.1)
-        raise TimeoutError("the notification was never taken in")
+                return False
+
+        if not self.wait(taken_in, timeout):
+            raise TimeoutError("the notification was never taken in")
+
+    def sweep(self, timeout: float = 60.0) -> bool:
+        """Run the upkeep timer until no session is left of what was killed; False if that takes too long."""
+
+        def swept() -> bool:
+            self.host.fire("upkeep_sessions")
+            return not self.acumatica.sessions and all(slot == "free" for slot in judge.look(self.connection).slots)
+
+        return self.wait(swept, timeout)
 
     def settle(self, timeout: float = 60.0) -> bool:
         """Wait until nothing waits in the queues; False if that takes too long."""
@@ -123,6 +133,7 @@ class World:
 
     @staticmethod
     def wait(condition: Callable[[], bool], timeout: float) -> bool:
+        """Wait for something; False if it does not happen in time."""
         deadline = time.monotonic() + timeout
         while not condition():
             if time.monotonic() > deadline:

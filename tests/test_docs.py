@@ -58,7 +58,7 @@ def test_the_mapping_in_the_readme_is_the_one_that_ships() -> None:
 def test_every_make_target_is_explained_and_exists() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     targets = set(re.findall(r"^([a-z]+):.*##", makefile, re.MULTILINE)) - {"help"}
-    assert {match for match in re.findall(r"`make (\w+)`", README)} == targets
+    assert set(re.findall(r"`make (\w+)`", README)) == targets
 
 
 def test_every_file_that_the_documentation_links_to_exists() -> None:

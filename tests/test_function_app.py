@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from handlers.clients.storage import POISON_QUEUE, QUEUE
+from handlers.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 INDEX = """
@@ -47,8 +48,6 @@ def test_queue_functions_read_the_queues_that_the_app_writes() -> None:
 
 
 def test_a_claim_outlives_the_function_that_holds_it() -> None:
-    from handlers.settings import Settings
-
     hours, minutes, seconds = map(int, json.loads((ROOT / "host.json").read_text())["functionTimeout"].split(":"))
     assert Settings.model_fields["claim_seconds"].default > hours * 3600 + minutes * 60 + seconds
 

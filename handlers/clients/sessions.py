@@ -126,7 +126,7 @@ class Sessions:
     # -- taking and giving back --------------------------------------------------------------------------------------
 
     def _check(self, deadline: float) -> None:
-        if self._clock() + self._settings.request_timeout_seconds > deadline:
+        if self._clock() + self._settings.longest_request_seconds > deadline:
             raise Later("no time left for a request to Acumatica", counted=False)
 
     def _acquire(self, deadline: float) -> _Held:

@@ -12,6 +12,7 @@ import contextlib
 import json
 import logging
 import math
+import re
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -35,7 +36,7 @@ from azure.storage.queue import QueueClient, TextBase64EncodePolicy
 
 from handlers.settings import StorageSettings
 from handlers.sync.link import EventLink, from_state, to_state
-from handlers.sync.notification import NotARowChange, RowChange, canonical
+from handlers.sync.notification import NotARowChange, RowChange, canonical, load_json
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +53,7 @@ _STATE_BYTES = 900_000  # an entity holds 1 MiB
 _REJECTED_MAX = 500
 _BATCH = 100  # entities in one transaction
 _SENDERS = 32
+_BLOB_NAME = re.compile(r"[0-9a-f]{64}")
 _DELAY_MAX = 7 * 86_400 - 1  # seconds that a queue message may stay invisible
 
 type Entity = dict[str, Any]
@@ -213,10 +215,10 @@ class Storage:
     def read_message(self, text: str) -> RowChange:
         """The change that a message of the queue holds. Raises NotARowChange."""
         try:
-            data = json.loads(text)
-            if isinstance(data, dict) and isinstance(data.get("blob"), str):
-                data = json.loads(self._blob(data["blob"]).download_blob().readall())
-        except (ValueError, RecursionError) as error:
+            data = load_json(text)
+            if isinstance(data, dict) and _BLOB_NAME.fullmatch(str(data.get("blob"))):
+                data = load_json(self._blob(data["blob"]).download_blob().readall().decode())
+        except ValueError as error:
             raise NotARowChange(f"the message is not JSON: {error}") from None
         except ResourceNotFoundError:
             raise NotARowChange("the blob that the message names does not exist (any more)") from None

@@ -1,5 +1,6 @@
 """HTTP by requests, with the outcomes that matter told apart: answered, never sent, and not known."""
 
+import ssl
 import threading
 from collections.abc import Callable
 from http.cookiejar import DefaultCookiePolicy
@@ -8,9 +9,8 @@ from typing import Any, override
 import requests
 import urllib3
 
+from handlers.settings import CONNECT_SECONDS
 from handlers.sync.errors import Later, OutcomeUnknown
-
-_CONNECT_SECONDS = 10.0
 
 
 class _Session(requests.Session):
@@ -20,7 +20,8 @@ class _Session(requests.Session):
         super().__init__()
         # Cookies belong to an Acumatica session, not to a connection: whoever needs them sends them.
         self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        self._timeouts = (min(_CONNECT_SECONDS, timeout), timeout)
+        self.auth = lambda request: request  # without one, a .netrc on the machine would replace the Authorization header
+        self._timeouts = (min(CONNECT_SECONDS, timeout), timeout)
 
     @override
     def request(self, *args: Any, **kwargs: Any) -> requests.Response:
@@ -67,11 +68,11 @@ class Http:
         """Run something that uses the network, and class its failure. Messages never hold the URL or headers."""
         try:
             return call()
-        except (requests.ConnectTimeout, requests.exceptions.SSLError, requests.exceptions.ProxyError) as error:
+        except (requests.ConnectTimeout, requests.exceptions.ProxyError) as error:
             raise Later(f"no connection ({type(error).__name__})") from None
         except requests.ConnectionError as error:
-            if _never_connected(error):
-                raise Later("no connection (refused, or the name is unknown)") from None
+            if reason := _never_connected(error):
+                raise Later(f"no connection ({reason})") from None
             raise OutcomeUnknown("the connection broke before the answer") from None
         except (requests.Timeout, requests.exceptions.ChunkedEncodingError, requests.exceptions.ContentDecodingError):
             raise OutcomeUnknown("no answer in time") from None
@@ -82,7 +83,12 @@ class Http:
             session.close()
 
 
-def _never_connected(error: requests.ConnectionError) -> bool:
+def _never_connected(error: requests.ConnectionError) -> str:
+    """Why there was no connection at all; empty where there may have been one."""
     inner = error.args[0] if error.args else None
     reason = getattr(inner, "reason", inner)
-    return isinstance(reason, urllib3.exceptions.NewConnectionError)
+    if isinstance(reason, urllib3.exceptions.NewConnectionError):
+        return "refused, or the name is unknown"
+    # A certificate is checked before anything is sent; other TLS errors may come later.
+    cause = reason.args[0] if isinstance(reason, urllib3.exceptions.SSLError) and reason.args else reason
+    return "the certificate is not trusted" if isinstance(cause, ssl.SSLCertVerificationError) else ""

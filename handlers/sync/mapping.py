@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 from tzlocal.windows_tz import tz_win, win_tz
 
 from handlers.sync.errors import Permanent
@@ -112,13 +112,15 @@ class WriteBackTemplate(_Model):
     @field_validator("fields")
     @classmethod
     def _known_form(cls, fields: dict[str, Template]) -> dict[str, Template]:
+        form = 'has to be "custom.<View>.<Field>" (user-defined and Usr fields) or a field of the entity'
+        problems = []
         for name, template in fields.items():
             if not re.fullmatch(r"custom\.\w+\.\w+|\w+", name) or name in _SYSTEM_FIELDS:
-                raise ValueError(
-                    f'"{name}": has to be "custom.<View>.<Field>" (user-defined and Usr fields) or a field of the entity'
-                )
-            if unknown := [column for column in template.columns if column != EVENT_ID]:
-                raise ValueError(f'"{name}": only {{event_id}} can be written back, not {{{unknown[0]}}}')
+                problems.append(f'"{name}": {form}')
+            unknown = [column for column in template.columns if column != EVENT_ID]
+            problems += [f'"{name}": only {{event_id}} can be written back, not {{{column}}}' for column in unknown]
+        if problems:
+            raise ValueError("; ".join(problems))
         return fields
 
 
@@ -172,15 +174,6 @@ class Mapping(_Model):
         if len({_folded(column) for column in key}) < len(key) or not all(map(_folded, key)):
             raise ValueError("has to name each key column once")
         return key
-
-    @model_validator(mode="after")
-    def _event_id_is_no_column(self) -> Self:
-        if EVENT_ID in self.columns:
-            raise ValueError("{event_id} stands only in write_back.fields: elsewhere it would feed an event from its own id")
-        unused = [a for a in self.attributes if a not in self.columns]
-        if unused:
-            raise ValueError(f"attributes: {unused[0]!r} is not used by any template")
-        return self
 
     @cached_property
     def columns(self) -> tuple[str, ...]:
@@ -274,10 +267,15 @@ def load_mapping(name: str, text: str) -> Mapping:
         data = tomllib.loads(text.removeprefix("\ufeff"))
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise MappingProblems([f"{name}.toml: no TOML: {error}"]) from None
+    problems = list(_joint_problems(data))
     try:
-        return Mapping(**{**data, "name": name})
+        mapping = Mapping(**{**data, "name": name})
     except ValidationError as error:
-        raise MappingProblems([f"{name}.toml: {problem}" for problem in _explain(error)]) from None
+        problems = [*_explain(error), *problems]
+    else:
+        if not problems:
+            return mapping
+    raise MappingProblems([f"{name}.toml: {problem}" for problem in problems])
 
 
 def pick(row: dict[str, Any], columns: tuple[str, ...] | list[str]) -> dict[str, Any]:
@@ -302,6 +300,29 @@ def pick(row: dict[str, Any], columns: tuple[str, ...] | list[str]) -> dict[str,
     return found
 
 
+def _joint_problems(data: dict[str, Any]) -> Iterator[str]:
+    """What is wrong between the keys of a file, told from its raw values, so that it is found beside all else."""
+    if "name" in data:
+        yield "name: unknown key (a mapping's name is its file's)"
+    texts = [data.get("mailbox"), *_values(data.get("event")), _member(data.get("write_back"), "id")]
+    used = {match[1].strip() for text in texts for match in _PLACEHOLDER.finditer(str(text)) if match[1]}
+    if EVENT_ID in used:
+        yield "{event_id} stands only in write_back.fields: elsewhere it would feed an event from its own id"
+    attributes, key = data.get("attributes"), data.get("key")
+    used |= set(map(str, key if isinstance(key, list) else []))
+    for attribute in attributes if isinstance(attributes, list) else []:
+        if str(attribute) not in used:
+            yield f"attributes: {attribute!r} is not used by any template"
+
+
+def _values(table: Any) -> list[Any]:
+    return list(table.values()) if isinstance(table, dict) else []
+
+
+def _member(table: Any, name: str) -> Any:
+    return table.get(name) if isinstance(table, dict) else None
+
+
 def _explain(error: ValidationError) -> Iterator[str]:
     for problem in error.errors():
         key = ".".join(f'"{part}"' if "." in str(part) else str(part) for part in problem["loc"])
@@ -321,10 +342,7 @@ def _explain(error: ValidationError) -> Iterator[str]:
 
 def _unusable(what: str, template: Template, wrong: str, remedy: str) -> Permanent:
     columns = " and ".join(template.columns) or "no column"
-    return Permanent(
-        f"The event's {what} ({columns}) {wrong}." if what != "write_back.id" else f"{what} ({columns}) {wrong}.",
-        remedy,
-    )
+    return Permanent(f"The mapping's {what} ({columns}) {wrong} in this row.", remedy)
 
 
 def _shortened(subject: str) -> str:

@@ -248,22 +248,28 @@ def folded(name: str) -> str:
     return name.strip().casefold()
 
 
-def _parse_json(body: bytes) -> Any:
+def load_json(text: str) -> Any:
+    """Strict JSON whose strings can be stored: no NaN or infinity, no lone surrogates. Raises ValueError."""
+
     def refuse(constant: str) -> Any:
         raise ValueError(f"{constant} is no JSON value")
 
-    def finite(text: str) -> float:
-        value = float(text)
+    def finite(number: str) -> float:
+        value = float(number)
         if value in {float("inf"), float("-inf")}:
-            raise ValueError(f"the number {text[:20]} is too large")
+            raise ValueError(f"the number {number[:20]} is too large")
         return value
 
     try:
-        text = body.decode(json.detect_encoding(body))
         data = json.loads(text.removeprefix("\ufeff"), parse_constant=refuse, parse_float=finite)
         return _without_lone_surrogates(data) if "\\ud" in text.lower() else data
     except RecursionError:
-        raise NotificationProblems(["The body is nested too deeply."]) from None
+        raise ValueError("it is nested too deeply") from None
+
+
+def _parse_json(body: bytes) -> Any:
+    try:
+        return load_json(body.decode(json.detect_encoding(body)))
     except ValueError as error:
         raise NotificationProblems([f"The body is not JSON: {str(error)[:200]}"]) from None
 

@@ -5,6 +5,7 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import requests
 
 from local.fakes import Fault
 from local.world import World
@@ -161,14 +162,22 @@ def test_a_creation_that_fails_or_is_never_answered_makes_one_event(world: World
     assert world.differences() == []
 
 
-@pytest.mark.parametrize("kind", ["reset_before", "reset_after"])
-@pytest.mark.parametrize("method", ["PATCH", "DELETE"])
-def test_changes_and_removals_without_an_answer_are_carried_out_in_the_end(world: World, method: str, kind: str) -> None:
-    key = f"{method}{kind}"
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault("reset_before", "PATCH", r"/events/", times=1),
+        Fault("reset_after", "PATCH", r"/events/", times=1),
+        Fault("reset_before", "DELETE", r"/events/", times=1),
+        Fault("reset_after", "DELETE", r"/events/", times=1),
+    ],
+    ids=lambda fault: f"{fault.method} {fault.kind}",
+)
+def test_changes_and_removals_without_an_answer_are_carried_out_in_the_end(world: World, fault: Fault) -> None:
+    key = f"{fault.method}{fault.kind}"
     world.post(world.inquiry.save(key))
     world.settle()
-    world.graph.faults.add(Fault(method=method, path=r"/events/", kind=kind, times=1))
-    world.post(world.inquiry.save(key, Subject="changed") if method == "PATCH" else world.inquiry.remove(key))
+    world.graph.faults.add(fault)
+    world.post(world.inquiry.save(key, Subject="changed") if fault.method == "PATCH" else world.inquiry.remove(key))
     assert world.differences() == []
 
 
@@ -181,11 +190,18 @@ def test_a_change_during_an_unanswered_request_wins(world: World) -> None:
     assert events_of(world, "DURING1") == [("ann@example.com", "second")]
 
 
-@pytest.mark.parametrize("kind", ["reset_before", "reset_after", "status"])
-def test_a_write_back_that_fails_is_repeated(world: World, kind: str) -> None:
-    fault = Fault(method="PUT", path="/Opportunity", kind=kind, times=1, **({"status": 500} if kind == "status" else {}))
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault("reset_before", "PUT", "/Opportunity", times=1),
+        Fault("reset_after", "PUT", "/Opportunity", times=1),
+        Fault("status", "PUT", "/Opportunity", times=1, status=500),
+    ],
+    ids=lambda fault: fault.kind,
+)
+def test_a_write_back_that_fails_is_repeated(world: World, fault: Fault) -> None:
     world.acumatica.faults.add(fault)
-    world.post(world.inquiry.save(f"PUT{kind}"))
+    world.post(world.inquiry.save(f"PUT{fault.kind}"))
     assert world.differences() == []
 
 
@@ -251,7 +267,5 @@ def test_rubbish_is_refused_and_never_an_error_of_ours(world: World, body: bytes
 
 
 def test_health_says_ready(world: World) -> None:
-    import requests
-
     answer = requests.get(f"{world.host.url}/api/health", timeout=10)
     assert (answer.status_code, answer.json()) == (200, {"status": "ready", "version": "0.1.0", "not_ready": []})

@@ -22,7 +22,9 @@ def test_an_outage_of_acumatica_holds_back_ids_but_no_calendar(azurite: Azurite)
         assert time.monotonic() - began < OUTAGE_SECONDS
         world.post(world.inquiry.save("AC0", Subject="changed during the outage"))
         world.wait(lambda: time.monotonic() - began >= OUTAGE_SECONDS, OUTAGE_SECONDS + 1)
-        assert [world.graph.events("user0@example.com")[n]["subject"] for n in range(2)].count("changed during the outage") == 1
+        assert [world.graph.events("user0@example.com")[n]["subject"] for n in range(2)].count(
+            "changed during the outage"
+        ) == 1
         assert len(world.acumatica.calls) == 0
         world.acumatica.down = False
         assert world.differences(timeout=90) == []

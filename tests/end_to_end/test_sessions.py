@@ -21,7 +21,6 @@ def test_a_seat_that_someone_else_has_is_waited_for_and_calendars_are_written_me
             world.post(world.inquiry.save(f"SEAT{n}", OwnerEmail=f"user{n}@example.com"))
         assert world.wait(lambda: sum(len(world.graph.events(m)) for m in world.graph.mailboxes()) == 5, 15)
 
-
         def refused() -> int:
             return sum(call.status == 429 for call in world.acumatica.calls)
 

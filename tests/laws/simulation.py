@@ -10,16 +10,19 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 import greenlet
 from azure.core.exceptions import ServiceRequestError
 
 from handlers import apply as applying
 from handlers.clients.gate import Gate
+from handlers.clients.graph import Graph
+from handlers.clients.sessions import Sessions
+from handlers.clients.storage import Storage
 from handlers.receive import receive
-from handlers.settings import Settings
 from handlers.services import Services
+from handlers.settings import Settings
 from handlers.sync.errors import DuplicateTransaction, EventGone, Later, OutcomeUnknown
 from handlers.sync.link import EventLink, from_state, to_state
 from handlers.sync.mapping import CalendarEvent, Mapping, RecordUpdate, load_mapping
@@ -88,6 +91,7 @@ class Simulation:
         self.late: list[tuple[float, str, Callable[[], Any]]] = []
         self.counter = 0
         self.calls: dict[str, int] = {}
+        self.echo: Callable[[str], bytes | None] = lambda _: None
         mapping = load_mapping("m", MAPPING_TEXT)
         settings = Settings(
             ACUMATICA_URL="https://erp.example.com",
@@ -99,12 +103,12 @@ class Simulation:
             DELETE_GRACE_SECONDS=10,
         )
         self.services = Services(
-            settings,
-            {"m": mapping},
-            Store(self),
-            Outlook(self),
-            Acumatica(self),
-            lambda: self.now,  # type: ignore[arg-type]
+            settings=settings,
+            mappings={"m": mapping},
+            storage=cast("Storage", Store(self)),
+            graph=cast("Graph", Outlook(self)),
+            sessions=cast("Sessions", Acumatica(self)),
+            clock=lambda: self.now,
         )
         self.mapping: Mapping = mapping
 
@@ -197,6 +201,14 @@ class Simulation:
                 return
         raise AssertionError("the run does not end")
 
+    def alone[T](self, work: Callable[[], T]) -> T:
+        """Run one piece of work with nobody else about."""
+        worker = greenlet.greenlet(work)
+        result = worker.switch()
+        while not worker.dead:
+            result = worker.switch()
+        return cast("T", result)
+
     def _start(self, busy: dict[greenlet.greenlet, Any], item: Any, work: Callable[[Any], Any]) -> None:
         self.counter += 1
         worker = greenlet.greenlet(lambda: work(item))
@@ -231,8 +243,6 @@ class Simulation:
         echoes, self.echoes = self.echoes, []
         return [echo for echo in map(self.echo, echoes) if echo]
 
-    echo: Callable[[str], bytes | None] = staticmethod(lambda _: None)
-
 
 class Ready:
     """handlers.services.Factory with everything built."""
@@ -254,7 +264,7 @@ class Store:
     def notification_queued(self, key: str) -> None:
         self._sim.step("queued", lambda: self._sim.notifications.update({key: "queued"}))
 
-    def record_rejected(self, content: bytes, facts: dict[str, Any]) -> None:
+    def record_rejected(self, content: bytes, facts: dict[str, Any]) -> None:  # noqa: ARG002
         raise AssertionError(f"rejected: {facts}")
 
     def pinned_key(self, mapping: str, key: list[str]) -> list[str]:  # noqa: ARG002
@@ -387,7 +397,13 @@ def history(rng: random.Random, changes: int = 6, keys: str = "ABC") -> History:
             del rows[key]
         else:
             owner, subject = rng.choice(["ann", "bob"]), f"s{rng.randint(0, 2)}"
-            new = {"Key": key, "Owner": owner, "Subject": subject, "NoteID": NOTE_IDS[key], "Room": f"r{rng.randint(0, 1)}"}
+            new: dict[str, Any] = {
+                "Key": key,
+                "Owner": owner,
+                "Subject": subject,
+                "NoteID": NOTE_IDS[key],
+                "Room": f"r{rng.randint(0, 1)}",
+            }
             shown = dict(new)
             if old and rng.random() < 0.5:
                 new["Room"], shown["Room"] = old["Room"], None  # an attribute that did not change comes as null

@@ -419,21 +419,27 @@ def test_dates(mapping: Mapping, sent: str, wall_clock: str) -> None:
 )
 def test_dates_that_are_none(mapping: Mapping, sent: Any) -> None:
     """The column is named, the value is not."""
-    assert refused(mapping, MeetingStart=sent) == "The event's start (MeetingStart) is no ISO date and time."
-    assert refused(mapping, MeetingEnd=sent) == "The event's end (MeetingEnd) is no ISO date and time."
+    assert refused(mapping, MeetingStart=sent) == "The mapping's start (MeetingStart) is no ISO date and time in this row."
+    assert refused(mapping, MeetingEnd=sent) == "The mapping's end (MeetingEnd) is no ISO date and time in this row."
 
 
 @pytest.mark.parametrize("sent", [None, "", "  "])
 def test_empty_dates(mapping: Mapping, sent: Any) -> None:
     """Are told apart from wrong ones."""
-    assert refused(mapping, MeetingStart=sent) == "The event's start (MeetingStart) is empty."
+    assert refused(mapping, MeetingStart=sent) == "The mapping's start (MeetingStart) is empty in this row."
 
 
 def test_the_end_is_not_before_the_start(mapping: Mapping) -> None:
     """An event without duration is one; a negative one is refused, also across offsets."""
     assert event(mapping, MeetingEnd=ROW["MeetingStart"]).body["end"]["dateTime"] == "2026-02-03T09:30:00"
-    assert refused(mapping, MeetingEnd="2026-02-03T09:29:59") == "The event's end (MeetingEnd) is before the start."
-    assert refused(mapping, MeetingEnd="2026-02-03T14:29:59Z") == "The event's end (MeetingEnd) is before the start."
+    assert (
+        refused(mapping, MeetingEnd="2026-02-03T09:29:59")
+        == "The mapping's end (MeetingEnd) is before the start in this row."
+    )
+    assert (
+        refused(mapping, MeetingEnd="2026-02-03T14:29:59Z")
+        == "The mapping's end (MeetingEnd) is before the start in this row."
+    )
 
 
 # -- events -------------------------------------------------------------------------------------------------------------
@@ -528,13 +534,13 @@ def test_mailboxes(mapping: Mapping, value: str, mailbox: str) -> None:
 )
 def test_what_is_no_mailbox(mapping: Mapping, value: Any) -> None:
     """Nothing that could lead to another path, mailbox or header; the value is not repeated."""
-    assert refused(mapping, OwnerEmail=value) == "The event's mailbox (OwnerEmail) is no e-mail address."
+    assert refused(mapping, OwnerEmail=value) == "The mapping's mailbox (OwnerEmail) is no e-mail address in this row."
 
 
 @pytest.mark.parametrize("value", [None, "", "  "])
 def test_no_mailbox(mapping: Mapping, value: Any) -> None:
     """A row without an owner."""
-    assert refused(mapping, OwnerEmail=value) == "The event's mailbox (OwnerEmail) is empty."
+    assert refused(mapping, OwnerEmail=value) == "The mapping's mailbox (OwnerEmail) is empty in this row."
 
 
 def test_fingerprints_tell_contents_apart(mapping: Mapping) -> None:
@@ -592,7 +598,7 @@ def test_record_ids_are_guids(mapping: Mapping, value: Any) -> None:
     """Anything else could hit another record."""
     with pytest.raises(Permanent) as caught:
         mapping.record_update(ROW | {"NoteID": value}, "E")
-    assert caught.value.reason == "write_back.id (NoteID) is no GUID."
+    assert caught.value.reason == "The mapping's write_back.id (NoteID) is no GUID in this row."
     assert caught.value.remedy == "Use the column with the record's NoteID."
 
 
