@@ -18,3 +18,11 @@ def azurite() -> Iterator[Azurite]:
 def storage(azurite: Azurite) -> str:
     """Return the connection string of a storage account that no other test uses."""
     return azurite.new_account()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Spread the tests that wait for real time evenly, so that parallel workers share them."""
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    items[:] = [item for item in items if item not in slow]
+    for number, item in enumerate(slow):
+        items.insert(number * len(items) // len(slow), item)

@@ -10,6 +10,7 @@ from local.judge import look
 from tests.end_to_end.conftest import new_world
 
 OUTAGE_SECONDS = 30.0
+pytestmark = pytest.mark.slow
 
 
 def test_an_outage_of_acumatica_holds_back_ids_but_no_calendar(azurite: Azurite) -> None:

@@ -82,6 +82,7 @@ def test_a_function_that_does_not_end_is_cut_off(start_app: StartApp) -> None:
     assert "1 functions were still running" in host.log
 
 
+@pytest.mark.slow
 def test_the_hosts_own_azurite(tmp_path: Path) -> None:
     """It ends with a host that is killed hard, keeps its data with --data, and outlives the app's exit handlers."""
     source = f"""
@@ -140,6 +141,7 @@ def test_a_killed_hosts_message_comes_back(start_app: StartApp, queue: Callable[
     until(lambda: "end 0.3" in second.log)
 
 
+@pytest.mark.slow
 def test_storage_may_come_late_and_go_away(tmp_path: Path) -> None:
     """A host whose storage does not answer warns once, goes on trying, and works when it does; HTTP works meanwhile."""
     app = write_app(tmp_path / "app", WORK, HOST_JSON)
