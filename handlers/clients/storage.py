@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import UTC, datetime
 from functools import cached_property
 from hashlib import sha256
-from typing import Any
+from typing import Any, cast
 
 import requests
 from azure.core import MatchConditions
@@ -55,6 +55,9 @@ _BATCH = 100  # entities in one transaction
 _SENDERS = 32
 _BLOB_NAME = re.compile(r"[0-9a-f]{64}")
 _DELAY_MAX = 7 * 86_400 - 1  # seconds that a queue message may stay invisible
+
+# Queue and blob clients wait 15 s before their first retry, and add up to 3 s at random, unless told otherwise.
+_RETRY = {"retry_total": 2, "initial_backoff": 0.2, "increment_base": 1, "random_jitter_range": 1}
 
 type Entity = dict[str, Any]
 
@@ -272,56 +275,33 @@ class Storage:
             return ManagedIdentityCredential(client_id=self._settings.client_id)
         return DefaultAzureCredential()
 
+    def _client(self, client: Any, service: str, *name: str, **options: Any) -> Any:
+        """A client of the SDK, by connection string or by identity."""
+        options |= {"transport": self._transport}
+        if self._settings.connection_string:
+            return client.from_connection_string(self._settings.connection_string.get_secret_value(), *name, **options)
+        url = f"https://{self._settings.account_name}.{service}.core.windows.net"
+        return client(url, *name, credential=self._credential, **options)
+
     @cached_property
     def _tables(self) -> dict[str, TableClient]:
-        options: dict[str, Any] = {"transport": self._transport, "retry_total": 2, "retry_backoff_factor": 0.2}
-        if self._settings.connection_string:
-            text = self._settings.connection_string.get_secret_value()
-            service = TableServiceClient.from_connection_string(text, **options)
-        else:
-            url = f"https://{self._settings.account_name}.table.core.windows.net"
-            service = TableServiceClient(url, credential=self._credential, **options)
+        service = self._client(TableServiceClient, "table", retry_total=2, retry_backoff_factor=0.2)
         for name in TABLES:
             service.create_table_if_not_exists(name)
         return {name: service.get_table_client(name) for name in TABLES}
 
     @cached_property
     def _queue(self) -> QueueClient:
-        # The SDK's own first pause is 15 s.
-        options: dict[str, Any] = {
-            "transport": self._transport,
-            "retry_total": 2,
-            "initial_backoff": 0.2,
-            "increment_base": 1,
-            "random_jitter_range": 1,
-            "message_encode_policy": TextBase64EncodePolicy(),
-        }
-        if self._settings.connection_string:
-            text = self._settings.connection_string.get_secret_value()
-            queue = QueueClient.from_connection_string(text, QUEUE, **options)
-        else:
-            url = f"https://{self._settings.account_name}.queue.core.windows.net"
-            queue = QueueClient(url, QUEUE, credential=self._credential, **options)
+        queue = self._client(QueueClient, "queue", QUEUE, message_encode_policy=TextBase64EncodePolicy(), **_RETRY)
         with contextlib.suppress(ResourceExistsError):
             queue.create_queue()
-        return queue
+        return cast("QueueClient", queue)
 
     @cached_property
     def _container(self) -> Any:
         from azure.storage.blob import ContainerClient  # noqa: PLC0415  (slow; few rows are that large)
 
-        options: dict[str, Any] = {
-            "transport": self._transport,
-            "initial_backoff": 0.2,
-            "increment_base": 1,
-            "random_jitter_range": 1,
-        }
-        if self._settings.connection_string:
-            text = self._settings.connection_string.get_secret_value()
-            container = ContainerClient.from_connection_string(text, BLOBS, **options)
-        else:
-            url = f"https://{self._settings.account_name}.blob.core.windows.net"
-            container = ContainerClient(url, BLOBS, credential=self._credential, **options)
+        container = self._client(ContainerClient, "blob", BLOBS, **_RETRY)
         with contextlib.suppress(ResourceExistsError):
             container.create_container()
         return container
