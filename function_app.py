@@ -2,6 +2,7 @@
 
 import atexit
 import json
+import logging
 import os
 import time
 
@@ -13,6 +14,9 @@ from handlers import upkeep
 from handlers.clients.storage import POISON_QUEUE, QUEUE
 from handlers.health import Health
 from handlers.services import Factory, NotReady
+
+# The SDK tells of every request at INFO: several lines for each row.
+logging.getLogger("azure").setLevel(logging.WARNING)
 
 app = func.FunctionApp()
 factory = Factory(os.environ)

@@ -7,8 +7,11 @@ triggers. See docs/decisions for why each step is where it is.
 import logging
 import random
 import uuid
+from contextlib import ExitStack
 from dataclasses import replace
 from hashlib import sha256
+
+from azure.core.exceptions import AzureError, HttpResponseError
 
 from handlers.clients.graph import Graph
 from handlers.clients.storage import StateTooLarge, Storage
@@ -40,9 +43,12 @@ from handlers.sync.plan import (
 log = logging.getLogger(__name__)
 
 _TRIES = 3  # of an optimistic save
+_BURY_TRIES = 10
 _BACKOFF_MAX = 600.0
 _DAY = 86_400.0
-_AGAIN = "Correct the cause, then run it again."
+_MISSES = 3
+_THEN = "then save the record in Acumatica again."
+_AGAIN = "Correct the cause, then save the record in Acumatica again."
 
 
 def apply(message: str, factory: Factory) -> None:
@@ -51,29 +57,32 @@ def apply(message: str, factory: Factory) -> None:
     try:
         change = storage.read_message(message)
     except NotARowChange as error:
-        storage.put_dead_letter(
-            sha256(message.encode()).hexdigest(),
-            message,
-            f"The queue held a message that is no row change: {error}.",
-            _AGAIN,
-            {},
-        )
+        reason = f"The queue held a message that is no row change: {error}."
+        storage.put_dead_letter(sha256(message.encode()).hexdigest(), message, reason, _AGAIN, {})
         return
     try:
         services = factory.services()
-    except NotReady as error:
-        _send_again(change, Later(f"the app is not ready: {error.part}", 60.0), storage, 1e9)
+    except NotReady as error:  # however long that takes: nobody has looked at the change yet
+        _send_again(change, Later(f"the app is not ready: {error.part}", 60.0), storage)
         return
-    hours = services.settings.defer_max_hours
     try:
-        _apply(change, services)
+        try:
+            _apply(change, services)
+        except AzureError as error:
+            if not _away(error):
+                raise
+            raise Later(f"storage cannot be used ({type(error).__name__})", 10.0) from error
+        except OutcomeUnknown as error:
+            # The claim stays: until it has expired, nobody may act on what is not known.
+            raise Later(str(error), services.settings.claim_seconds + 1) from error
     except Permanent as error:
         _bury(change, error, storage)
     except Later as error:
-        _send_again(change, error, storage, hours, services.clock())
-    except OutcomeUnknown as error:
-        # The claim stays: until it has expired, nobody may act on what is not known.
-        _send_again(change, Later(str(error), services.settings.claim_seconds + 1), storage, hours, services.clock())
+        hours = services.settings.defer_max_hours
+        if services.clock() - change.first_sent > hours * 3600:
+            _bury(change, Permanent(f"Tried for {hours:g} hours, last: {error.reason}.", _AGAIN), storage)
+        else:
+            _send_again(change, error, storage)
 
 
 def bury_poison(message: str, storage: Storage) -> None:
@@ -88,7 +97,7 @@ def bury_poison(message: str, storage: Storage) -> None:
 def _apply(change: RowChange, services: Services) -> None:
     mapping = services.mappings.get(change.mapping)
     if not mapping:
-        raise Permanent(f"There is no active mapping {change.mapping!r}.", "Add the mapping again, then run it again.")
+        raise Permanent(f"There is no active mapping {change.mapping!r}.", f"Add {change.mapping}.toml again; {_THEN}")
     storage = services.storage
     for _ in range(_TRIES):
         stored, etag = storage.load_link(change.link_key)
@@ -108,23 +117,22 @@ def _apply(change: RowChange, services: Services) -> None:
                 raise
             continue
         if settled(link, wanted, mapping):
-            if link.last_error:
-                storage.clear_dead_letter(link.key)
-            link = replace(link, last_error="")
+            link = _in_order(link, storage)
             if link == stored or _saved(storage, link, etag):
                 return
             continue
         claim = Claim(uuid.uuid4().hex, services.clock() + services.settings.claim_seconds)
         intended = replace(intend(link, wanted), claim=claim)
         mailboxes = {e.entry.mailbox for e in plan(intended, wanted, mapping) if not isinstance(e, WriteBack)}
-        services.graph.gate.enter(mailboxes)
-        began = services.clock()
-        try:
+        with ExitStack() as places:
+            services.graph.gate.enter(mailboxes)
+            began = services.clock()
+            places.callback(
+                lambda boxes, since: services.graph.gate.leave(boxes, services.clock() - since), mailboxes, began
+            )
             if new_etag := _saved(storage, intended, etag):
-                _Settlement(intended, new_etag, mapping, services).run()
+                _Settlement(intended, new_etag, mapping, services, places).run()
                 return
-        finally:
-            services.graph.gate.leave(mailboxes, services.clock() - began)
     raise Later("the row is being changed by others", 1.0)
 
 
@@ -136,7 +144,7 @@ def _merged(change: RowChange, stored: EventLink | None, mapping: Mapping, servi
         days = f"{services.settings.retention_days:g} days"
         raise Permanent(
             f"The change is older than {days}, so what came after it may be forgotten already.",
-            "Touch the record in Acumatica.",
+            "Save the record in Acumatica again.",
         )
     link = stored or new_link(change)
     problem = change.problem
@@ -147,14 +155,15 @@ def _merged(change: RowChange, stored: EventLink | None, mapping: Mapping, servi
             problem = str(error)
     if known and known.timestamp > change.timestamp:
         return link
-    raise Permanent(problem, "Bring the inquiry and the mapping together, then run it again.")
+    raise Permanent(problem, f"Bring the inquiry and the mapping together; {_THEN}")
 
 
 class _Settlement:
     """The work under a claim. `saved` is the link as stored with `etag`; `link` knows what has been done since."""
 
-    def __init__(self, link: EventLink, etag: str, mapping: Mapping, services: Services) -> None:
+    def __init__(self, link: EventLink, etag: str, mapping: Mapping, services: Services, places: ExitStack) -> None:
         self.link = self.saved = link
+        self.places = places  # in the gates of the mailboxes
         self.etag = etag
         self.mapping = mapping
         self.services = services
@@ -174,11 +183,15 @@ class _Settlement:
                 if not _saved(storage, replace(self.link, last_error=str(unknown)), self.etag):
                     self._catch_up()
                 raise
-            error = failure.reason if failure else ""
-            if not failure and self.link.last_error:
-                storage.clear_dead_letter(self.link.key)
+            except (Permanent, Later, AzureError):
+                raise
+            except Exception as bug:  # the host tries again: it must not meet a claim, nor trust what was remembered
+                _saved(storage, replace(self.link.doubted(), last_error=f"bug: {type(bug).__name__}"), self.etag)
+                raise
             effect = ", ".join(self.done) or self.link.last_effect
-            if _saved(storage, replace(self.link, claim=None, last_error=error, last_effect=effect), self.etag):
+            link = replace(self.link, claim=None, last_effect=effect)
+            link = replace(link, last_error=failure.reason) if failure else _in_order(link, storage)
+            if _saved(storage, link, self.etag):
                 log.info(
                     "apply: %s, link %s, effects: %s",
                     "stopped" if failure else "settled",
@@ -221,7 +234,7 @@ class _Settlement:
                     self.etag = new_etag
                     return
             else:
-                log.warning("apply: the claim on link %s was lost", self.link.key[:16])
+                log.warning("the claim on link %s was lost", self.link.key[:16])
                 repaired = (current or replace(self.link, entries=(), claim=None)).repaired(self.link.entries)
                 if _saved(storage, repaired, etag):
                     raise Later("the claim was lost", 1.0)
@@ -252,6 +265,9 @@ class _Settlement:
         except DuplicateTransaction as error:
             # An earlier POST of ours with other content came through: that is the event.
             found = [error.event_id] if error.event_id else self._graph.find(event.mailbox, effect.stamp)
+            if not found and entry.misses < _MISSES:
+                self.link = self.link.with_entry(replace(entry, misses=entry.misses + 1))
+                raise Later("the event that was made earlier cannot be found yet", 5.0) from None
             if not found:
                 return self.link.without_entry(entry).with_new_entry(event.mailbox)
             return self.link.with_entry(replace(entry, id=found[0], unsure=False))
@@ -269,7 +285,9 @@ class _Settlement:
             self._graph.update(event.mailbox, entry.id, event)
         except EventGone:
             # Moved to another calendar, which changes its id, or deleted by a person.
-            found = [event_id for event_id in self._graph.find(event.mailbox, effect.stamp) if event_id != entry.id]
+            found = self._graph.find(event.mailbox, effect.stamp)
+            if entry.id in found:
+                raise Later("Graph finds the event, yet does not know it") from None
             if not found:
                 return self.link.without_entry(entry).with_new_entry(event.mailbox)
             return self.link.with_entry(replace(entry, id=found[0], fingerprint=None))
@@ -285,7 +303,11 @@ class _Settlement:
                 for event_id in self._graph.find(mailbox, effect.stamp):
                     self._deleted(mailbox, event_id)
         except MailboxGone:
-            self.done.append("(mailbox gone)")
+            self.done.append("mailbox gone")
+            # Its user may have been renamed: then the mailbox, and the event in it, is the one of the new address.
+            if (live := self.link.live) and live.mailbox != mailbox:
+                for event_id in self._graph.find(live.mailbox, effect.stamp):
+                    self._deleted(live.mailbox, event_id)
         return self.link.without_entry(effect.entry)
 
     def _deleted(self, mailbox: str, event_id: str) -> bool:
@@ -296,12 +318,13 @@ class _Settlement:
         return True
 
     def _write_back(self, effect: WriteBack) -> EventLink:
+        self.places.close()  # who waits for a session keeps nobody from the mailbox
         update = self.mapping.record_update(self.link.row, effect.event_id)
         try:
             self.services.sessions.put(update, self.deadline)
         except RecordGone:
-            self.done.append("(record gone)")
-        return replace(self.link, written_back=effect.event_id)
+            self.done.append("no such record")
+        return replace(self.link, written_back=effect.event_id, written_to=update.body["id"])
 
 
 def _saved(storage: Storage, link: EventLink, etag: str | None) -> str | None:
@@ -313,23 +336,50 @@ def _saved(storage: Storage, link: EventLink, etag: str | None) -> str | None:
         ) from None
 
 
-def _send_again(change: RowChange, why: Later, storage: Storage, max_hours: float, now: float | None = None) -> None:
-    """Put the change back with a delay that grows with its tries, or give up on it when it is too old."""
-    if now is not None and now - change.first_sent > max_hours * 3600:
-        _bury(change, Permanent(f"Tried for {max_hours:g} hours, last: {why.reason}.", _AGAIN), storage)
-        return
-    backoff = min(2.0**change.tries, _BACKOFF_MAX) * random.uniform(0.5, 1.0) if why.counted else 0.0  # noqa: S311
-    storage.send(change.again() if why.counted else change, max(why.delay + backoff, 1.0))
-    log.info("apply: deferred %.0f s, link %s, try %d", why.delay + backoff, change.link_key[:16], change.tries)
+def _in_order(link: EventLink, storage: Storage) -> EventLink:
+    """The link of a row that is settled; its dead letter goes, unless that holds a change which is newer still."""
+    if not link.outlived:
+        return replace(link, last_error="") if not link.buried else link
+    storage.clear_dead_letter(link.key)
+    return replace(link, last_error="", buried=0)
+
+
+def _send_again(change: RowChange, why: Later, storage: Storage) -> None:
+    """Put the change back with a delay that grows with its tries."""
+    backoff = min(2.0 ** min(change.tries, 10), _BACKOFF_MAX) * random.uniform(0.5, 1.0) if why.counted else 0.0  # noqa: S311
+    delay = max(why.delay + backoff, 1.0)
+    storage.send(change.again() if why.counted else change, delay)
+    what = why.reason.partition(":")[0]  # what follows may be about the row
+    log.info("deferred %.0f s, link %s, try %d: %s", delay, change.link_key[:16], change.tries + 1, what)
 
 
 def _bury(change: RowChange, error: Permanent, storage: Storage) -> None:
-    """Make a dead letter of the change, and note it on the link so that a later success clears it."""
-    facts = {"Mapping": change.mapping, "NotificationId": change.notification[:1000], "Tries": change.tries}
-    storage.put_dead_letter(change.link_key, change.encode(), error.reason, error.remedy, facts)
-    log.error("apply: dead letter, link %s, %s", change.link_key[:16], type(error).__name__)
-    for _ in range(_TRIES):
+    """Make a dead letter of the change, and note it on the link so that a later success clears it.
+
+    Where the link knows a newer state of the row, it is that one which failed: its columns are kept.
+    """
+    for _ in range(_BURY_TRIES):
         stored, etag = storage.load_link(change.link_key)
         link = stored or new_link(change)
-        if link.last_error == error.reason or storage.save_link(replace(link, last_error=error.reason), etag):
+        if link.version and link.version.timestamp > change.timestamp:
+            change = replace(change, timestamp=link.version.timestamp, row=link.row if link.present else None)
+        facts = {"Mapping": change.mapping, "NotificationId": change.notification[:1000], "Tries": change.tries}
+        storage.put_dead_letter(
+            change.link_key, change.encode(), error.reason, error.remedy, facts, timestamp=change.timestamp
+        )
+        marked = replace(link, last_error=error.reason, buried=max(link.buried, change.timestamp))
+        if marked == stored or storage.save_link(marked, etag):
+            # A reason names columns, but what follows a colon may be about the row, and mailboxes are people's.
+            what = "no such mailbox" if isinstance(error, MailboxGone) else error.reason.partition(":")[0]
+            log.error("dead letter, link %s: %s (see table DeadLetters)", change.link_key[:16], what)
             return
+    raise RuntimeError("the link of a dead letter could not be marked")
+
+
+def _away(error: AzureError) -> bool:
+    """Whether storage cannot be used now, as opposed to: it refused what it was asked."""
+    return (
+        not isinstance(error, HttpResponseError)
+        or (error.status_code or 500) >= 500
+        or error.status_code in {401, 403, 408, 429}
+    )

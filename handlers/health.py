@@ -37,10 +37,10 @@ class Health:
         try:
             services = self._factory.services()
             services.storage.check()
-            services.check_pins(list(services.mappings))
+            services.check_pins(list(services.mappings), pin=False)
         except NotReady as error:
             return [error.part]
         except AzureError as error:
-            log.warning("health: storage cannot be used: %s", type(error).__name__)
+            log.warning("storage cannot be used: %s", type(error).__name__)
             return ["storage"]
         return []

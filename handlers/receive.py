@@ -3,14 +3,17 @@
 import logging
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from azure.core.exceptions import AzureError
 
+from handlers.clients.storage import Storage
 from handlers.services import Factory, NotReady, Services
 from handlers.sync.notification import (
     NotificationProblems,
     PushNotification,
+    Unidentified,
     digest,
     folded,
     parse_notification,
@@ -57,7 +60,7 @@ def receive(body: bytes, factory: Factory) -> Answer:
     except NotReady as error:
         return Answer(503, {"status": "not ready", "part": error.part, "problems": error.problems}, _RETRY_AFTER)
     except AzureError as error:
-        log.error("receive: storage cannot be used: %s", type(error).__name__)  # noqa: TRY400  (no row contents)
+        log.error("storage cannot be used: %s", type(error).__name__)  # noqa: TRY400  (no row contents)
         problem = "Storage cannot be used at the moment; nothing of the notification counts as taken in."
         return Answer(503, {"status": "not ready", "part": "storage", "problems": [problem]}, _RETRY_AFTER)
 
@@ -65,7 +68,7 @@ def receive(body: bytes, factory: Factory) -> Answer:
 def _take_in(notification: PushNotification, services: Services) -> Answer:
     storage = services.storage
     mappings = [m for m in services.mappings.values() if folded(m.query) == folded(notification.query)]
-    services.check_pins([mapping.name for mapping in mappings])
+    services.check_pins([mapping.name for mapping in mappings], pin=True)
     rows = len(notification.inserted) + len(notification.deleted)
     now = services.clock()
     facts = {
@@ -77,19 +80,16 @@ def _take_in(notification: PushNotification, services: Services) -> Answer:
     }
     key = notification.dedup_key
     if storage.begin_notification(key, facts) == "queued":
-        log.info("receive: duplicate, notification %s", key[:16])
+        log.info("duplicate, notification %s", key[:16])
         return Answer(200, {"status": "duplicate"})
     changes, unidentified = row_changes(notification, mappings, now)
-    for row in unidentified:
-        content = {"mapping": row.mapping, "timestamp": notification.timestamp, "row": row.row}
-        remedy = "Correct the mapping's key or the inquiry's columns, and let Acumatica send the row again."
-        about = {"Mapping": row.mapping, "NotificationId": notification.id[:1000], "Tries": 0}
-        storage.put_dead_letter(digest(content), content, row.reason, remedy, about)
-    storage.send_all([(c, services.settings.delete_grace_seconds if c.row is None else 0.0) for c in changes])
+    grace = services.settings.delete_grace_seconds
+    storage.in_parallel([partial(storage.send, change, grace if change.row is None else 0.0) for change in changes])
+    storage.in_parallel([partial(_bury, row, notification, storage) for row in unidentified])
     try:
         storage.notification_queued(key)
     except AzureError:  # everything is stored: an error now would only bring the notification again
-        log.warning("receive: notification %s could not be marked as queued; a repetition will be taken in again", key[:16])
+        log.warning("notification %s could not be marked as queued; a repetition will be taken in again", key[:16])
     log.info(
         "receive: accepted, notification %s, %d rows, %d changes, %d without a key",
         key[:16],
@@ -100,8 +100,15 @@ def _take_in(notification: PushNotification, services: Services) -> Answer:
     return Answer(202, {"status": "accepted", "rows": rows, "changes": len(changes), "without_key": len(unidentified)})
 
 
+def _bury(row: Unidentified, notification: PushNotification, storage: Storage) -> None:
+    content = {"mapping": row.mapping, "timestamp": notification.timestamp, "row": row.row}
+    remedy = "Correct the mapping's key or the inquiry's columns, then save the record in Acumatica again."
+    about = {"Mapping": row.mapping, "NotificationId": notification.id[:1000], "Tries": 0}
+    storage.put_dead_letter(digest(content), content, row.reason, remedy, about)
+
+
 def _reject(status: int, body: bytes, problems: list[str], services: Services) -> Answer:
-    log.warning("receive: rejected with %d, %d problems, first: %s", status, len(problems), problems[0])
+    log.warning("rejected with %d, %d problems, first: %s", status, len(problems), problems[0])
     facts = {
         "Received": datetime.fromtimestamp(services.clock(), UTC),
         "Status": status,
@@ -111,5 +118,5 @@ def _reject(status: int, body: bytes, problems: list[str], services: Services) -
     try:
         services.storage.record_rejected(body, facts)
     except AzureError as error:
-        log.warning("receive: the rejected notification could not be recorded: %s", type(error).__name__)
+        log.warning("the rejected notification could not be recorded: %s", type(error).__name__)
     return Answer(status, {"status": "rejected", "problems": problems})

@@ -41,16 +41,19 @@ class Services:
     clock: Callable[[], float] = time.time
     pinned: set[str] = field(default_factory=set)  # mappings whose key columns were compared with the pinned ones
 
-    def check_pins(self, names: list[str]) -> None:
-        """Pin the key columns of mappings at their first use. Raises NotReady where others were used under the name."""
+    def check_pins(self, names: list[str], *, pin: bool) -> None:
+        """Compare key columns with those that were used under a mapping's name before, or `pin` them at their first use.
+
+        Raises NotReady where they differ.
+        """
         problems = []
         for name in names:
             if name in self.pinned:
                 continue
             key = self.mappings[name].key
-            known = self.storage.pinned_key(name, key)
+            known = self.storage.pinned_key(name, key, pin=pin)
             if known == key:
-                self.pinned.add(name)
+                self.pinned.update([name] if pin else [])
             else:
                 problems.append(
                     f"{name}.toml: key: {', '.join(known)} was used under this name, and events are tied to it; "
@@ -69,6 +72,7 @@ class Factory:
         self._lock = threading.Lock()
         self._storage: Storage | None = None
         self._services: Services | None = None
+        self._said: list[str] = []
 
     def storage(self) -> Storage:
         """Storage alone, which works without all other settings. Raises NotReady."""
@@ -78,6 +82,8 @@ class Factory:
                     self._storage = Storage(load_settings(StorageSettings, self._environ), self._clock)
                 except SettingsProblems as error:
                     raise self._not_ready("settings", error.problems) from None
+                except ValueError:  # the SDK cannot read it, and says so with the value
+                    raise self._not_ready("settings", ["AzureWebJobsStorage: is no connection string"]) from None
             return self._storage
 
     def services(self) -> Services:
@@ -105,13 +111,16 @@ class Factory:
             mappings = load_mappings(_ROOT / settings.mappings_dir)
         except MappingProblems as error:
             raise self._not_ready("mappings", error.problems) from None
+        if not mappings:
+            log.warning("mappings: there is no .toml file in MAPPINGS_DIR; every notification will be refused")
         sessions = Sessions(Acumatica(settings, self._clock), storage, settings, self._clock)
         return Services(settings, mappings, storage, Graph(settings, self._clock), sessions, self._clock)
 
-    @staticmethod
-    def _not_ready(part: str, problems: list[str]) -> NotReady:
-        for problem in problems:
-            log.error("%s: %s", part, problem)
+    def _not_ready(self, part: str, problems: list[str]) -> NotReady:
+        if problems != self._said:  # once, however often the app is asked
+            for problem in problems:
+                log.error("%s: %s", part, problem)
+            self._said = problems
         return NotReady(part, problems)
 
 

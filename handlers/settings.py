@@ -202,14 +202,14 @@ class Settings(_Model):
             problems += [f"{name}: missing (GRAPH_CLIENT_SECRET is set)" for name in wanted if name not in values]
         with contextlib.suppress(ValueError):  # no numbers: that is said elsewhere
             timeout, claim = float(values.get("REQUEST_TIMEOUT_SECONDS", 100)), float(values.get("CLAIM_SECONDS", 360))
-            if 0 < timeout <= 300 and 1 <= claim <= 3600 and timeout + min(CONNECT_SECONDS, timeout) >= claim:
-                problems.append("REQUEST_TIMEOUT_SECONDS: a request (and 10 s to connect) has to end within CLAIM_SECONDS")
+            if 0 < timeout <= 300 and 1 <= claim <= 3600 and timeout + 2 * min(CONNECT_SECONDS, timeout) >= claim:
+                problems.append("REQUEST_TIMEOUT_SECONDS: a request (and 20 s before it) has to end within CLAIM_SECONDS")
         return problems
 
     @property
     def longest_request_seconds(self) -> float:
-        """How long one request may last: time to connect, then to answer."""
-        return min(CONNECT_SECONDS, self.request_timeout_seconds) + self.request_timeout_seconds
+        """How long one request may last: time for a token, to connect, and for the answer."""
+        return 2 * min(CONNECT_SECONDS, self.request_timeout_seconds) + self.request_timeout_seconds
 
     @property
     def abandoned_seconds(self) -> float:

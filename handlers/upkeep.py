@@ -11,11 +11,11 @@ log = logging.getLogger(__name__)
 def sign_out_idle_sessions(services: Services) -> None:
     """Sign out sessions that a dead or idle instance left open."""
     if count := services.sessions.upkeep():
-        log.info("upkeep: signed %d Acumatica sessions out", count)
+        log.info("signed %d Acumatica sessions out", count)
 
 
 def purge(services: Services) -> None:
     """Forget removed rows and received notifications after RETENTION_DAYS."""
     before = datetime.fromtimestamp(services.clock(), UTC) - timedelta(days=services.settings.retention_days)
     removed = services.storage.purge(before)
-    log.info("upkeep: purged %s", ", ".join(f"{count} of {table}" for table, count in removed.items()))
+    log.info("purged %s", ", ".join(f"{count} of {table}" for table, count in removed.items()))

@@ -17,7 +17,7 @@ from local.world import World
 SETTINGS = {
     "DELETE_GRACE_SECONDS": "1",  # 30 in production: how long a removal waits for the other half of an update
     "ACUMATICA_LINGER_SECONDS": "1",  # 20 in production: how long an idle session is kept
-    "CLAIM_SECONDS": "5",  # 360 in production: how long a row waits after a request without an answer
+    "CLAIM_SECONDS": "8",  # 360 in production: how long a row waits after a request without an answer
     "REQUEST_TIMEOUT_SECONDS": "2",
 }
 COLOURS = {"bold": "1", "dim": "2", "green": "32", "red": "31", "cyan": "36", "yellow": "33"}
@@ -73,7 +73,7 @@ class Story:
 
     def _show_calendars(self) -> None:
         written = {key: self._event_id(row["NoteID"]) for key, row in self.world.inquiry.rows.items()}
-        for mailbox in self.world.graph.mailboxes():
+        for mailbox in sorted(self.world.graph.mailboxes()):
             for event in sorted(self.world.graph.events(mailbox), key=lambda event: event["start"]["dateTime"]):
                 start = event["start"]["dateTime"][:16].replace("T", " ")
                 record = next((key for key, event_id in written.items() if event_id == event["id"]), None)
@@ -146,7 +146,7 @@ def main() -> int:
     if not differences:
         sessions = f"{world.acumatica.sign_ins} sign-ins, {world.acumatica.sign_outs} sign-outs, none left open"
         print(paint(f"   ✓ Every calendar and record agrees with Acumatica; {sessions}.", "green"))
-    print(paint(f"   {time.monotonic() - began:.0f} s in all.", "dim"))
+    print(paint(f"   {time.monotonic() - began:.0f} s in all. To play with it yourself: make fakes, and make run.", "dim"))
     return 1 if differences else 0
 
 

@@ -17,7 +17,7 @@ from handlers.clients.storage import POISON_QUEUE, QUEUE, Storage
 from handlers.settings import StorageSettings, load_settings
 from handlers.sync.link import EventLink
 from handlers.sync.mapping import Mapping as SyncMapping
-from handlers.sync.notification import digest
+from handlers.sync.notification import digest, folded
 from local.fakes import FakeAcumatica, FakeGraph
 
 type Row = dict[str, Any]
@@ -110,7 +110,7 @@ def judge(
 
 def link_key(tenant: str, mapping: SyncMapping, row: Row) -> str:
     """The identity of a row under a mapping."""
-    return digest([tenant, mapping.name, mapping.key_of(row)])
+    return digest([folded(tenant), mapping.name, mapping.key_of(row)])
 
 
 def _row_differences(

@@ -1,53 +1,101 @@
 """Intake with storage in memory: what does not need a server to be shown."""
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
-from handlers.receive import receive
-from handlers.sync.notification import datetime_to_ticks
-from tests.laws.simulation import Odds, Ready, Simulation
+import pytest
+
+from handlers.receive import Answer, receive
+from handlers.services import Factory, load_mappings
+from handlers.sync.notification import RowChange, datetime_to_ticks
+
+NOW = datetime(2026, 12, 1, tzinfo=UTC)
+MAPPINGS = load_mappings(Path(__file__).resolve().parent.parent / "mappings")
 
 
-def post(sim: Simulation, **notification: Any) -> tuple[int, dict[str, Any]]:
+class Memory:
+    """What intake needs of handlers.clients.storage.Storage, and of the services around it."""
+
+    def __init__(self) -> None:
+        self.states: dict[str, str] = {}
+        self.queue: list[tuple[RowChange, float]] = []
+        self.storage, self.mappings = self, MAPPINGS
+        self.pinned: set[str] = set()
+
+    def services(self) -> "Memory":
+        return self
+
+    class settings:  # noqa: N801
+        acumatica_tenant = "Production"
+        max_notification_mib = 32
+        delete_grace_seconds = 30
+
+    def clock(self) -> float:
+        return NOW.timestamp()
+
+    def check_pins(self, names: list[str], *, pin: bool) -> None:
+        assert pin
+        self.pinned.update(names)
+
+    def begin_notification(self, key: str, facts: dict[str, Any]) -> str:  # noqa: ARG002
+        return self.states.setdefault(key, "receiving")
+
+    def notification_queued(self, key: str) -> None:
+        self.states[key] = "queued"
+
+    def in_parallel(self, calls: list[Callable[[], None]]) -> None:
+        for call in calls:
+            call()
+
+    def send(self, change: RowChange, delay: float) -> None:
+        self.queue.append((change, delay))
+
+
+@pytest.fixture
+def memory() -> Memory:
+    return Memory()
+
+
+def post(memory: Memory, **notification: Any) -> Answer:
     whole = {
         "Inserted": [],
         "Deleted": [],
-        "Query": "Q",
-        "CompanyId": "T",
+        "Query": "Calendar - Opportunity Meetings",
+        "CompanyId": "Production",
         "Id": "1",
-        "TimeStamp": datetime_to_ticks(datetime.fromtimestamp(sim.now, UTC)),
+        "TimeStamp": datetime_to_ticks(NOW),
         **notification,
     }
-    answer = sim.alone(lambda: receive(json.dumps(whole).encode(), Ready(sim.services)))  # type: ignore[arg-type]
-    return answer.status, answer.body
+    return receive(json.dumps(whole).encode(), cast("Factory", memory))
 
 
 def row(key: str) -> dict[str, Any]:
-    return {"Key": key, "Owner": "ann", "Subject": "s", "NoteID": "n", "Room": None}
+    return {"OpportunityID": key, "Subject": "s"}
 
 
-def test_ten_thousand_rows_are_one_message_each() -> None:
-    sim = Simulation(0, Odds(0, 0, 0))
-    status, body = post(sim, Inserted=[row(f"K{n}") for n in range(10_000)])
-    assert (status, body) == (202, {"status": "accepted", "rows": 10_000, "changes": 10_000, "without_key": 0})
-    assert len({json.loads(message["text"])["key"][0] for message in sim.queue}) == 10_000
+def test_ten_thousand_rows_are_one_message_each(memory: Memory) -> None:
+    answer = post(memory, Inserted=[row(f"K{n}") for n in range(10_000)])
+    assert (answer.status, answer.body["changes"]) == (202, 10_000)
+    assert len({change.key for change, _ in memory.queue}) == 10_000
 
 
-def test_a_removal_waits_for_its_other_half_and_an_update_does_not() -> None:
-    sim = Simulation(0, Odds(0, 0, 0))
-    post(sim, Inserted=[row("A")], Deleted=[row("A"), row("B")])
-    waits = {
-        json.loads(m["text"])["key"][0]: (json.loads(m["text"])["row"] is None, m["visible"] > sim.now) for m in sim.queue
-    }
-    assert waits == {"A": (False, False), "B": (True, True)}
+def test_a_removal_waits_for_its_other_half_and_an_update_does_not(memory: Memory) -> None:
+    post(memory, Inserted=[row("A")], Deleted=[row("A"), row("B")])
+    assert [(c.key, c.row is None, delay) for c, delay in memory.queue] == [(("A",), False, 0.0), (("B",), True, 30)]
 
 
-def test_a_notification_that_was_begun_but_not_finished_is_sent_again_as_a_whole() -> None:
-    sim = Simulation(0, Odds(0, 0, 0))
-    post(sim, Inserted=[row("A")])
-    sim.notifications = dict.fromkeys(sim.notifications, "receiving")
-    assert post(sim, Inserted=[row("A")])[0] == 202
-    assert len(sim.queue) == 2
-    assert post(sim, Inserted=[row("A")]) == (200, {"status": "duplicate"})
-    assert len(sim.queue) == 2
+def test_a_notification_that_was_begun_but_not_finished_is_sent_again_as_a_whole(memory: Memory) -> None:
+    post(memory, Inserted=[row("A")])
+    memory.states = dict.fromkeys(memory.states, "receiving")
+    assert post(memory, Inserted=[row("A")]).status == 202
+    assert len(memory.queue) == 2
+    assert post(memory, Inserted=[row("A")]) == Answer(200, {"status": "duplicate"})
+    assert len(memory.queue) == 2
+
+
+def test_the_halves_of_a_split_update_are_two_notifications_although_they_share_their_id(memory: Memory) -> None:
+    assert post(memory, Inserted=[row("A")]).status == 202
+    assert post(memory, Deleted=[row("A")]).status == 202

@@ -4,18 +4,23 @@ https://help.acumatica.com, "Integration Development Guide", chapter "Contract-B
 """
 
 import logging
+import re
 import time
 from collections.abc import Callable
 from typing import Any
 
 import requests
 
-from handlers.clients.web import Http
+from handlers.clients.web import Http, succeeded
 from handlers.settings import Settings
-from handlers.sync.errors import Later, OutcomeUnknown, RecordGone, SignedOut, acumatica_error
+from handlers.sync.errors import Later, OutcomeUnknown, Permanent, RecordGone, SignedOut, acumatica_error
 from handlers.sync.mapping import RecordUpdate
 
 log = logging.getLogger(__name__)
+
+_SIGN_OUT_SECONDS = 10.0  # it can be repeated, and must not keep leases from being renewed
+# Sign-in by cookie answers 500 for these.
+_WRONG_CREDENTIALS = re.compile("invalid credentials|PXUndefinedCompany", re.IGNORECASE)
 
 type Credentials = dict[str, Any]
 """What a session is known by: {"cookies": {name: value}, "token": str or absent, "expires": seconds since 1970}."""
@@ -46,8 +51,8 @@ class Acumatica:
 
         An empty body with Content-Length: 0, since IIS answers 411 without the header.
         """
-        answer = self._send("POST", "/entity/auth/logout", credentials, data=b"")
-        if not answer.ok and answer.status_code != requests.codes.unauthorized:
+        answer = self._send("POST", "/entity/auth/logout", credentials, data=b"", timeout=_SIGN_OUT_SECONDS)
+        if not succeeded(answer) and answer.status_code != requests.codes.unauthorized:
             raise Later(f"Acumatica answered the sign-out with {answer.status_code}")
 
     def put(self, credentials: Credentials, update: RecordUpdate) -> None:
@@ -57,7 +62,7 @@ class Acumatica:
         """
         headers = {"If-Match": "*", "Accept": "application/json"}
         answer = self._send("PUT", f"/entity/{update.path}", credentials, json=update.body, headers=headers)
-        if answer.status_code != requests.codes.ok:
+        if not succeeded(answer):
             error = acumatica_error(answer.status_code, answer.headers, answer.content)
             if not isinstance(error, RecordGone | SignedOut):
                 log.warning("Acumatica: PUT %s: answered %d, %s", update.path, answer.status_code, type(error).__name__)
@@ -93,7 +98,8 @@ class Acumatica:
         token = self._http.json(answer)
         if not isinstance(token, dict) or not isinstance(token.get("access_token"), str):
             raise OutcomeUnknown("Acumatica's sign-in answered without a token")
-        expires = self._clock() + float(token.get("expires_in", 3600))
+        lifetime = token.get("expires_in")
+        expires = self._clock() + (lifetime if isinstance(lifetime, int | float) and lifetime > 0 else 3600)
         return {"token": token["access_token"], "cookies": answer.cookies.get_dict(), "expires": expires}
 
     def _sign_in_cookie(self) -> Credentials:
@@ -105,13 +111,20 @@ class Acumatica:
         }
         answer = self._http.request("POST", f"{settings.acumatica_url}/entity/auth/login", json=body)
         self._check_sign_in(answer)
-        return {"cookies": answer.cookies.get_dict(), "expires": None}
+        cookies = answer.cookies.get_dict()
+        if not cookies:
+            raise OutcomeUnknown("Acumatica's sign-in answered without cookies")
+        return {"cookies": cookies, "expires": None}
 
     @staticmethod
     def _check_sign_in(answer: requests.Response) -> None:
-        if answer.ok:
+        if succeeded(answer):
             return
         error = acumatica_error(answer.status_code, answer.headers, answer.content)
-        if isinstance(error, OutcomeUnknown):
+        # 502: nothing behind the gateway has answered, as while the site restarts. Should it have signed us in all the
+        # same, the next try meets "API Login Limit" at worst.
+        if isinstance(error, OutcomeUnknown) and answer.status_code != requests.codes.bad_gateway:
             raise error
-        raise SignInRefused(str(error), rejected=not isinstance(error, Later))
+        rejected = isinstance(error, Permanent | SignedOut) or _WRONG_CREDENTIALS.search(answer.text[:10_000])
+        remedy = "; check the ACUMATICA_* settings, the Connected Application (SM303010) and the API user (SM201010)"
+        raise SignInRefused(f"{error}{remedy if rejected else ''}", rejected=bool(rejected))

@@ -14,12 +14,14 @@ class Line:
     """People waiting for one thing; turns are `pace` seconds apart."""
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
         self._last_turn = 0.0
 
     def place(self, now: float, pace: float) -> float:
         """Join the line; returns the seconds until the own turn."""
-        self._last_turn = max(now, self._last_turn) + pace
-        return self._last_turn - now
+        with self._lock:
+            self._last_turn = max(now, self._last_turn) + pace
+            return self._last_turn - now
 
 
 class Gate:

@@ -14,9 +14,9 @@ from urllib.parse import quote
 import requests
 
 from handlers.clients.gate import Gate
-from handlers.clients.web import Http
-from handlers.settings import Settings
-from handlers.sync.errors import Later, OutcomeUnknown, graph_code, graph_error
+from handlers.clients.web import Http, succeeded
+from handlers.settings import CONNECT_SECONDS, Settings
+from handlers.sync.errors import EventGone, Later, OutcomeUnknown, graph_code, graph_error
 from handlers.sync.mapping import CalendarEvent
 
 log = logging.getLogger(__name__)
@@ -36,6 +36,10 @@ class Graph:
         self._settings = settings
         self._http = Http(settings.request_timeout_seconds)
         self._token_lock = threading.Lock()
+        self._token_session = self._http.new_session()
+        self._last_token = ""
+        self._clock = clock
+        self._patience = min(CONNECT_SECONDS, settings.request_timeout_seconds)
         self._token_client: Callable[[], dict[str, Any]] | None = None
         self.gate = Gate(clock)
 
@@ -48,7 +52,12 @@ class Graph:
             "transactionId": stamp,
             "singleValueExtendedProperties": [{"id": STAMP, "value": stamp}],
         }
-        answer = self._call("POST", event.mailbox, "/events", body)
+        try:
+            answer = self._call("POST", event.mailbox, "/events", body)
+        except EventGone as error:
+            raise Later(str(error)) from None
+        if not isinstance(answer.get("id"), str):
+            raise OutcomeUnknown("Graph answered without the event's id")
         return str(answer["id"])
 
     def update(self, mailbox: str, event_id: str, event: CalendarEvent) -> None:
@@ -66,8 +75,11 @@ class Graph:
         regard to case.
         """
         condition = f"singleValueExtendedProperties/Any(ep: ep/id eq '{STAMP}' and ep/value eq '{stamp}')"
-        answer = self._call("GET", mailbox, f"/events?$filter={quote(condition, safe='')}&$select=id")
-        return sorted(str(event["id"]) for event in answer.get("value", []))
+        try:
+            answer = self._call("GET", mailbox, f"/events?$filter={quote(condition, safe='')}&$select=id")
+            return sorted(str(event["id"]) for event in answer["value"])
+        except (EventGone, KeyError, TypeError) as error:
+            raise Later(f"Graph's look-up failed ({type(error).__name__})") from None
 
     def close(self) -> None:
         """End the connections."""
@@ -75,35 +87,42 @@ class Graph:
 
     def _call(self, method: str, mailbox: str, path: str, body: Any = None) -> dict[str, Any]:
         url = f"{self._settings.graph_url}/v1.0/users/{quote(mailbox, safe='')}{path}"
-        request_id = str(uuid.uuid4())
-        for refresh in (False, True):
+        request_id, began, token = str(uuid.uuid4()), self._clock(), ""
+        for _ in range(2):
+            token = self._token(refused=token)
+            if self._clock() - began > self._patience:  # the caller has counted on no more
+                raise Later("the token for Microsoft Graph took too long")
             # https://learn.microsoft.com/graph/best-practices-concept: client-request-id finds a call in Microsoft's logs
-            headers = {"Authorization": f"Bearer {self._token(refresh=refresh)}", "client-request-id": request_id}
+            headers = {"Authorization": f"Bearer {token}", "client-request-id": request_id}
             answer = self._http.request(method, url, headers=headers, json=body)
             if answer.status_code != requests.codes.unauthorized:
                 break
-        if answer.ok:
+        if succeeded(answer):
             log.debug("Graph: %s: %d, client-request-id %s", method, answer.status_code, request_id)
             return dict(self._http.json(answer)) if answer.content else {}
         code = graph_code(answer.content)
         log.warning("Graph: %s: %d %s, client-request-id %s", method, answer.status_code, code, request_id)
         raise graph_error(answer.status_code, answer.headers, answer.content, mailbox=mailbox)
 
-    def _token(self, *, refresh: bool = False) -> str:
-        """The app's token: one request for many threads, then from msal's cache. Raises Later with Entra's reason."""
+    def _token(self, refused: str = "") -> str:
+        """The app's token: one request for many threads, then from msal's cache; another one than was `refused`.
+
+        Raises Later with Entra's reason.
+        """
         from msal.exceptions import MsalError  # noqa: PLC0415  (slow; only `apply` needs it)
 
         with self._token_lock:
             try:
-                if self._token_client is None or refresh:
+                if self._token_client is None or (refused and refused == self._last_token):
                     self._token_client = self._http.reach(self._new_token_client)
                 result = self._http.reach(self._token_client)
             except OutcomeUnknown as error:  # asking for a token changes nothing
                 raise Later(f"no token for Microsoft Graph: {error}") from None
             except (ValueError, KeyError, MsalError) as error:  # e.g. a 5xx of Entra
                 raise Later(f"no token for Microsoft Graph ({type(error).__name__})", _TOKEN_DELAY) from None
-        if "access_token" in result:
-            return str(result["access_token"])
+            if "access_token" in result:
+                self._last_token = str(result["access_token"])
+                return self._last_token
         # msal gives error_description with correlation ids behind the first line, and no secrets.
         reason = str(result.get("error_description") or result.get("error") or "no reason given").splitlines()[0][:300]
         raise Later(f"no token for Microsoft Graph: {reason}; check the identity and the GRAPH_* settings", _TOKEN_DELAY)
@@ -115,7 +134,7 @@ class Graph:
         """
         import msal  # noqa: PLC0415  (slow; only `apply` needs it)
 
-        settings, session = self._settings, self._http.new_session()
+        settings, session = self._settings, self._token_session
         if secret := settings.graph_client_secret.get_secret_value():
             app = msal.ConfidentialClientApplication(
                 settings.graph_client_id,

@@ -7,11 +7,11 @@ A lease is renewed while its worker lives; whoever finds it expired adopts the o
 has ended that by itself. One request at a time per session.
 """
 
+import contextlib
 import logging
 import random
 import threading
 import time
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,7 +30,7 @@ _HAND_OVER_SECONDS = 30.0  # of use; then the other instances get a chance
 _POLL_SECONDS = 0.5
 _GATE = "sign-in"
 _GATE_SECONDS = (5.0, 300.0)  # between two tries of a sign-in that fails: at first, at most
-_REJECTED_SECONDS = (60.0, 1800.0)  # the same where the credentials are wrong, so that the API user is not locked out
+_REJECTED_SECONDS = (300.0, 3600.0)  # the same where the credentials are wrong, so that the API user is not locked out
 
 _UNUSED: tuple[dict[str, Any], str | None] = ({"state": "free"}, None)
 
@@ -66,7 +66,6 @@ class Sessions:
         self._storage = storage
         self._settings = settings
         self._clock = clock
-        self._owner = uuid.uuid4().hex
         self._pool = _Pool()
         self._changed = threading.Condition()
         self._keeper: threading.Thread | None = None
@@ -84,7 +83,7 @@ class Sessions:
                 self._check(deadline)
                 self._acumatica.put(held.credentials, update)
             except SignedOut as error:
-                self._drop(held, "free")
+                self._sign_out(held)  # should it be something else that refuses, the seat must not stay taken
                 if last:
                     raise Later(f"{error}; a new session was refused too", 30.0) from None
             except BaseException:
@@ -119,9 +118,13 @@ class Sessions:
             for held in idle:
                 held.busy = True
         for held in idle:
-            self._sign_out(held)
-        if self._keeper:
-            self._keeper.join(_WAIT_SECONDS)
+            try:
+                self._sign_out(held)
+            except Exception:  # storage is away: the upkeep of some instance signs out
+                log.exception("signing out at the end failed")
+        if keeper := self._keeper:
+            keeper.join(_WAIT_SECONDS)
+        self._acumatica.close()
 
     # -- taking and giving back --------------------------------------------------------------------------------------
 
@@ -182,7 +185,7 @@ class Sessions:
         """Give the slot back: `open` hands the session over to whoever comes next, `free` says that it has ended."""
         content: dict[str, Any] = {"state": state}
         if state == "open":
-            content |= {"until": 0, "used": held.used, "credentials": held.credentials, "owner": ""}
+            content |= {"until": 0, "used": held.used, "credentials": held.credentials}
         try:
             with held.saving:
                 self._storage.save_slot(held.slot, content, held.etag)
@@ -235,35 +238,50 @@ class Sessions:
             idle = state["state"] == "free" or (state["state"] == "signing-in" and state["until"] <= now)
             if idle and (held := self._sign_in(name, etag)):
                 return held
+        self._give_up_early([slots.get(name, _UNUSED)[0] for name in names], now)
         return None
+
+    @staticmethod
+    def _give_up_early(states: list[dict[str, Any]], now: float) -> None:
+        """Where all slots are blocked by sign-ins without an answer, waiting for a few seconds is no use. Raises Later."""
+        if all(state["state"] == "signing-in" and state["until"] > now + _WAIT_SECONDS for state in states):
+            seconds = min(state["until"] for state in states) - now
+            raise Later("a sign-in to Acumatica was not answered, and its seat may be taken", min(seconds, 60.0))
 
     def _adopt(self, name: str, state: dict[str, Any], etag: str | None) -> _Held | None:
         now = self._clock()
         until = now + self._settings.acumatica_lease_seconds
-        new_etag = self._storage.save_slot(name, state | {"until": until, "owner": self._owner}, etag)
+        new_etag = self._storage.save_slot(name, state | {"until": until}, etag)
         return _Held(name, new_etag, state["credentials"], until, now, state["used"]) if new_etag else None
 
     def _sign_in(self, name: str, etag: str | None) -> _Held | None:
         gate, gate_etag = self._pass_gate()
-        blocked = self._clock() + self._settings.abandoned_seconds
-        signing_in = {"state": "signing-in", "until": blocked, "owner": self._owner}
+        # The site counts from when it has carried the request out, which may be as late as our time-out.
+        blocked = self._clock() + self._settings.longest_request_seconds + self._settings.abandoned_seconds
+        signing_in = {"state": "signing-in", "until": blocked}
         etag = self._storage.save_slot(name, signing_in, etag)
         if etag is None:
             return None
         try:
             credentials = self._acumatica.sign_in()
-        except SignInRefused as error:
-            self._storage.save_slot(name, {"state": "free"}, etag)
-            raise self._shut_gate(gate, gate_etag, str(error), rejected=error.rejected) from None
-        except Later as error:
-            self._storage.save_slot(name, {"state": "free"}, etag)
-            raise self._shut_gate(gate, gate_etag, str(error), rejected=False) from None
+        except (SignInRefused, Later) as error:
+            rejected = isinstance(error, SignInRefused) and error.rejected
+            try:
+                raise self._shut_gate(gate, gate_etag, str(error), rejected=rejected) from None
+            finally:  # not before the gate is shut: the next one would try at once
+                self._storage.save_slot(name, {"state": "free"}, etag)
         except OutcomeUnknown as error:
-            raise self._shut_gate(gate, gate_etag, f"{error}; the seat may be taken", rejected=False) from None
+            seat = f"its seat may be taken, so slot {name} stays blocked for {self._settings.abandoned_seconds / 60:.0f} min"
+            raise self._shut_gate(gate, gate_etag, f"{error}; {seat}", rejected=False) from None
         now = self._clock()
         until = now + self._settings.acumatica_lease_seconds
-        opened = {"state": "open", "until": until, "owner": self._owner, "used": now, "credentials": credentials}
-        etag = self._storage.save_slot(name, opened, etag)
+        opened = {"state": "open", "until": until, "used": now, "credentials": credentials}
+        try:
+            etag = self._storage.save_slot(name, opened, etag)
+        except BaseException:  # nobody else knows the session
+            with contextlib.suppress(Later, OutcomeUnknown):
+                self._acumatica.sign_out(credentials)
+            raise
         if etag is None:  # paused for longer than the slot was blocked
             self._acumatica.sign_out(credentials)
             return None
@@ -302,33 +320,37 @@ class Sessions:
             self._keeper.start()
 
     def _keep(self) -> None:
-        """Renew leases in use, sign out what has been idle; ends when there is nothing left to look after."""
+        """Look after the sessions now and then; ends when there is nothing left to look after."""
         lease, linger = self._settings.acumatica_lease_seconds, self._settings.acumatica_linger_seconds
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._closing, min(lease / 4, max(linger / 2, 0.1)))
-                now = self._clock()
                 if self._closing or not self._pool.held:
                     self._keeper = None
                     return
-                idle = [held for held in self._pool.held if not held.busy and now - held.used >= linger]
-                for held in idle:
-                    held.busy = True
-                due = [held for held in self._pool.held if held not in idle and held.lease_until - now < lease * 2 / 3]
-            try:
-                for held in idle:
-                    self._sign_out(held)
-                for held in due:
-                    self._renew(held)
-            except Exception:  # storage is away: leases run out, and the upkeep of some instance signs out
-                log.exception("looking after the Acumatica sessions failed")
+            self.look_after()
+
+    def look_after(self) -> None:
+        """Renew leases in use, sign out what has been idle."""
+        lease, linger = self._settings.acumatica_lease_seconds, self._settings.acumatica_linger_seconds
+        with self._changed:
+            now = self._clock()
+            idle = [held for held in self._pool.held if not held.busy and now - held.used >= linger]
+            for held in idle:
+                held.busy = True
+            due = [held for held in self._pool.held if held not in idle and held.lease_until - now < lease * 2 / 3]
+        for work, some in ((self._renew, due), (self._sign_out, idle)):
+            for held in some:
+                try:
+                    work(held)
+                except Exception:  # storage is away: leases run out, and the upkeep of some instance signs out
+                    log.exception("looking after an Acumatica session failed")
 
     def _renew(self, held: _Held) -> None:
         until = self._clock() + self._settings.acumatica_lease_seconds
         state = {
             "state": "open",
             "until": until,
-            "owner": self._owner,
             "used": held.used,
             "credentials": held.credentials,
         }

@@ -42,7 +42,8 @@ log = logging.getLogger(__name__)
 
 QUEUE = "row-changes"
 POISON_QUEUE = "row-changes-poison"
-BLOBS = "row-changes"
+BLOBS = "row-changes"  # a lifecycle rule removes what is older than any message can be
+DEAD_LETTER_BLOBS = "dead-letters"
 NOTIFICATIONS, LINKS, DEAD_LETTERS = "PushNotifications", "EventLinks", "DeadLetters"
 SESSIONS, MAPPINGS = "AcumaticaSessions", "Mappings"
 TABLES = (NOTIFICATIONS, LINKS, DEAD_LETTERS, SESSIONS, MAPPINGS)
@@ -52,6 +53,7 @@ _CHUNK = 16_000  # characters; a string property holds 64 KiB of UTF-16, where s
 _STATE_BYTES = 900_000  # an entity holds 1 MiB
 _REJECTED_MAX = 500
 _BATCH = 100  # entities in one transaction
+_PENDING = 2000
 _SENDERS = 32
 _BLOB_NAME = re.compile(r"[0-9a-f]{64}")
 _DELAY_MAX = 7 * 86_400 - 1  # seconds that a queue message may stay invisible
@@ -78,6 +80,11 @@ class Storage:
             session.mount(scheme, requests.adapters.HTTPAdapter(pool_maxsize=2 * _SENDERS))
         self._session = session
         self._transport = RequestsTransport(session=session, session_owner=False, connection_timeout=5, read_timeout=10)
+        self._containers: dict[str, Any] = {}
+        self._table_service = self._client(TableServiceClient, "table", retry_total=2, retry_backoff_factor=0.2)
+        self._queue_client = self._client(
+            QueueClient, "queue", QUEUE, message_encode_policy=TextBase64EncodePolicy(), **_RETRY
+        )
         self._sender = ThreadPoolExecutor(_SENDERS, thread_name_prefix="sender")
 
     def close(self) -> None:
@@ -128,7 +135,7 @@ class Storage:
             "PartitionKey": link.key[:2],
             "RowKey": link.key,
             "Mapping": link.mapping,
-            "Tombstone": not (link.present or link.entries or link.claim),
+            "Tombstone": not (link.present or link.entries or link.claim or link.buried),
             "LastError": link.last_error[:1000],
             **_split(state, "State"),
         }
@@ -159,11 +166,24 @@ class Storage:
 
     # -- dead letters ----------------------------------------------------------------------------------------------
 
-    def put_dead_letter(self, key: str, content: Any, reason: str, remedy: str, facts: Entity) -> None:
-        """Keep what a person has to look at: one per key, with the whole change. A newer one replaces an older one."""
-        known = self._get(DEAD_LETTERS, key[:2], key) or {}
+    def put_dead_letter(
+        self, key: str, content: Any, reason: str, remedy: str, facts: Entity, *, timestamp: int = 0
+    ) -> None:
+        """Keep what a person has to look at: one per key, with the whole change; the one with the newest TimeStamp stays."""
+        while True:
+            known = self._get(DEAD_LETTERS, key[:2], key) or {}
+            if int(known.get("TransactionTimeStamp", "0")) > timestamp:
+                return
+            entity = self._dead_letter(key, content, reason, remedy, facts, timestamp, known)
+            with contextlib.suppress(ResourceExistsError, ResourceModifiedError, ResourceNotFoundError):
+                self._replace(DEAD_LETTERS, entity, known.get("ETag"))
+                return
+
+    def _dead_letter(  # noqa: PLR0917
+        self, key: str, content: Any, reason: str, remedy: str, facts: Entity, timestamp: int, known: Entity
+    ) -> Entity:
         now = _moment(self._clock())
-        entity = {
+        return {
             "PartitionKey": key[:2],
             "RowKey": key,
             "Reason": reason[:_CHUNK],
@@ -171,10 +191,10 @@ class Storage:
             "FirstTime": known.get("FirstTime", now),
             "LastTime": now,
             "Times": known.get("Times", 0) + 1,
+            "TransactionTimeStamp": str(timestamp),
             **facts,
-            **_split(self._inline(content), "Content"),
+            **_split(self._inline(content, DEAD_LETTER_BLOBS), "Content"),
         }
-        self._table(DEAD_LETTERS).upsert_entity(entity, mode=UpdateMode.REPLACE)
 
     def clear_dead_letter(self, key: str) -> None:
         """The row is in order again."""
@@ -186,12 +206,18 @@ class Storage:
             facts = {name: value for name, value in entity.items() if not name.startswith("Content")}
             yield facts | {"Content": _joined(entity, "Content")}
 
+    def content_of(self, letter: Entity) -> str:
+        """The content of a dead letter, wherever it is kept."""
+        text = str(letter["Content"])
+        name = re.fullmatch(r'\{"blob":"([0-9a-f]{64})"\}', text)
+        return self._blob(DEAD_LETTER_BLOBS, name[1]).download_blob().readall().decode() if name else text
+
     # -- mappings --------------------------------------------------------------------------------------------------
 
-    def pinned_key(self, mapping: str, key: list[str]) -> list[str]:
-        """The key columns that belong to a mapping's name, which are `key` if it is used for the first time."""
+    def pinned_key(self, mapping: str, key: list[str], *, pin: bool = True) -> list[str]:
+        """The key columns that belong to a mapping's name, which are `key` (from now on: `pin`) if it was never used."""
         row_key = sha256(mapping.encode()).hexdigest()
-        if not (known := self._get(MAPPINGS, "mapping", row_key)):
+        if not (known := self._get(MAPPINGS, "mapping", row_key)) and pin:
             try:
                 self._insert(
                     MAPPINGS, {"PartitionKey": "mapping", "RowKey": row_key, "Name": mapping, "Key": json.dumps(key)}
@@ -208,9 +234,9 @@ class Storage:
             self._inline(change.encode()), visibility_timeout=min(max(math.ceil(delay), 0), _DELAY_MAX), time_to_live=-1
         )
 
-    def send_all(self, changes: list[tuple[RowChange, float]]) -> None:
-        """Put changes with their delays into the queue, in parallel; raises the first failure after trying all."""
-        futures = [self._sender.submit(self.send, change, delay) for change, delay in changes]
+    def in_parallel(self, calls: list[Callable[[], None]]) -> None:
+        """Run many calls of this storage at a time; raises the first failure after trying all."""
+        futures = [self._sender.submit(call) for call in calls]
         wait(futures)
         for future in futures:
             future.result()
@@ -220,20 +246,20 @@ class Storage:
         try:
             data = load_json(text)
             if isinstance(data, dict) and _BLOB_NAME.fullmatch(str(data.get("blob"))):
-                data = load_json(self._blob(data["blob"]).download_blob().readall().decode())
+                data = load_json(self._blob(BLOBS, data["blob"]).download_blob().readall().decode())
         except ValueError as error:
             raise NotARowChange(f"the message is not JSON: {error}") from None
         except ResourceNotFoundError:
             raise NotARowChange("the blob that the message names does not exist (any more)") from None
         return RowChange.decode(data)
 
-    def _inline(self, content: Any) -> str:
+    def _inline(self, content: Any, container: str = BLOBS) -> str:
         text = content if isinstance(content, str) else canonical(content)
         data = text.encode()
         if len(data) <= INLINE_BYTES:
             return text
         name = sha256(data).hexdigest()
-        self._blob(name).upload_blob(data, overwrite=True)
+        self._blob(container, name).upload_blob(data, overwrite=True)
         return canonical({"blob": name})
 
     # -- sessions --------------------------------------------------------------------------------------------------
@@ -285,29 +311,28 @@ class Storage:
 
     @cached_property
     def _tables(self) -> dict[str, TableClient]:
-        service = self._client(TableServiceClient, "table", retry_total=2, retry_backoff_factor=0.2)
         for name in TABLES:
-            service.create_table_if_not_exists(name)
-        return {name: service.get_table_client(name) for name in TABLES}
+            self._table_service.create_table_if_not_exists(name)
+        return {name: self._table_service.get_table_client(name) for name in TABLES}
 
     @cached_property
     def _queue(self) -> QueueClient:
-        queue = self._client(QueueClient, "queue", QUEUE, message_encode_policy=TextBase64EncodePolicy(), **_RETRY)
         with contextlib.suppress(ResourceExistsError):
-            queue.create_queue()
-        return cast("QueueClient", queue)
+            self._queue_client.create_queue()
+        return cast("QueueClient", self._queue_client)
 
-    @cached_property
-    def _container(self) -> Any:
+    def _container(self, name: str) -> Any:
         from azure.storage.blob import ContainerClient  # noqa: PLC0415  (slow; few rows are that large)
 
-        container = self._client(ContainerClient, "blob", BLOBS, **_RETRY)
+        if name in self._containers:
+            return self._containers[name]
+        container = self._client(ContainerClient, "blob", name, **_RETRY)
         with contextlib.suppress(ResourceExistsError):
             container.create_container()
-        return container
+        return self._containers.setdefault(name, container)
 
-    def _blob(self, name: str) -> Any:
-        return self._container.get_blob_client(name)
+    def _blob(self, container: str, name: str) -> Any:
+        return self._container(container).get_blob_client(name)
 
     def _table(self, name: str) -> TableClient:
         return self._tables[name]
@@ -357,6 +382,8 @@ class Storage:
             batch.append(entity)
             if len(batch) == _BATCH:
                 removed += flush(entity["PartitionKey"])
+            elif sum(map(len, batches.values())) >= _PENDING:  # progress that counts, should this run be cut short
+                removed += sum(flush(partition) for partition in list(batches))
         for partition in list(batches):
             removed += flush(partition)
         return removed

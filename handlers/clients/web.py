@@ -2,6 +2,7 @@
 
 import ssl
 import threading
+import weakref
 from collections.abc import Callable
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any, override
@@ -35,7 +36,7 @@ class Http:
     def __init__(self, timeout: float) -> None:
         self.timeout = timeout
         self._local = threading.local()
-        self._sessions: list[requests.Session] = []
+        self._sessions: weakref.WeakSet[requests.Session] = weakref.WeakSet()  # a thread's goes with it
 
     @property
     def session(self) -> requests.Session:
@@ -48,7 +49,7 @@ class Http:
     def new_session(self) -> requests.Session:
         """A session for a library that wants one of its own."""
         session = _Session(self.timeout)
-        self._sessions.append(session)
+        self._sessions.add(session)
         return session
 
     def request(self, method: str, url: str, **options: Any) -> requests.Response:
@@ -79,8 +80,13 @@ class Http:
 
     def close(self) -> None:
         """End all connections."""
-        for session in self._sessions:
+        for session in list(self._sessions):
             session.close()
+
+
+def succeeded(answer: requests.Response) -> bool:
+    """2xx; requests' own `ok` takes redirects for success too, and none is followed here."""
+    return 200 <= answer.status_code < 300
 
 
 def _never_connected(error: requests.ConnectionError) -> str:

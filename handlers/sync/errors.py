@@ -24,10 +24,11 @@ from typing import Any
 # How long to wait for what only an administrator, or time, can mend.
 ACCESS_DELAY = 300.0
 FULL_MAILBOX_DELAY = 900.0
+_THEN = "then save the record in Acumatica again."
 
 
 class SyncError(Exception):
-    """Base of all failures that are understood; `str()` is one sentence without row contents or secrets."""
+    """Base of all failures that are understood; `str()` is a sentence without secrets; it may name a value."""
 
 
 class Permanent(SyncError):
@@ -85,7 +86,7 @@ _NO_MAILBOX = {
     "Request_ResourceNotFound",
     "ResourceNotFound",
 }
-_NO_EVENT = {"ErrorItemNotFound", "ErrorCannotDeleteObject"}
+_NO_EVENT = {"ErrorItemNotFound"}
 _TRANSIENT = {"ErrorIrresolvableConflict", "ConcurrentItemSave", "TooManyRequests", "ApplicationThrottled"}
 _TRANSIENT_MESSAGE = re.compile(r"another process has (added|updated|deleted)", re.IGNORECASE)
 _TOO_MANY_REQUESTS, _BAD_GATEWAY, _GATEWAY_TIMEOUT = 429, 502, 504
@@ -106,10 +107,10 @@ def graph_error(status: int, headers: Mapping[str, str], body: bytes, *, mailbox
     if code in _NO_MAILBOX:
         return MailboxGone(
             f"Mailbox {mailbox} does not exist, or has no Exchange Online licence ({code}).",
-            "Check the column that the mapping's mailbox is made of, and the licence of its owner; then run it again.",
+            f"Check the column that the mapping's mailbox is made of, and the licence of its owner; {_THEN}",
         )
     if code == "ErrorQuotaExceeded":
-        return Later(f"mailbox {mailbox} is full", FULL_MAILBOX_DELAY)
+        return Later("the mailbox is full", FULL_MAILBOX_DELAY)
     if code in _TRANSIENT or status == _TOO_MANY_REQUESTS:
         return Later(said, retry_after(headers))
     if status in {401, 403}:
@@ -118,7 +119,10 @@ def graph_error(status: int, headers: Mapping[str, str], body: bytes, *, mailbox
         return OutcomeUnknown(said)  # a gateway gave up waiting: the mailbox server may not have
     if status >= 500 or status in {404, 408, 409, 412, 423, 425}:
         return Later(said, retry_after(headers))
-    return Permanent(f"{said}.", "Correct the mapping, or the row in Acumatica that leads to this; then run it again.")
+    return Permanent(
+        f"{said}.",
+        f"Correct the mapping, or the row in Acumatica that leads to this; {_THEN}",
+    )
 
 
 def graph_code(body: bytes) -> str:
@@ -135,11 +139,11 @@ def acumatica_error(status: int, headers: Mapping[str, str], body: bytes) -> Syn
     tree = _json(body)
     said = "; ".join(_acumatica_messages(tree)) or body[:300].decode("utf-8", "replace").strip() or "no message"
     answer = f"Acumatica answered {status}: {said}".rstrip(".")
-    if "API Login Limit" in said or status == _TOO_MANY_REQUESTS:
+    if b"API Login Limit" in body or status == _TOO_MANY_REQUESTS:
         return Later(answer, retry_after(headers) or 10.0)
     if status == 401:
         return SignedOut(answer)
-    if "NoEntitySatisfiesTheCondition" in said or status == 412:
+    if b"NoEntitySatisfiesTheCondition" in body or status == 412:
         return RecordGone(answer)
     if status == 403:
         return Permanent(f"{answer}.", "Give the API user access to the form behind the entity of the mapping's write_back.")
@@ -149,7 +153,7 @@ def acumatica_error(status: int, headers: Mapping[str, str], body: bytes) -> Syn
         return Later(answer, retry_after(headers))
     if status == 404 or 300 <= status < 400:
         return Permanent(f"{answer}.", "Check ACUMATICA_URL and the endpoint and entity of the mapping's write_back.")
-    return Permanent(f"{answer}.", "Check the fields of the mapping's write_back and the record; then run it again.")
+    return Permanent(f"{answer}.", f"Check the fields of the mapping's write_back and the record; {_THEN}")
 
 
 def retry_after(headers: Mapping[str, str]) -> float:
@@ -179,8 +183,12 @@ def _member(tree: Any, name: str) -> Any:
 
 def _text(tree: Any, name: str) -> str:
     value = _member(tree, name)
-    # Half a surrogate pair, which JSON can escape, could not be stored in a link or a dead letter.
-    return value[:500].encode("utf-8", "replace").decode() if isinstance(value, str) else ""
+    return _storable(value) if isinstance(value, str) else ""
+
+
+def _storable(text: str) -> str:
+    """The beginning of a text; half a surrogate pair, which JSON can escape, has no place in a link or a dead letter."""
+    return text[:500].encode("utf-8", "replace").decode()
 
 
 def _acumatica_messages(tree: Any) -> list[str]:
@@ -198,5 +206,5 @@ def _acumatica_messages(tree: Any) -> list[str]:
                     found[f"{path}: {text}" if path else text] = None
             if "NoEntitySatisfiesTheCondition" in _text(node, "exceptionType"):
                 found["NoEntitySatisfiesTheCondition"] = None
-            queue += [(k if k != "value" else path, v) for k, v in node.items() if isinstance(v, dict | list)]
+            queue += [(_storable(k) if k != "value" else path, v) for k, v in node.items() if isinstance(v, dict | list)]
     return list(found)

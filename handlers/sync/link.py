@@ -33,6 +33,7 @@ class Entry:
     """An event that may exist. `id` is None until Graph has told it; what is leaving is only ever deleted.
 
     `unsure`: a POST for it may have been carried out without our learning of it, so its content is unknown.
+    `misses`: how often Graph said that its transactionId is used, and the look-up found nothing.
     """
 
     mailbox: str
@@ -41,6 +42,7 @@ class Entry:
     fingerprint: str | None = None  # of the content last written; None = not known
     leaving: bool = False
     unsure: bool = False
+    misses: int = 0
 
 
 @dataclass(frozen=True)
@@ -62,11 +64,13 @@ class EventLink:
     columns: dict[str, Column] = field(default_factory=dict)
     entries: tuple[Entry, ...] = ()
     generation: int = 0
-    written_back: str | None = None
+    written_back: str | None = None  # the id of the event
+    written_to: str | None = None  # the id of the record that got it; None = not known
     claim: Claim | None = None
     last_effect: str = ""
     last_error: str = ""
     repairs: int = 0
+    buried: int = 0  # TimeStamp of the newest change that is a dead letter; 0 without one
 
     @property
     def key(self) -> str:
@@ -82,6 +86,11 @@ class EventLink:
     def row(self) -> dict[str, Any]:
         """The newest value of each column."""
         return {name: column.value for name, column in self.columns.items()}
+
+    @property
+    def outlived(self) -> bool:
+        """Whether there is a dead letter, and the row's state is as new as what it holds."""
+        return bool(self.buried and self.version and self.version.timestamp >= self.buried)
 
     @property
     def live(self) -> Entry | None:
@@ -115,7 +124,7 @@ class EventLink:
 
         After a repair, what was removed meanwhile is leaving once more: the event may have come after its removal.
         """
-        link = replace(self, version=newer.version, columns=newer.columns)
+        link = replace(self, version=newer.version, columns=newer.columns, buried=max(self.buried, newer.buried))
         if newer.repairs == self.repairs:
             return link
         known = {entry.generation for entry in self.entries}
@@ -186,8 +195,10 @@ def from_state(state: dict[str, Any]) -> EventLink:
         entries=tuple(Entry(**entry) for entry in state["entries"]),
         generation=state["generation"],
         written_back=state["written_back"],
+        written_to=state.get("written_to"),
         claim=Claim(**state["claim"]) if state["claim"] else None,
         last_effect=state["last_effect"],
         last_error=state["last_error"],
         repairs=state["repairs"],
+        buried=state["buried"],
     )

@@ -227,11 +227,15 @@ class Mapping(_Model):
             body["location"] = {"displayName": self.event.location.render(row)}
         return CalendarEvent(mailbox, body)
 
+    def record_id(self, row: dict[str, Any]) -> str:
+        """The id (NoteID) of the record that write-back goes to; empty where nothing is written back."""
+        return self.write_back.id.render(row) if self.write_back else ""
+
     def record_update(self, row: dict[str, Any], event_id: str) -> RecordUpdate:
         """The write-back of an event id, for a mapping with `write_back`. Raises Permanent without a usable record id."""
         if not self.write_back:
             raise ValueError("this mapping writes nothing back")
-        record_id = self.write_back.id.render(row)
+        record_id = self.record_id(row)
         if not _GUID.fullmatch(record_id):
             remedy = "Use the column with the record's NoteID."
             raise _unusable("write_back.id", self.write_back.id, "is no GUID", remedy)

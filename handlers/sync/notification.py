@@ -174,7 +174,7 @@ def parse_notification(body: bytes, *, company: str, queries: Iterable[str], now
         inserted=tuple(data["Inserted"]),
         deleted=tuple(data["Deleted"]),
         query=data["Query"],
-        company_id=company,
+        company_id=folded(company),  # part of every event's identity: another spelling of the setting makes no other
         id=data["Id"],
         timestamp=data["TimeStamp"],
         additional_info=data["AdditionalInfo"],

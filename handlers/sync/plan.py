@@ -6,7 +6,7 @@
 | an event               | one, content equal                             | none                                       |
 | an event               | one, content other or not known                | UpdateEvent                                |
 | none                   | any                                            | DeleteEvent for each                       |
-| an event               | its id is not (or not known to be) in Acumatica | WriteBack, last                           |
+| an event               | its id is not known to be in the row's record  | WriteBack, last                            |
 """
 
 from dataclasses import dataclass, replace
@@ -74,7 +74,9 @@ def plan(link: EventLink, wanted: CalendarEvent | None, mapping: Mapping) -> lis
     elif wanted and live and live.fingerprint != wanted.fingerprint:
         effects.append(UpdateEvent(live, link.stamp(live.generation), wanted))
     effects += [DeleteEvent(entry, link.stamp(entry.generation)) for entry in link.entries if entry.leaving]
-    if wanted and live and live.id and mapping.write_back and link.written_back != live.id:
+    # A record that was deleted and made again has the same key and another id.
+    other_record = link.written_to not in {None, mapping.record_id(link.row)}
+    if wanted and live and live.id and mapping.write_back and (link.written_back != live.id or other_record):
         effects.append(WriteBack(live.id))
     return effects
 

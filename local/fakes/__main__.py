@@ -1,10 +1,20 @@
 """Both fakes as a program: `python -m local.fakes`. Prints the app settings to use, and serves until Ctrl-C or SIGTERM."""
 
 import argparse
+import shlex
 import signal
+import sys
 import threading
 
 from local.fakes import FakeAcumatica, FakeGraph
+
+_HINTS = """
+# Paste the lines above where the app is started (make run). Then look, and change, from a third terminal:
+#   calendars            curl {graph}/_fake/state
+#   records, sessions    curl {acumatica}/_fake/state
+#   make a record        curl {acumatica}/_fake/records \\
+#       -d '{{"entity": "Opportunity", "fields": {{"OpportunityID": "OP1", "Subject": "Demo"}}}}'
+# Ctrl-C stops."""
 
 
 def main() -> None:
@@ -26,7 +36,8 @@ def main() -> None:
     )
     with graph, acumatica:
         for name, value in settings(graph, acumatica).items():
-            print(f"{name}={value}", flush=True)
+            print(f"export {name}={shlex.quote(value)}", flush=True)
+        print(_HINTS.format(graph=graph.url, acumatica=acumatica.url), file=sys.stderr, flush=True)
         ended.wait()
 
 

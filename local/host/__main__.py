@@ -3,6 +3,8 @@
 import argparse
 import asyncio
 import atexit
+import contextlib
+import errno
 import json
 import logging
 import os
@@ -16,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 try:
-    from aiohttp import web
+    from aiohttp import ClientError, ClientSession, ClientTimeout, web
 
     from local.azurite import Azurite, AzuriteError
     from local.host.config import ConfigError, HostJson, read_settings
@@ -118,7 +120,9 @@ class Host:
         await site.start()
         stop = self._stop_signal()
         loops = [asyncio.create_task(trigger.run()) for trigger in triggers.values()]
-        self._announce(listener.getsockname()[1], functions, served)
+        port = listener.getsockname()[1]
+        self._announce(port, functions, served)
+        asked = asyncio.create_task(self._ask_health(port, served))
         stopped = asyncio.create_task(stop.wait())
         await asyncio.wait([stopped, *loops], return_when=asyncio.FIRST_COMPLETED)
 
@@ -127,6 +131,7 @@ class Host:
             if loop.done():
                 loop.result()  # a loop ends by itself only when it fails: a bug of the host
             loop.cancel()
+        asked.cancel()
         await site.stop()
         still_running = await self._invocations.drain(self.grace)
         await runner.cleanup()
@@ -175,6 +180,14 @@ class Host:
             threading.Thread(target=on_end_of_input, daemon=True).start()
         return stop
 
+    @staticmethod
+    async def _ask_health(port: int, served: Sequence[Route]) -> None:
+        """Ask the app how it is, if it has a function of that name: what is wrong should be said now, not in an hour."""
+        for route in (route for route in served if route.function.name == "health"):
+            async with ClientSession() as session:
+                with contextlib.suppress(ClientError, TimeoutError):
+                    await session.get(f"http://127.0.0.1:{port}/{route.template}", timeout=ClientTimeout(60))
+
     def _announce(self, port: int, functions: Sequence[Function], served: Sequence[Route]) -> None:
         url = f"http://127.0.0.1:{port}"
         addresses = {route.function.name: f"{url}/{route.template}" for route in served}
@@ -212,10 +225,13 @@ def _storage(settings: dict[str, str], data: Path | None) -> Storage:
 
 
 def _listen(port: int) -> socket.socket:
+    if not 0 <= port < 65536:
+        raise ConfigError(f"The port is {port}; it must be a number from 0 (any free one) to 65535.")
     try:
         return socket.create_server(("127.0.0.1", port))
     except OSError as error:
-        raise ConfigError(f"Port {port} cannot be used: {error.strerror}. Take another with --port, 0 for any.") from error
+        reason = "something else listens there" if error.errno == errno.EADDRINUSE else error.strerror
+        raise ConfigError(f"Port {port} cannot be used: {reason}. Choose another: --port 7072, or PORT=7072 make run") from error
 
 
 def _number(name: str, text: str) -> int:

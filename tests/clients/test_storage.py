@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
@@ -466,6 +467,7 @@ def test_a_dead_letter_holds_everything(storage: str) -> None:
         "LastTime": datetime(2026, 2, 2, 3, 40, 0, 500_000, tzinfo=UTC),
         "Times": 2,
         "Mapping": "m",
+        "TransactionTimeStamp": "0",
     }
     assert (two["RowKey"], two["Times"]) == ("abd", 1)
 
@@ -488,12 +490,22 @@ def test_unreadable_messages_are_kept_as_they_are(app: Storage, content: str) ->
     assert (letter["Content"], letter["Reason"]) == (content, UNICODE)
 
 
+def test_the_newest_change_stays_as_dead_letter(app: Storage) -> None:
+    """Whatever the order of arrival."""
+    for timestamp in (2, 3, 1):
+        app.put_dead_letter("abc", f"change {timestamp}", "r", "do", {}, timestamp=timestamp)
+    (letter,) = app.dead_letters()
+    assert (letter["Content"], letter["Times"]) == ("change 3", 2)
+
+
 def test_a_large_dead_letter_is_in_a_blob(app: Storage) -> None:
-    """Which the same method reads as for a message."""
+    """Which is kept apart from those of messages, whose age ends them."""
     change = replace(CHANGE, row={"a": "x" * 200_000})
     app.put_dead_letter("abc", change.encode(), "r" * 50_000, "do", {})
     (letter,) = app.dead_letters()
-    assert app.read_message(letter["Content"]) == change
+    assert app.read_message(app.content_of(letter)) == change
+    with pytest.raises(NotARowChange):
+        app.read_message(letter["Content"])
     assert letter["Reason"] == "r" * 16_000
 
 
@@ -624,7 +636,7 @@ def test_messages_that_are_no_row_change(app: Storage, text: str, words: str) ->
 def test_many_messages_in_parallel(app: Storage, queue: QueueClient) -> None:
     """Each once, each with its delay."""
     changes = [replace(CHANGE, key=(f"k{n}",)) for n in range(40)]
-    app.send_all([(change, 60.0 if n % 2 else 0.0) for n, change in enumerate(changes)])
+    app.in_parallel([partial(app.send, change, 60.0 if n % 2 else 0.0) for n, change in enumerate(changes)])
     found: list[str] = []
     while messages := received(queue):
         found += [app.read_message(text_of(message)).key[0] for message in messages]
@@ -645,7 +657,7 @@ def test_a_send_that_fails_is_told_after_all_were_tried(
 
     monkeypatch.setattr(app, "send", failing)
     with pytest.raises(ConnectionError, match="no queue"):
-        app.send_all([(replace(CHANGE, key=(f"k{n}",)), 0.0) for n in range(5)])
+        app.in_parallel([partial(app.send, replace(CHANGE, key=(f"k{n}",))) for n in range(5)])
     assert sorted(app.read_message(text_of(message)).key[0] for message in received(queue)) == ["k1", "k2", "k3", "k4"]
 
 
@@ -697,8 +709,8 @@ def test_everything_is_made_at_first_use(app: Storage, tables: TableServiceClien
 def test_closing_ends_the_threads(storage: str) -> None:
     """Of the sender; nothing can be sent any more."""
     app = open_storage(storage)
-    app.send_all([(CHANGE, 0.0)])
+    app.in_parallel([partial(app.send, CHANGE)])
     app.close()
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("sender")]
     with pytest.raises(RuntimeError):
-        app.send_all([(CHANGE, 0.0)])
+        app.in_parallel([partial(app.send, CHANGE)])

@@ -408,7 +408,7 @@ def test_the_program_prints_settings_and_ends_with_a_signal(number: signal.Signa
     command = [sys.executable, "-m", "local.fakes", "--tenant", "Test", "--session-limit", "1", "--latency-graph", "1"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
-        settings = dict(process.stdout.readline().strip().split("=", 1) for _ in range(10))
+        settings = dict(process.stdout.readline().removeprefix("export ").strip().split("=", 1) for _ in range(10))
         assert settings["ACUMATICA_CLIENT_ID"].endswith("@Test")
         assert settings["IDENTITY_ENDPOINT"].startswith(settings["GRAPH_URL"])
         assert requests.get(f"{settings['ACUMATICA_URL']}/entity", timeout=10).status_code == 200

@@ -1,18 +1,17 @@
-"""The real receive and apply code on simulated time, with workers that are interleaved at every I/O step.
+"""The real receive and apply code on simulated time, against services in memory, through one story."""
 
-Each worker is a greenlet. Every call of an in-memory service is a step: the scheduler may run others before it, let the
-worker die just before or just after it, lose its answer, or throttle it. A seed fixes the whole schedule.
-"""
-
+import contextlib
 import json
 import random
 import uuid
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, cast
+from unittest import mock
 
-import greenlet
 from azure.core.exceptions import ServiceRequestError
 
 from handlers import apply as applying
@@ -23,15 +22,20 @@ from handlers.clients.storage import Storage
 from handlers.receive import receive
 from handlers.services import Services
 from handlers.settings import Settings
-from handlers.sync.errors import DuplicateTransaction, EventGone, Later, OutcomeUnknown
-from handlers.sync.link import EventLink, from_state, to_state
-from handlers.sync.mapping import CalendarEvent, Mapping, RecordUpdate, load_mapping
+from handlers.sync.errors import DuplicateTransaction, EventGone, Later, MailboxGone, Permanent
+from handlers.sync.link import EventLink, from_state, merge, to_state
+from handlers.sync.mapping import CalendarEvent, RecordUpdate, load_mapping
 from handlers.sync.notification import RowChange, canonical, datetime_to_ticks
+from tests.laws.scheduler import Endless, Scheduler, Task
+from tests.laws.story import Change, Deed, State, Story, simplest
 
 BEGINNING = datetime(2026, 12, 1, tzinfo=UTC)
 CLAIM = 60.0
-NOTE_IDS = {key: str(uuid.UUID(int=n)) for n, key in enumerate("ABC", 1)}
-MAPPING_TEXT = """
+GRACE = 10
+QUIET = Story(())
+MAPPING = load_mapping(
+    "m",
+    """
 query = "Q"
 key = ["Key"]
 mailbox = "{Owner}@example.com"
@@ -48,200 +52,253 @@ entity = "Opportunity"
 id = "{NoteID}"
 [write_back.fields]
 "custom.Opportunity.AttributeCALEVT" = "{event_id}"
-"""
+""",
+)
+SETTINGS = Settings(
+    ACUMATICA_URL="https://erp.example.com",
+    ACUMATICA_TENANT="t",
+    ACUMATICA_USERNAME="u",
+    ACUMATICA_PASSWORD="p",
+    CLAIM_SECONDS=CLAIM,
+    REQUEST_TIMEOUT_SECONDS=5,
+    DELETE_GRACE_SECONDS=GRACE,
+)
 
 
-class Died(greenlet.GreenletExit):
-    """The worker's process is gone; nothing of its code runs any more."""
+def note_id(row: str) -> str:
+    """The id of a row's record in Acumatica."""
+    return str(uuid.UUID(int=ord(row[0])))
 
 
 @dataclass
-class Odds:
-    """How likely a step goes wrong, and how often at most in one run."""
+class Event:
+    """An event in a calendar."""
 
-    death: float = 0.03
-    lost: float = 0.03
-    refused: float = 0.02
-    pause: float = 0.0
-    most: int = 10
+    mailbox: str
+    stamp: str
+    body: dict[str, Any]
+
+    @property
+    def row(self) -> str:
+        """The key of its event link."""
+        return self.stamp.rsplit("-", 1)[0]
+
+    def __str__(self) -> str:
+        return f"{self.mailbox.partition('@')[0]}: {self.body['subject']}, {self.body['location']['displayName']}"
+
+
+@dataclass(eq=False)
+class Message:
+    """A message of the queue."""
+
+    text: str
+    visible: float
+    failures: int = 0
+
+
+@dataclass(eq=False)
+class Request:
+    """A notification under way to the app; Acumatica sends it again until it is answered with 2xx."""
+
+    body: bytes
+    words: str
+    failures: int = 0
 
 
 @dataclass
 class Simulation:
-    """One run. `log` is the story that a failure is told with."""
+    """One run. `scheduler.log` is the story that a failure is told with."""
 
-    seed: int
-    odds: Odds = field(default_factory=Odds)
-    workers_at_most: int = 3
+    story: Story = QUIET
+    queue: list[Message] = field(default_factory=list)
+    links: dict[str, tuple[str, int]] = field(default_factory=dict)
+    notifications: dict[str, str] = field(default_factory=dict)
+    dead: dict[str, str] = field(default_factory=dict)
+    events: dict[str, Event] = field(default_factory=dict)
+    records: dict[str, str] = field(default_factory=dict)
+    rows: dict[str, State] = field(default_factory=dict)
+    gaps: list[str] = field(default_factory=list)  # when a row in the inquiry lost its only event
+    bugs: list[str] = field(default_factory=list)
+    gone: set[str] = field(default_factory=set)  # mailboxes
 
     def __post_init__(self) -> None:
-        self.random = random.Random(self.seed)
-        self.now = BEGINNING.timestamp()
-        self.log: list[str] = []
-        self.mishaps = 0
-        self.queue: list[dict[str, Any]] = []
-        self.links: dict[str, tuple[str, int]] = {}
-        self.notifications: dict[str, str] = {}
-        self.dead: dict[str, str] = {}
-        self.events: dict[str, dict[str, Any]] = {}
-        self.transactions: dict[tuple[str, str], tuple[str, str]] = {}
-        self.records: dict[str, str] = {}
-        self.echoes: list[str] = []
-        self.inbox: list[bytes] = []
-        self.late: list[tuple[float, str, Callable[[], Any]]] = []
+        self.scheduler = Scheduler(BEGINNING.timestamp(), self.story.mishaps, self.story.switches, 1.5 * CLAIM)
         self.counter = 0
-        self.calls: dict[str, int] = {}
-        self.echo: Callable[[str], bytes | None] = lambda _: None
-        mapping = load_mapping("m", MAPPING_TEXT)
-        settings = Settings(
-            ACUMATICA_URL="https://erp.example.com",
-            ACUMATICA_TENANT="T",
-            ACUMATICA_USERNAME="u",
-            ACUMATICA_PASSWORD="p",
-            CLAIM_SECONDS=CLAIM,
-            REQUEST_TIMEOUT_SECONDS=5,
-            DELETE_GRACE_SECONDS=10,
-        )
+        self.store, self.outlook = Store(self), Outlook(self)
         self.services = Services(
-            settings=settings,
-            mappings={"m": mapping},
-            storage=cast("Storage", Store(self)),
-            graph=cast("Graph", Outlook(self)),
+            settings=SETTINGS,
+            mappings={"m": MAPPING},
+            storage=cast("Storage", self.store),
+            graph=cast("Graph", self.outlook),
             sessions=cast("Sessions", Acumatica(self)),
             clock=lambda: self.now,
         )
-        self.mapping: Mapping = mapping
+        self._requests: list[Request] = []
+        self._working: dict[Task, Request | Message] = {}
+        self._outcomes: dict[Task, Any] = {}
+        self._ticks = datetime_to_ticks(BEGINNING)
 
-    # -- steps -------------------------------------------------------------------------------------------------------
+    @property
+    def now(self) -> float:
+        """Seconds since 1970."""
+        return self.scheduler.now
 
-    def step[T](self, what: str, effect: Callable[[], T], *, remote: bool = False) -> T:
-        """One I/O of the running worker: give others their turn, perhaps go wrong, have the effect."""
-        me = greenlet.getcurrent()
-        assert me.parent
-        me.parent.switch()
-        self.now += 1
-        self.calls[what] = self.calls.get(what, 0) + 1
-        name = getattr(me, "label", "?")
-        chance = self.random.random()
-        odds = self.odds
-        wrong = self.mishaps < odds.most
-        if wrong and chance < odds.death:
-            self.mishaps += 1
-            if after := self.random.random() < 0.5:
-                effect()
-            self.log.append(f"{name} {what}: dies {'after' if after else 'before'} it")
-            raise Died
-        if wrong and remote and chance < odds.death + odds.lost:
-            self.mishaps += 1
-            when = self._late()
-            if self.random.random() < 0.3:
-                self.log.append(f"{name} {what}: no answer, never carried out")
-            else:
-                self.log.append(f"{name} {what}: no answer, carried out at {when:.0f}")
-                self.late.append((when, what, effect))
-            raise OutcomeUnknown("no answer")
-        if wrong and chance < odds.death + odds.lost + odds.refused:
-            self.mishaps += 1
-            if remote:
-                if kept := self.random.random() < 0.3:
-                    effect()
-                self.log.append(f"{name} {what}: 503{', yet carried out' if kept else ''}")
-                raise Later("throttled", 2.0)
-            self.log.append(f"{name} {what}: storage is away")
-            raise ServiceRequestError("away")
-        if wrong and chance < odds.death + odds.lost + odds.refused + odds.pause:
-            self.mishaps += 1
-            self.log.append(f"{name} {what}: is paused before it")
-            until = self.now + self.random.uniform(0, CLAIM)
-            while self.now < until:
-                me.parent.switch()
-        self._carry_out_what_is_late()
-        result = effect()
-        self.log.append(f"{name} {what} → {result!r}"[:200])
-        return result
+    @property
+    def calls(self) -> Counter[str]:
+        """How often each call was made."""
+        return self.scheduler.calls
 
-    def _late(self) -> float:
-        """Some time until a claim expires: what the services do with our requests after that is outside the promise."""
-        claims = [link.claim for link in (from_state(json.loads(state)) for state, _ in self.links.values()) if link.claim]
-        return self.random.uniform(self.now, min((c.expires for c in claims if c.expires > self.now), default=self.now))
-
-    def _carry_out_what_is_late(self) -> None:
-        for item in [item for item in self.late if item[0] <= self.now]:
-            self.late.remove(item)
-            item[2]()
-            self.log.append(f"     {item[1]}: carried out now")
+    def next(self) -> int:
+        """A number that was not used yet."""
+        self.counter += 1
+        return self.counter
 
     # -- running -----------------------------------------------------------------------------------------------------
 
-    def run(self, deliveries: list[bytes], steps: int = 30_000) -> None:
-        """Deliver notifications at random times, until each was answered with 2xx and the queue is empty."""
-        waiting = [(self.now + self.random.randint(0, 80), body) for body in deliveries]
-        busy: dict[greenlet.greenlet, Any] = {}
-        for _ in range(steps):
-            self.now += 1
-            self._carry_out_what_is_late()
-            waiting += [(self.now + self.random.randint(1, 10), echo) for echo in self._take_echoes()]
-            if len(busy) < self.workers_at_most:
-                due = [item for item in waiting if item[0] <= self.now]
-                visible = [message for message in self.queue if message["visible"] <= self.now]
-                if due and self.random.random() < 0.5:
-                    item = self.random.choice(due)
-                    waiting.remove(item)
-                    self._start(busy, item, self._receive)
-                elif visible:
-                    message = self.random.choice(visible)
-                    message["visible"] = self.now + 600
-                    self._start(busy, message, self._apply)
-            if busy:
-                worker = self.random.choice(list(busy))
-                outcome = worker.switch()
-                if worker.dead:
-                    self._ended(busy.pop(worker), outcome, waiting)
-            elif not (waiting or self.queue or self.late):
-                return
-        raise AssertionError("the run does not end")
+    def run(self) -> None:
+        """Live through the story. Raises Endless."""
+        for number, change in enumerate(sorted(self.story.changes, key=lambda c: c.at), 1):
+            self.scheduler.at(self.now + change.at, partial(self._happen, change, f"change {number}"))
+        with mock.patch.object(applying, "random", random.Random(0)):
+            self.scheduler.run(self._offers, self._ended)
+            if self.story.deed:
+                self._do(self.story.deed)
+                self.scheduler.run(self._offers, self._ended)
 
     def alone[T](self, work: Callable[[], T]) -> T:
         """Run one piece of work with nobody else about."""
-        worker = greenlet.greenlet(work)
-        result = worker.switch()
-        while not worker.dead:
-            result = worker.switch()
-        return cast("T", result)
+        return self.scheduler.alone(work)
 
-    def _start(self, busy: dict[greenlet.greenlet, Any], item: Any, work: Callable[[Any], Any]) -> None:
-        self.counter += 1
-        worker = greenlet.greenlet(lambda: work(item))
-        worker.label = f"w{self.counter}"  # type: ignore[attr-defined]
-        busy[worker] = item
+    def _do(self, deed: Deed) -> None:
+        self.scheduler.log.append(f"Somebody {deed.kind}.")
+        match deed.kind:
+            case "moves events to another calendar":
+                self.events = {f"e{self.next()}": event for event in self.events.values()}
+            case "deletes events":
+                self.events.clear()
+            case _:
+                self.gone.add("ann@example.com")
+                self.events = {i: e for i, e in self.events.items() if e.mailbox not in self.gone}
+        for row, (owner, subject, room) in list(self.rows.items()):
+            other = "bob" if owner == "ann" else "carl"
+            move = deed.then == "move" or deed.kind == "removes Ann's mailbox"
+            new = None if deed.then == "remove" else (other, subject, room) if move else (owner, f"{subject}!", room)
+            self._happen(Change(0, row, new), "the last change")
 
-    def _receive(self, item: tuple[float, bytes]) -> Any:
-        try:
-            return receive(item[1], Ready(self.services)).status  # type: ignore[arg-type]
-        except Died:
-            return "died"
-
-    def _apply(self, message: dict[str, Any]) -> Any:
-        try:
-            applying.apply(message["text"], Ready(self.services))  # type: ignore[arg-type]
-        except Died:
-            return "died"
-        except ServiceRequestError:
-            return "raised"
-        return "done"
-
-    def _ended(self, item: Any, outcome: Any, waiting: list[tuple[float, bytes]]) -> None:
-        if isinstance(item, tuple):
-            if outcome not in {200, 202}:  # Acumatica sends again
-                waiting.append((self.now + self.random.randint(5, 60), item[1]))
-        elif outcome == "done":
-            self.queue.remove(item)
+    def _happen(self, change: Change, words: str) -> None:
+        """A transaction in Acumatica, and its notifications on their way."""
+        old = self.rows.get(change.row)
+        if change.state is None and old is None:
+            return
+        self._ticks = max(self._ticks + 1, datetime_to_ticks(datetime.fromtimestamp(self.now, UTC)))
+        shown = _row(change.row, change.state, old) if change.state else None
+        deleted = _row(change.row, old) if old else None
+        if change.state:
+            self.rows[change.row] = change.state
         else:
-            item["visible"] = self.now + (30 if outcome == "raised" else self.random.randint(5, 60))
+            del self.rows[change.row]
+        what = f"{words}, row {change.row} {f'is {change.state}' if change.state else 'leaves the inquiry'}"
+        self.scheduler.log.append(f"{self.now - self.scheduler.began:6.0f} s  Acumatica: {what}")
+        if change.halves and shown and deleted:
+            self._deliver([shown], [], words, change.deliveries, f"{words}, Inserted")
+            self._deliver([], [deleted], words, change.halves, f"{words}, Deleted")
+        else:
+            self._deliver([shown] if shown else [], [deleted] if deleted else [], words, change.deliveries, words)
 
-    def _take_echoes(self) -> list[bytes]:
-        echoes, self.echoes = self.echoes, []
-        return [echo for echo in map(self.echo, echoes) if echo]
+    def _deliver(
+        self, inserted: list[Any], deleted: list[Any], transaction: str, delays: tuple[int, ...], words: str
+    ) -> None:
+        body = {"Query": "Q", "CompanyId": "t", "Id": transaction, "TimeStamp": self._ticks}
+        text = json.dumps({**body, "Inserted": inserted, "Deleted": deleted}).encode()
+        for number, delay in enumerate(delays):
+            request = Request(text, f"{words}{' again' if number else ''}")
+            self.scheduler.at(self.now + delay, partial(self._requests.append, request))
+
+    def echo(self, record: str) -> None:
+        """A write-back has changed a record: its row is notified of, if it is in the inquiry."""
+        row = next((row for row in self.rows if note_id(row) == record), None)
+        if row and self.story.echo is not None:
+            state = self.rows[row]
+            self.scheduler.at(self.now + 1, lambda: self._echo(row, state))
+
+    def _echo(self, row: str, state: State) -> None:
+        if self.rows.get(row) == state:
+            self._happen(Change(0, row, state, (self.story.echo or 0,)), f"echo {self.next()}")
+
+    def _offers(self) -> list[Callable[[], Task]]:
+        if len(self.scheduler.tasks) >= self.story.workers:
+            return []
+        visible = [message for message in self.queue if message.visible <= self.now]
+        waiting = [message.visible for message in self.queue if message.visible > self.now]
+        if waiting and not (visible or self._requests):
+            self.scheduler.at(min(waiting), lambda: None)  # so that time stops there
+        offers: list[Callable[[], Task]] = [partial(self._start, request) for request in self._requests]
+        return offers + [partial(self._start, message) for message in visible]
+
+    def _start(self, item: Request | Message) -> Task:
+        if isinstance(item, Request):
+            self._requests.remove(item)
+            label = f"receive {item.words}"
+        else:
+            item.visible = float("inf")
+            data = json.loads(item.text)
+            label = f"apply {self.next()} ({data['key'][0]} {'gone' if data['row'] is None else data['row']['Subject']})"
+        task = self.scheduler.start(lambda: self._work(task, item), label)
+        task.failures = item.failures
+        self._working[task] = item
+        return task
+
+    def _work(self, task: Task, item: Request | Message) -> None:
+        try:
+            if isinstance(item, Request):
+                self._outcomes[task] = receive(item.body, Ready(self.services)).status  # type: ignore[arg-type]
+            else:
+                applying.apply(item.text, Ready(self.services))  # type: ignore[arg-type]
+                self._outcomes[task] = 200
+        except ServiceRequestError:
+            pass
+        except Exception as error:  # noqa: BLE001  (a bug of the app is a broken law)
+            self.bugs.append(f"{type(error).__name__}: {error}")
+
+    def _ended(self, task: Task) -> None:
+        item, outcome = self._working.pop(task), self._outcomes.pop(task, 0)
+        if outcome in {200, 202}:
+            if isinstance(item, Message):
+                self.queue.remove(item)
+            return
+        item.failures += 1
+        when = self.now + 5 + 13 * (item.failures + self.scheduler.steps % 4)  # a while later, and it depends
+        if isinstance(item, Request):
+            self.scheduler.at(when, lambda: self._requests.append(item))
+        elif item.failures >= 5:
+            self.queue.remove(item)
+            self.dead[item.text] = "poison"
+        else:
+            item.visible = when
+
+    # -- judging -----------------------------------------------------------------------------------------------------
+
+    def differences(self) -> list[str]:
+        """One event per live row, in the right mailbox, equal to the newest row, its id written back; nothing left over."""
+        found = list(self.bugs)
+        for row, state in self.rows.items():
+            wanted = MAPPING.calendar_event(_row(row, state))
+            mine = [(i, e) for i, e in self.events.items() if e.row == link_key(row)]
+            if [(e.mailbox, e.body) for _, e in mine] != [(wanted.mailbox, wanted.body)]:
+                found.append(f"row {row}: there is [{'; '.join(str(e) for _, e in mine)}] instead of {state}")
+            elif self.records.get(note_id(row)) != mine[0][0] and not self.story.acumatica_away:
+                found.append(f"row {row}: its record holds {self.records.get(note_id(row))} instead of {mine[0][0]}")
+        live = {link_key(row) for row in self.rows}
+        found += [f"left over: {event}" for event in self.events.values() if event.row not in live]
+        for text, _ in self.links.values():
+            link = from_state(json.loads(text))
+            if not link.present and (kept := link.columns.keys() - MAPPING.attributes):
+                found.append(f"row {link.row_key[0]} is gone, but {sorted(kept)} are remembered")
+            if link.claim and not self.story.acumatica_away:
+                found.append(f"row {link.row_key[0]} is still claimed")
+        if not self.story.acumatica_away:
+            found += [f"dead letter: {reason}" for reason in self.dead.values()]
+        return found
 
 
 class Ready:
@@ -258,49 +315,80 @@ class Store:
     def __init__(self, sim: Simulation) -> None:
         self._sim = sim
 
+    def _step[T](self, call: str, words: str, effect: Callable[[], T]) -> T:
+        return self._sim.scheduler.step(call, words, effect)
+
     def begin_notification(self, key: str, facts: dict[str, Any]) -> str:  # noqa: ARG002
-        return self._sim.step("begin", lambda: self._sim.notifications.setdefault(key, "receiving"))
+        return self._step("begin", "remembers the notification", lambda: self._begin(key))
+
+    def _begin(self, key: str) -> str:
+        return self._sim.notifications.setdefault(key, "receiving")
 
     def notification_queued(self, key: str) -> None:
-        self._sim.step("queued", lambda: self._sim.notifications.update({key: "queued"}))
+        self._step("queued", "marks it as queued", lambda: self._sim.notifications.update({key: "queued"}))
 
     def record_rejected(self, content: bytes, facts: dict[str, Any]) -> None:  # noqa: ARG002
         raise AssertionError(f"rejected: {facts}")
 
-    def pinned_key(self, mapping: str, key: list[str]) -> list[str]:  # noqa: ARG002
+    def pinned_key(self, mapping: str, key: list[str], *, pin: bool = True) -> list[str]:  # noqa: ARG002
         return key
 
     def load_link(self, key: str) -> tuple[EventLink | None, str | None]:
-        def load() -> tuple[EventLink | None, str | None]:
-            stored = self._sim.links.get(key)
-            return (from_state(json.loads(stored[0])), str(stored[1])) if stored else (None, None)
+        step = self._sim.scheduler.step
+        return step("load", "loads the link", lambda: self._load(key), show=lambda found: told(found[0]))
 
-        return self._sim.step("load", load)
+    def _load(self, key: str) -> tuple[EventLink | None, str | None]:
+        stored = self._sim.links.get(key)
+        return (from_state(json.loads(stored[0])), str(stored[1])) if stored else (None, None)
 
     def save_link(self, link: EventLink, etag: str | None) -> str | None:
-        def save() -> str | None:
-            stored = self._sim.links.get(link.key)
-            if (str(stored[1]) if stored else None) != etag:
-                return None
-            self._sim.counter += 1
-            self._sim.links[link.key] = (canonical(to_state(link)), self._sim.counter)
-            return str(self._sim.counter)
+        words = "" if self._sim.scheduler.silent else f"saves the link{told(link)}"
+        new = self._sim.scheduler.step(
+            "save", words, lambda: self._save(link, etag), show=lambda new: "" if new else ": conflict"
+        )
+        me = self._sim.scheduler.current
+        if new and me:
+            me.expires = link.claim.expires if link.claim else float("inf")
+        return new
 
-        return self._sim.step(f"save {link.row_key[0]} {link.version} {link.entries} claim={bool(link.claim)}", save)
+    def _save(self, link: EventLink, etag: str | None) -> str | None:
+        stored = self._sim.links.get(link.key)
+        if (str(stored[1]) if stored else None) != etag:
+            return None
+        number = self._sim.next()
+        self._sim.links[link.key] = (canonical(to_state(link)), number)
+        return str(number)
 
-    def put_dead_letter(self, key: str, content: Any, reason: str, remedy: str, facts: dict[str, Any]) -> None:  # noqa: ARG002
-        self._sim.step("dead letter", lambda: self._sim.dead.update({key: reason}))
+    def put_dead_letter(
+        self,
+        key: str,
+        content: Any,  # noqa: ARG002
+        reason: str,
+        remedy: str,  # noqa: ARG002
+        facts: dict[str, Any],  # noqa: ARG002
+        *,
+        timestamp: int = 0,  # noqa: ARG002
+    ) -> None:
+        self._step("dead letter", f"writes a dead letter: {reason}", lambda: self._sim.dead.update({key: reason}))
 
     def clear_dead_letter(self, key: str) -> None:
-        self._sim.step("clear dead letter", lambda: self._sim.dead.pop(key, None))
+        self._step("clear", "clears the dead letter", lambda: self._sim.dead.pop(key, None))
 
     def send(self, change: RowChange, delay: float = 0.0) -> None:
-        message = {"text": canonical(change.encode()), "visible": self._sim.now + delay}
-        self._sim.step("send", lambda: self._sim.queue.append(message))
+        def send() -> None:
+            self._sim.queue.append(Message(canonical(change.encode()), self._sim.now + delay))
 
-    def send_all(self, changes: list[tuple[RowChange, float]]) -> None:
-        for change, delay in changes:
-            self.send(change, delay)
+        self._step("send", f"sends the change{f', to be seen in {delay:.0f} s' if delay else ''}", send)
+
+    def in_parallel(self, calls: list[Callable[[], None]]) -> None:
+        failures = []
+        for call in calls:  # one after the other, but each is tried
+            try:
+                call()
+            except ServiceRequestError as error:
+                failures.append(error)
+        if failures:
+            raise failures[0]
 
     def read_message(self, text: str) -> RowChange:
         return RowChange.decode(json.loads(text))
@@ -311,49 +399,72 @@ class Outlook:
 
     def __init__(self, sim: Simulation) -> None:
         self._sim = sim
+        self._made: dict[tuple[str, str], tuple[str, str]] = {}
         self.gate = Gate(lambda: sim.now)
 
-    def create(self, event: CalendarEvent, stamp: str) -> str:
-        def post() -> tuple[str, bool]:
-            key = (event.mailbox, stamp)
-            if key in self._sim.transactions:
-                event_id, fingerprint = self._sim.transactions[key]
-                return event_id, fingerprint == event.fingerprint
-            self._sim.counter += 1
-            event_id = f"e{self._sim.counter}"
-            self._sim.transactions[key] = (event_id, event.fingerprint)
-            self._sim.events[event_id] = {"mailbox": event.mailbox, "stamp": stamp, "body": event.body}
-            return event_id, True
+    def _step[T](self, call: str, words: str, effect: Callable[[], T]) -> T:
+        return self._sim.scheduler.step(call, words, effect, remote=True)
 
-        event_id, same = self._sim.step(f"POST {event.mailbox} {event.body['subject']} {stamp[-2:]}", post, remote=True)
+    def create(self, event: CalendarEvent, stamp: str) -> str:
+        shown = f"POST {Event(event.mailbox, stamp, event.body)}, {stamp[-2:]}"
+        event_id, same = self._step("POST", shown, lambda: self._post(event, stamp))
+        if event_id is None:
+            raise MailboxGone("gone", "nothing")
         if not same:
-            raise DuplicateTransaction(event_id if self._sim.random.random() < 0.5 else None)
+            raise DuplicateTransaction(event_id if self._sim.story.tells else None)
         return event_id
 
-    def update(self, mailbox: str, event_id: str, event: CalendarEvent) -> None:
-        def patch() -> bool:
-            known = self._sim.events.get(event_id)
-            if known and known["mailbox"] == mailbox:
-                known["body"] = event.body
-                return True
-            return False
+    def _post(self, event: CalendarEvent, stamp: str) -> tuple[str | None, bool]:
+        if event.mailbox in self._sim.gone:
+            return None, False
+        key = (event.mailbox, stamp)
+        if key in self._made:
+            event_id, fingerprint = self._made[key]
+            return event_id, fingerprint == event.fingerprint
+        event_id = f"e{self._sim.next()}"
+        self._made[key] = (event_id, event.fingerprint)
+        self._sim.events[event_id] = Event(event.mailbox, stamp, event.body)
+        return event_id, True
 
-        if not self._sim.step(f"PATCH {event_id} {event.body['subject']}", patch, remote=True):
+    def update(self, mailbox: str, event_id: str, event: CalendarEvent) -> None:
+        def patch() -> str:
+            known = self._sim.events.get(event_id)
+            if known and known.mailbox == mailbox:
+                known.body = event.body
+                return "done"
+            return "gone"
+
+        if self._step("PATCH", f"PATCH {event_id} {Event(mailbox, '', event.body)}", patch) == "gone":
             raise EventGone("gone")
 
     def delete(self, mailbox: str, event_id: str) -> None:
-        def delete() -> bool:
+        def delete() -> str:
+            if mailbox in self._sim.gone:
+                return "no mailbox"
             known = self._sim.events.get(event_id)
-            return bool(known and known["mailbox"] == mailbox and self._sim.events.pop(event_id))
+            if not (known and known.mailbox == mailbox):
+                return "gone"
+            del self._sim.events[event_id]
+            if not any(e.row == known.row for e in self._sim.events.values()):
+                self._gap(known)
+            return "done"
 
-        if not self._sim.step(f"DELETE {event_id}", delete, remote=True):
-            raise EventGone("gone")
+        match self._step("DELETE", f"DELETE {event_id}", delete):
+            case "gone":
+                raise EventGone("gone")
+            case "no mailbox":
+                raise MailboxGone("gone", "nothing")
+
+    def _gap(self, event: Event) -> None:
+        row = next((row for row in self._sim.rows if link_key(row) == event.row), None)
+        if row:
+            self._sim.gaps.append(f"row {row} has no event for a while, although it is in the inquiry")
 
     def find(self, mailbox: str, stamp: str) -> list[str]:
-        return self._sim.step(
-            f"find {stamp[-2:]}",
-            lambda: sorted(i for i, e in self._sim.events.items() if (e["mailbox"], e["stamp"]) == (mailbox, stamp)),
-            remote=True,
+        return self._step(
+            "find",
+            f"looks for {mailbox.partition('@')[0]}'s {stamp[-2:]}",
+            lambda: sorted(i for i, e in self._sim.events.items() if (e.mailbox, e.stamp) == (mailbox, stamp)),
         )
 
 
@@ -363,112 +474,110 @@ class Acumatica:
     def __init__(self, sim: Simulation) -> None:
         self._sim = sim
 
-    def put(self, update: RecordUpdate, deadline: float) -> None:  # noqa: ARG002
-        event_id = update.body["custom"]["Opportunity"]["AttributeCALEVT"]["value"]
+    def put(self, update: RecordUpdate, deadline: float) -> None:
+        if self._sim.now + SETTINGS.longest_request_seconds > deadline:
+            raise Later("no time left", counted=False)
+        record, event_id = update.body["id"], update.body["custom"]["Opportunity"]["AttributeCALEVT"]["value"]
 
         def put() -> None:
-            if self._sim.records.get(update.body["id"]) != event_id:
-                self._sim.records[update.body["id"]] = event_id
-                self._sim.echoes.append(update.body["id"])
+            if self._sim.records.get(record) != event_id:
+                self._sim.records[record] = event_id
+                self._sim.echo(record)
 
-        self._sim.step(f"PUT {event_id}", put, remote=True)
-
-
-@dataclass
-class History:
-    """What happened in Acumatica: transactions in order, with the rows as they are at the end."""
-
-    notifications: list[dict[str, Any]]
-    rows: dict[str, dict[str, Any]]
+        if self._sim.story.acumatica_away:
+            raise Permanent("refused", "nothing")
+        self._sim.scheduler.step("PUT", f"PUT {event_id}", put, remote=True)
 
 
-def history(rng: random.Random, changes: int = 6, keys: str = "ABC") -> History:
-    """Insertions, updates, moves, removals and returns of up to three rows; some updates are split into two requests."""
-    ticks = datetime_to_ticks(BEGINNING)
-    rows: dict[str, dict[str, Any]] = {}
-    sent: list[dict[str, Any]] = []
-    for number in range(rng.randint(1, changes)):
-        ticks += 10_000_000
-        key = rng.choice(keys)
-        old = rows.get(key)
-        inserted, deleted = [], []
-        if old and rng.random() < 0.3:
-            deleted = [old]
-            del rows[key]
-        else:
-            owner, subject = rng.choice(["ann", "bob"]), f"s{rng.randint(0, 2)}"
-            new: dict[str, Any] = {
-                "Key": key,
-                "Owner": owner,
-                "Subject": subject,
-                "NoteID": NOTE_IDS[key],
-                "Room": f"r{rng.randint(0, 1)}",
-            }
-            shown = dict(new)
-            if old and rng.random() < 0.5:
-                new["Room"], shown["Room"] = old["Room"], None  # an attribute that did not change comes as null
-            inserted, deleted = [shown], [old] if old else []
-            rows[key] = new
-        whole = {"Query": "Q", "CompanyId": "T", "Id": f"id{number}", "TimeStamp": ticks}
-        if inserted and deleted and rng.random() < 0.3:
-            sent += [{**whole, "Inserted": inserted, "Deleted": []}, {**whole, "Inserted": [], "Deleted": deleted}]
-        else:
-            sent.append({**whole, "Inserted": inserted, "Deleted": deleted})
-    return History(sent, rows)
+def _row(row: str, state: State, old: State | None = None) -> dict[str, Any]:
+    """A row as the inquiry shows it; an attribute that did not change comes as null."""
+    owner, subject, room = state
+    shown = None if old and old[2] == room else room
+    return {"Key": row, "Owner": owner, "Subject": subject, "NoteID": note_id(row), "Room": shown}
 
 
-def simulate(seed: int, odds: Odds | None = None) -> list[str]:
-    """Run one seed; returns every difference from what should be."""
-    sim = Simulation(seed, odds or Odds())
-    past = history(sim.random)
-    ticks = max(n["TimeStamp"] for n in past.notifications)
-
-    def echo(note_id: str) -> bytes | None:
-        nonlocal ticks
-        row = next((row for row in past.rows.values() if row["NoteID"] == note_id), None)
-        if row is None:
-            return None
-        ticks += 1
-        body = {
-            "Query": "Q",
-            "CompanyId": "T",
-            "Id": f"echo{ticks}",
-            "TimeStamp": ticks,
-            "Inserted": [row],
-            "Deleted": [row],
-        }
-        return json.dumps(body).encode()
-
-    sim.echo = echo
-    bodies = [json.dumps(n).encode() for n in past.notifications]
-    bodies += [body for body in bodies if sim.random.random() < 0.3]
-    sim.random.shuffle(bodies)
-    sim.run(bodies)
-    found = differences(sim, past)
-    if found:
-        found += ["--- " + json.dumps(n) for n in past.notifications] + sim.log
-    return found
+def link_key(row: str) -> str:
+    """The key of a row's event link."""
+    return RowChange("t", "m", (row,), 0, None, "", 0.0).link_key
 
 
-def differences(sim: Simulation, past: History) -> list[str]:
-    """One event per live row, in the right mailbox, equal to the newest state, its id written back; nothing left over."""
-    found = []
-    for key, row in past.rows.items():
-        wanted = sim.mapping.calendar_event(row)
-        mine = [(i, e) for i, e in sim.events.items() if e["stamp"].startswith(_link_key(key))]
-        if [(e["mailbox"], e["body"]) for _, e in mine] != [(wanted.mailbox, wanted.body)]:
-            found.append(f"{key}: {mine} instead of {wanted}")
-        elif sim.records.get(row["NoteID"]) != mine[0][0]:
-            found.append(f"{key}: record holds {sim.records.get(row['NoteID'])} instead of {mine[0][0]}")
-    live = {_link_key(key) for key in past.rows}
-    found += [f"left over: {e}" for e in sim.events.values() if e["stamp"].rsplit("-", 1)[0] not in live]
-    for state, _ in sim.links.values():
-        link = from_state(json.loads(state))
-        if link.claim:
-            found.append(f"still claimed: {link}")
-    found += [f"dead letter: {reason}" for reason in sim.dead.values()]
-    return found
+def told(link: EventLink | None) -> str:
+    """A link in a few words."""
+    if link is None:
+        return " (none)"
+    entries = [
+        f"{e.generation}:{e.mailbox.partition('@')[0]}:{e.id or '?'}"
+        f"{'' if e.fingerprint else ' content unknown'}{' leaving' if e.leaving else ''}{' unsure' if e.unsure else ''}"
+        for e in link.entries
+    ]
+    row = {name: link.row.get(name) for name in ("Owner", "Subject", "Room")} if link.present else "gone"
+    return f" ({row}; events {entries}; written back {link.written_back}{'; claimed' if link.claim else ''})"
 
 
-def _link_key(key: str) -> str:
-    return RowChange("T", "m", (key,), 0, None, "", 0.0).link_key
+def simulate(story: Story) -> list[str]:
+    """Live through a story; returns every difference from what should be."""
+    sim = Simulation(story)
+    sim.scheduler.silent = True
+    try:
+        sim.run()
+    except Endless as endless:
+        return [str(endless)]
+    return sim.differences()
+
+
+def wasted(story: Story) -> list[str]:
+    """What an orderly story (see story.ORDERLY) costs more, or less, than it has to; and every moment without an event."""
+    sim = Simulation(story)
+    sim.scheduler.silent = True
+    sim.run()
+    wanted: Counter[str] = Counter()
+    rows: dict[str, State] = {}
+    for change in sorted(story.changes, key=lambda c: c.at):
+        old, new = rows.get(change.row), change.state
+        if old is None and new is None:
+            continue
+        rows = {row: state for row, state in rows.items() if row != change.row} | ({change.row: new} if new else {})
+        halved = bool(change.halves and old and new)
+        arrives = new is not None and (old is None or old[0] != new[0])
+        leaves = old is not None and (new is None or old[0] != new[0])
+        effects = {"POST": arrives, "PUT": arrives, "DELETE": leaves, "PATCH": not (arrives or leaves) and old != new}
+        wanted += Counter({name: int(count) for name, count in effects.items()})
+        wanted += Counter(begin=1 + halved, send=1 + halved, queued=1 + halved, load=1 + halved)
+        wanted += Counter(save=2 if any(effects.values()) else 1)  # claim and result, or what was learnt
+        if arrives and story.echo is not None:
+            wanted += Counter(begin=1, send=1, queued=1, load=1, save=1)
+    if story.changes and any(len(change.deliveries) > 1 for change in story.changes):
+        wanted["begin"] = sim.calls["begin"]  # that is all that a repeated notification costs
+    calls = {name: (sim.calls[name], wanted[name]) for name in {*sim.calls, *wanted}}
+    found = [f"{name}: {made} instead of {due}" for name, (made, due) in sorted(calls.items()) if made != due]
+    return [*sim.differences(), *sim.gaps, *found]
+
+
+def order_matters(story: Story) -> list[str]:
+    """Whether merging the changes of a story, many with equal TimeStamps, depends on their order or number."""
+    changes = [
+        RowChange("t", "m", ("A",), change.at // 40, _row("A", change.state) if change.state else None, "", 0.0)
+        for change in story.changes
+    ]
+    if len(changes) > 1 and changes[0].row:
+        changes[0] = replace(changes[0], row=changes[0].row | {"Room": None})
+
+    def merged(some: list[RowChange]) -> EventLink:
+        link = EventLink("t", "m", ("A",))
+        for change in some:
+            link = merge(link, change, MAPPING)
+        return link
+
+    found = {canonical(to_state(merged(some))) for some in (changes, changes[::-1], changes[1:] + changes)}
+    return sorted(found) if len(found) > 1 else []
+
+
+def explained(story: Story, law: Callable[[Story], list[str]] = simulate) -> str:
+    """The simplest story that breaks the law too, step by step, and how to run it again."""
+    story = simplest(story, lambda simpler: bool(law(simpler)))
+    sim = Simulation(story)
+    with contextlib.suppress(Endless):
+        sim.run()
+    found = law(story)
+    parts = [f"  {name}={value!r}" for name, value in vars(story).items()]
+    return "\n".join(["", *found, *sim.scheduler.log[:200], "Again: simulate(Story(", *(f"{part}," for part in parts), "))"])

@@ -53,7 +53,7 @@ def delay(error: SyncError) -> float:
         (403, "ErrorAccessDenied", Later, 300),
         (403, "Authorization_RequestDenied", Later, 300),
         (403, "ErrorAccountSuspend", Later, 300),
-        (403, "ErrorCannotDeleteObject", EventGone, -1),
+        (403, "ErrorCannotDeleteObject", Later, 300),
         (404, "ErrorItemNotFound", EventGone, -1),
         (404, "MailboxNotEnabledForRESTAPI", MailboxGone, -1),
         (404, "MailboxNotSupportedForRESTAPI", MailboxGone, -1),
@@ -158,7 +158,8 @@ def test_a_mailbox_that_is_gone_is_named() -> None:
     assert isinstance(error, MailboxGone)
     assert error.reason == "Mailbox a@x.com does not exist, or has no Exchange Online licence (ErrorInvalidUser)."
     assert error.remedy == (
-        "Check the column that the mapping's mailbox is made of, and the licence of its owner; then run it again."
+        "Check the column that the mapping's mailbox is made of, and the licence of its owner; "
+        "then save the record in Acumatica again."
     )
 
 
@@ -315,7 +316,7 @@ def test_large_bodies_are_read_in_time() -> None:
         (403, "Give the API user access to the form behind the entity of the mapping's write_back."),
         (404, "Check ACUMATICA_URL and the endpoint and entity of the mapping's write_back."),
         (302, "Check ACUMATICA_URL and the endpoint and entity of the mapping's write_back."),
-        (422, "Check the fields of the mapping's write_back and the record; then run it again."),
+        (422, "Check the fields of the mapping's write_back and the record; then save the record in Acumatica again."),
     ],
 )
 def test_remedies(status: int, words: str) -> None:

@@ -82,7 +82,7 @@ def test_all_seven_fields() -> None:
     assert [row["MeetingStart"] for row in notification.inserted] == ["2026-02-04T14:00:00"]
     assert [row["MeetingStart"] for row in notification.deleted] == ["2026-02-03T09:30:00"]
     assert notification.query == "Calendar - Opportunity Meetings"
-    assert notification.company_id == "Production"
+    assert notification.company_id == "production"
     assert notification.id == "0a6b2f3c-3e0a-4a57-8a2e-0d2c5a1f7b10"
     assert notification.timestamp == 639056628123456781
     assert notification.additional_info == {"PXPerformanceInfoStartTime": "02/01/2026 21:00:12"}
@@ -118,9 +118,9 @@ def test_unknown_members_are_ignored() -> None:
 
 
 def test_query_and_tenant_are_compared_without_case_and_outer_blanks() -> None:
-    """The tenant is known by the name in the settings from then on."""
+    """The tenant is part of every event's identity, so no spelling of the setting may change it."""
     notification = parsed(WHOLE | {"Query": " calendar - OPPORTUNITY meetings ", "CompanyId": " PRODUCTION"})
-    assert notification.company_id == "Production"
+    assert notification.company_id == "production"
     assert notification.query == " calendar - OPPORTUNITY meetings "
 
 
@@ -340,7 +340,7 @@ def test_a_new_row() -> None:
     """The whole row under its trimmed key, with where it came from and when it was first sent."""
     (change,) = changes_of("new_event")
     assert change == RowChange(
-        company="Production",
+        company="production",
         mapping="meetings",
         key=("OP000123",),
         timestamp=TICKS,

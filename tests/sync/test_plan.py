@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from handlers.sync.errors import Permanent
-from handlers.sync.link import Claim, Entry, EventLink, Version, merge
+from handlers.sync.link import Claim, Column, Entry, EventLink, Version, merge
 from handlers.sync.mapping import CalendarEvent, load_mapping
 from handlers.sync.notification import RowChange
 from handlers.sync.plan import (
@@ -113,6 +113,15 @@ def test_the_id_is_not_in_acumatica(written_back: str | None) -> None:
     link = with_entries(Entry("a@x.com", 1, "id1", EQUAL), written_back=written_back)
     assert planned(link, WANTED) == (link, [WriteBack("id1")])
     assert not settled(link, WANTED, WRITING)
+
+
+def test_a_record_that_was_made_again() -> None:
+    """It has the same key and another id: WriteBack to the new one, though the event is the same."""
+    event = Entry("a@x.com", 1, "id1", EQUAL)
+    link = with_entries(event, written_back="id1", written_to="note1", columns={"NoteID": Column(1, "note1")})
+    assert settled(link, WANTED, WRITING)
+    again = replace(link, columns={"NoteID": Column(2, "note2")})
+    assert planned(again, WANTED) == (again, [WriteBack("id1")])
 
 
 def test_write_back_is_last() -> None:

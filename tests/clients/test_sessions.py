@@ -1,0 +1,82 @@
+"""The budget of Acumatica sessions, on real storage and the stand-in of Acumatica."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+from azure.core.exceptions import ServiceRequestError
+
+from handlers.clients.acumatica import Acumatica
+from handlers.clients.sessions import Sessions
+from handlers.clients.storage import Storage
+from handlers.settings import Settings, StorageSettings, load_settings
+from handlers.sync.errors import Later
+from handlers.sync.mapping import RecordUpdate
+from local.fakes import FakeAcumatica, Fault
+
+UPDATE = RecordUpdate("Default/24.200.001/Opportunity", {"OpportunityID": {"value": "A"}})
+
+
+class Clock:
+    now = 1_800_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@contextmanager
+def at_work(acumatica: FakeAcumatica, storage: str, clock: Clock) -> Iterator[tuple[Sessions, Storage, Settings]]:
+    """Sessions without the thread that looks after them: the tests do that."""
+    environ = {
+        "ACUMATICA_URL": acumatica.url,
+        "ACUMATICA_TENANT": acumatica.tenant,
+        "ACUMATICA_AUTH": "cookie",
+        "ACUMATICA_USERNAME": acumatica.username,
+        "ACUMATICA_PASSWORD": acumatica.password,
+        "ACUMATICA_MAX_SESSIONS": "2",
+    }
+    settings = load_settings(Settings, environ)
+    tables = Storage(load_settings(StorageSettings, {"AzureWebJobsStorage": storage}))
+    with patch.object(Sessions, "_start_keeper", lambda _: None):
+        yield Sessions(Acumatica(settings, clock), tables, settings, clock), tables, settings
+    tables.close()
+
+
+def test_a_slot_stays_blocked_for_as_long_as_its_sign_in_may_have_left_a_session(storage: str) -> None:
+    """No answer to it: Acumatica may have carried it out as late as our time-out, and counts from then on."""
+    clock = Clock()
+    with FakeAcumatica() as acumatica, at_work(acumatica, storage, clock) as (sessions, tables, settings):
+        acumatica.faults.add(Fault("reset_after", path="/auth/login"))
+        with pytest.raises(Later):
+            sessions.put(UPDATE, clock.now + 1000)
+        state, _ = tables.load_slot("0")
+    assert state["state"] == "signing-in"
+    assert state["until"] == clock.now + settings.longest_request_seconds + settings.abandoned_seconds
+
+
+def test_a_sign_out_that_fails_keeps_no_other_session_open(storage: str) -> None:
+    """Both are idle; storage fails as the first is given back. Its slot is left to the upkeep."""
+    clock = Clock()
+    with FakeAcumatica(latency=0.3) as acumatica, at_work(acumatica, storage, clock) as (sessions, tables, settings):
+        acumatica.put_record("Opportunity", {"OpportunityID": "A", "Subject": "s"})
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(lambda _: sessions.put(UPDATE, clock.now + 1000), range(2)))
+        assert len(acumatica.sessions) == 2
+        clock.now += settings.acumatica_linger_seconds
+        save, calls = tables.save_slot, []
+
+        def failing(*arguments: Any) -> Any:
+            calls.append(arguments)
+            if len(calls) == 1:
+                raise ServiceRequestError("away")
+            return save(*arguments)
+
+        with patch.object(tables, "save_slot", failing):
+            sessions.look_after()
+        assert len(acumatica.sessions) == 0
+        clock.now += settings.acumatica_lease_seconds
+        sessions.upkeep()
+        assert [state["state"] for state, _ in tables.slots().values()] == ["free", "free"]

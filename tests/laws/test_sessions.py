@@ -1,0 +1,117 @@
+"""Rule 9 on simulated time: the budget holds, one request at a time per session, and nothing is left open in the end.
+
+| Rule switched off                                | Broken law                                   |
+|--------------------------------------------------|----------------------------------------------|
+| signing-in blocks its slot                       | more sessions are open than the budget       |
+| ... for as long as the site keeps the session    | more sessions are open than the budget       |
+| one request at a time                            | two requests at a time in a session          |
+| a lease in use is renewed                        | two requests at a time in a session          |
+| an expired lease is adopted                      | sessions are left open                       |
+| an idle session is signed out                    | sessions are left open                       |
+| saves of a slot are conditional                  | more sessions, two requests at a time        |
+| sign out, then free                              | more sessions are open than the budget       |
+| no sign-in while the gate is shut                | more sign-ins with a wrong password          |
+| the gate is shut before the slot is free         | more sign-ins with a wrong password          |
+"""
+
+
+
+import re
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+
+from handlers.clients.sessions import Sessions
+from tests.laws.ablation import without
+from tests.laws.sessions import CALLS, Slots, Traffic, explained, simulate, tell
+
+BLOCK = 150
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """As in test_ablations; `kinds` and `calls` narrow what goes wrong."""
+
+    rule: str
+    function: Any
+    old: str
+    new: str
+    calls: tuple[str, ...] = CALLS
+    first: int = 0
+
+    def __str__(self) -> str:
+        return self.rule.replace(" ", "-")
+
+
+ABLATIONS = [
+    Ablation(
+        "signing-in blocks its slot",
+        Sessions._take_slot,
+        'state["state"] == "signing-in" and state["until"] <= now',
+        'state["state"] == "signing-in"',
+        ("sign-in", "save slot"),
+    ),
+    Ablation(
+        "... for as long as the site keeps the session",
+        Sessions._sign_in,
+        "+ self._settings.abandoned_seconds",
+        "",
+        ("sign-in",),
+    ),
+    Ablation("one request at a time", Sessions._acquire, "if not held.busy and held", "if held"),
+    Ablation(
+        "a lease in use is renewed",
+        Sessions._renew,
+        "self._storage.save_slot(held.slot, state, held.etag)",
+        "held.etag",
+        ("PUT", "answer"),
+    ),
+    Ablation("an expired lease is adopted", Sessions.upkeep, "if held:", "if False:"),
+    Ablation("an idle session is signed out", Sessions.upkeep, 'state["state"] == "open" and', "False and"),
+    Ablation("saves of a slot are conditional", Slots._save, "[1] != etag", "[1] is self"),
+    Ablation(
+        "sign out, then free",
+        Sessions._sign_out,
+        "self._acumatica.sign_out(held.credentials)",
+        'self._drop(held, "free"); self._acumatica.sign_out(held.credentials)',
+    ),
+    Ablation("no sign-in while the gate is shut", Sessions._pass_gate, 'if not gate.get("failures"):', "if True:"),
+    Ablation(
+        "the gate is shut before the slot is free",
+        Sessions._shut_gate,
+        "failures = gate",
+        'self._storage.save_slot("0", {"state": "free"}, self._storage.load_slot("0")[1]); failures = gate',
+    ),
+]
+
+
+@pytest.mark.parametrize("block", range(4))
+def test_the_budget_holds_and_nothing_is_left_open(block: int) -> None:
+    """Several processes, death of one at any step, lost answers, pauses longer than a lease, storage away, shutdown."""
+    for seed in range(block * BLOCK, block * BLOCK + BLOCK):
+        traffic = tell(seed)
+        assert simulate(traffic) == [], f"seed {seed}{explained(traffic)}"
+
+
+@pytest.mark.parametrize("ablation", ABLATIONS, ids=str)
+def test_without_a_rule_a_law_fails(ablation: Ablation, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ablation.function, "__code__", without(ablation.function, ablation.old, ablation.new))
+    seeds = (*range(ablation.first, 1500), *range(ablation.first))
+    broken = next((seed for seed in seeds if simulate(tell(seed, calls=ablation.calls))), None)
+    assert broken is not None, "every law held without this rule: it is useless, or unproven"
+
+
+def test_every_ablation_is_in_the_table() -> None:
+    table = {m[1] for m in re.finditer(r"^\| (.+?) +\| \S", __doc__ or "", re.MULTILINE)} - {"Rule switched off"}
+    assert table == {ablation.rule for ablation in ABLATIONS}
+
+
+# -- what was found --------------------------------------------------------------------------------------------------
+
+
+def test_a_wrong_password_is_tried_once() -> None:
+    """Another instance found the slot free before it could see that the gate is shut, and tried the password again."""
+    traffic = Traffic(jobs=((6, 0), (7, 2)), switches=((5, 2),), rejected_until=200.0)
+    assert simulate(traffic) == [], explained(traffic)
+    assert simulate(replace(traffic, switches=((4, 2),))) == []

@@ -1,0 +1,264 @@
+"""What `apply` does with single messages: on real storage and the stand-ins, without a host."""
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from azure.core.exceptions import ResourceNotFoundError, ServiceRequestError
+from azure.storage.queue import QueueClient
+
+from handlers.apply import apply, bury_poison
+from handlers.clients.storage import QUEUE
+from handlers.services import Factory
+from handlers.sync.errors import Later
+from handlers.sync.notification import RowChange, datetime_to_ticks
+from local.fakes import FakeAcumatica, FakeGraph, Fault
+
+QUERY = "Calendar - Opportunity Meetings"
+
+
+class Bench:
+    """The app's services, and one record of Acumatica whose row changes are applied by hand."""
+
+    def __init__(self, storage: str, graph: FakeGraph, acumatica: FakeAcumatica, **settings: str) -> None:
+        self.graph, self.acumatica = graph, acumatica
+        self.now = time.time()
+        self.connection = storage
+        environ = {
+            "AzureWebJobsStorage": storage,
+            "GRAPH_URL": graph.url,
+            "ACUMATICA_URL": acumatica.url,
+            "ACUMATICA_TENANT": "Production",
+            "ACUMATICA_CLIENT_ID": acumatica.client_id,
+            "ACUMATICA_CLIENT_SECRET": acumatica.client_secret,
+            "ACUMATICA_USERNAME": acumatica.username,
+            "ACUMATICA_PASSWORD": acumatica.password,
+            **settings,
+        }
+        self.factory = Factory(environ, lambda: self.now)
+        self.note_id = acumatica.put_record("Opportunity", {"OpportunityID": "OP1", "Subject": "s"})
+        self.first = datetime_to_ticks(datetime.now(UTC))
+
+    def change(self, number: int, subject: str = "s", **columns: Any) -> RowChange:
+        """The row as of transaction `number`; a column that is "absent" is left out."""
+        row = {
+            "OpportunityID": "OP1",
+            "Subject": subject,
+            "OwnerEmail": "ann@example.com",
+            "MeetingStart": "2026-12-01T09:00:00",
+            "MeetingEnd": "2026-12-01T10:00:00",
+            "Room": "1",
+            "NoteID": self.note_id,
+            **columns,
+        }
+        row = {name: value for name, value in row.items() if value != "absent"}
+        return RowChange("production", "opportunity-meetings", ("OP1",), self.first + number, row, "n", self.now)
+
+    def apply(self, change: RowChange) -> None:
+        """As the host does it, with what the queue has got out of it thrown away."""
+        apply(json.dumps(change.encode()), self.factory)
+
+    def sent(self) -> int:
+        """How many messages were sent again."""
+        with QueueClient.from_connection_string(self.connection, QUEUE) as queue, suppress(ResourceNotFoundError):
+            return queue.get_queue_properties().approximate_message_count or 0
+        return 0
+
+    def subjects(self, mailbox: str = "ann@example.com") -> list[str]:
+        return [event["subject"] for event in self.graph.events(mailbox)]
+
+    def letters(self) -> dict[str, Any]:
+        """Reason and content of dead letters, by reason."""
+        return {e["Reason"]: json.loads(e["Content"]) for e in self.factory.storage().dead_letters()}
+
+
+@pytest.fixture
+def bench(storage: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    with FakeGraph() as graph, FakeAcumatica() as acumatica:
+        monkeypatch.setenv("IDENTITY_ENDPOINT", graph.identity_endpoint)
+        monkeypatch.setenv("IDENTITY_HEADER", graph.identity_header)
+        bench = Bench(storage, graph, acumatica)
+        yield bench
+        bench.factory.close()
+
+
+MISSING = "The inquiry's rows have no column MeetingEnd."
+
+
+# -- dead letters -------------------------------------------------------------------------------------------------------
+
+
+def test_an_older_success_does_not_clear_the_dead_letter_of_a_newer_change(bench: Bench) -> None:
+    bench.apply(bench.change(1, "good"))
+    bench.apply(bench.change(2, MeetingEnd="absent"))
+    bench.apply(bench.change(1, "good"))
+    assert [reason[:45] for reason in bench.letters()] == [MISSING]
+    bench.apply(bench.change(3, "good again"))
+    assert (bench.letters(), bench.subjects()) == ({}, ["good again"])
+
+
+def test_the_newest_of_several_dead_changes_is_kept(bench: Bench) -> None:
+    bench.apply(bench.change(3, "newest", MeetingEnd="absent"))
+    bench.apply(bench.change(2, "older", MeetingEnd="absent"))
+    (content,) = bench.letters().values()
+    assert content["row"]["Subject"] == "newest"
+
+
+def test_a_dead_letter_holds_the_state_that_failed_not_the_message_that_met_it(bench: Bench) -> None:
+    bench.apply(bench.change(2, "newest", OwnerEmail=None))
+    bench.apply(bench.change(1, "older"))
+    (content,) = bench.letters().values()
+    assert (content["row"]["Subject"], content["timestamp"]) == ("newest", bench.first + 2)
+
+
+def test_what_came_through_the_poison_queue_is_cleared_by_a_later_success(bench: Bench) -> None:
+    bury_poison(json.dumps(bench.change(1).encode()), bench.factory.storage())
+    assert len(bench.letters()) == 1
+    bench.apply(bench.change(2))
+    assert bench.letters() == {}
+
+
+def test_a_change_older_than_the_memory_is_never_applied(bench: Bench) -> None:
+    """Not even the second time, when there is a link with its error."""
+    old = replace(bench.change(0), timestamp=bench.first - 40 * 86_400 * 10_000_000)
+    for _ in range(2):
+        bench.apply(old)
+    assert (bench.subjects(), [reason[:34] for reason in bench.letters()]) == ([], ["The change is older than 30 days, "])
+
+
+# -- Graph --------------------------------------------------------------------------------------------------------------
+
+
+def test_a_passing_404_makes_no_second_event(bench: Bench) -> None:
+    bench.apply(bench.change(1, "one"))
+    body = {"error": {"code": "ErrorItemNotFound", "message": "not found"}}
+    bench.graph.faults.add(Fault(method="PATCH", status=404, body=body, times=1))
+    bench.apply(bench.change(2, "two"))
+    bench.apply(bench.change(2, "two"))
+    assert bench.subjects() == ["two"]
+
+
+def test_a_404_on_creation_is_tried_again(bench: Bench) -> None:
+    body = {"error": {"code": "ErrorItemNotFound", "message": "not found"}}
+    bench.graph.faults.add(Fault(method="POST", path="/events$", status=404, body=body, times=1))
+    bench.apply(bench.change(1))
+    assert (bench.subjects(), bench.sent()) == ([], 1)
+    bench.apply(bench.change(1))
+    assert bench.subjects() == ["s"]
+
+
+def test_a_refused_deletion_is_not_taken_for_done(bench: Bench) -> None:
+    bench.apply(bench.change(1))
+    body = {"error": {"code": "ErrorCannotDeleteObject", "message": "Object cannot be deleted."}}
+    bench.graph.faults.add(Fault(method="DELETE", status=403, body=body, times=1))
+    gone = replace(bench.change(2), row=None)
+    bench.apply(gone)
+    assert (bench.subjects(), bench.sent()) == (["s"], 1)
+    bench.apply(gone)
+    assert bench.subjects() == []
+
+
+def test_a_used_transaction_whose_event_is_not_found_yet_is_waited_for(bench: Bench) -> None:
+    """Graph's look-up may lag behind: a new event too early would be one too many."""
+    bench.graph.tells_existing_id = False
+    bench.graph.faults.add(Fault("reset_after", "POST", "/events$", times=1))
+    bench.apply(bench.change(1, "one"))
+    bench.now += bench.factory.services().settings.claim_seconds + 1
+    bench.graph.faults.add(Fault(method="GET", path="filter", status=200, body={"value": []}, times=2))
+    for _ in range(3):
+        bench.apply(bench.change(2, "two"))
+    assert bench.subjects() == ["two"]
+
+
+def test_one_refused_token_is_replaced_by_one(bench: Bench) -> None:
+    bench.apply(bench.change(1, "one"))
+    bench.graph.identity.expire()
+    bench.apply(bench.change(2, "two"))
+    assert bench.subjects() == ["two"]
+    assert sum("/msi/token" in call.path for call in bench.graph.calls) == 2
+
+
+# -- bugs and storage ---------------------------------------------------------------------------------------------------
+
+
+def test_a_bug_leaves_no_claim_so_that_the_host_can_count_its_tries(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = bench.factory.services().graph
+    with monkeypatch.context() as patch:
+        patch.setattr(graph, "create", lambda *_: 1 / 0)
+        for _ in range(3):
+            with pytest.raises(ZeroDivisionError):
+                bench.apply(bench.change(1))
+    assert bench.sent() == 0
+    bench.apply(bench.change(1))
+    assert bench.subjects() == ["s"]
+
+
+def test_without_tables_the_message_waits_in_the_queue(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    storage = bench.factory.storage()
+    with monkeypatch.context() as patch:
+
+        def away(key: str) -> Any:
+            raise ServiceRequestError(key)
+
+        patch.setattr(storage, "load_link", away)
+        bench.apply(bench.change(1))
+    assert bench.sent() == 1
+
+
+# -- sessions -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_request_refused_with_401_leaks_no_seat(bench: Bench) -> None:
+    bench.acumatica.faults.add(Fault(method="PUT", status=401, times=2))
+    bench.apply(bench.change(1))
+    assert len(bench.acumatica.sessions) <= 1
+    bench.apply(bench.change(1))
+    bench.factory.close()
+    assert bench.acumatica.sessions == []
+
+
+def test_a_session_whose_slot_cannot_be_saved_is_signed_out(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    storage = bench.factory.storage()
+    save = storage.save_slot
+
+    def failing(name: str, state: dict[str, Any], etag: str | None) -> str | None:
+        if state.get("state") == "open":
+            raise ServiceRequestError("away")
+        return save(name, state, etag)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(storage, "save_slot", failing)
+        bench.apply(bench.change(1))
+    assert (bench.acumatica.sign_ins, bench.acumatica.sessions) == (1, [])
+
+
+def test_a_blocked_seat_is_not_waited_for_and_calendars_go_on(bench: Bench) -> None:
+    bench.acumatica.faults.add(Fault("reset_after", "POST", "token", times=1))
+    bench.apply(bench.change(1))
+    began = time.monotonic()
+    for number in range(2, 6):
+        bench.apply(bench.change(number, f"s{number}"))
+    assert (time.monotonic() - began < 5, bench.subjects()) == (True, ["s5"])
+
+
+@pytest.mark.parametrize("auth", ["oauth", "cookie"])
+def test_wrong_credentials_are_told_from_an_outage(
+    storage: str, bench: Bench, monkeypatch: pytest.MonkeyPatch, auth: str
+) -> None:
+    monkeypatch.setenv("GRAPH_URL", bench.graph.url)
+    other = Bench(storage, bench.graph, bench.acumatica, ACUMATICA_AUTH=auth, ACUMATICA_PASSWORD="wrong")
+    try:
+        other.apply(other.change(1))
+        state, _ = other.factory.storage().load_slot("sign-in")
+        assert (state["failures"], state["interval"]) == (1, 300.0)
+        assert "SM303010" in state["reason"]
+        with pytest.raises(Later, match="sign-in fails"):
+            other.factory.services().sessions.put(None, other.now + 1e6)  # type: ignore[arg-type]
+    finally:
+        other.factory.close()
+    assert bench.acumatica.failed_sign_ins == 1
