@@ -231,7 +231,8 @@ def _listen(port: int) -> socket.socket:
         return socket.create_server(("127.0.0.1", port))
     except OSError as error:
         reason = "something else listens there" if error.errno == errno.EADDRINUSE else error.strerror
-        raise ConfigError(f"Port {port} cannot be used: {reason}. Choose another: --port 7072, or PORT=7072 make run") from error
+        remedy = "Choose another: --port 7072, or PORT=7072 make run"
+        raise ConfigError(f"Port {port} cannot be used: {reason}. {remedy}") from error
 
 
 def _number(name: str, text: str) -> int:
