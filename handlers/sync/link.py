@@ -200,5 +200,5 @@ def from_state(state: dict[str, Any]) -> EventLink:
         last_effect=state["last_effect"],
         last_error=state["last_error"],
         repairs=state["repairs"],
-        buried=state["buried"],
+        buried=state.get("buried", 0),
     )

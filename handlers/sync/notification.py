@@ -15,6 +15,8 @@ type Row = dict[str, Any]
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _TICKS_MAX = 3_155_378_975_999_999_999  # 9999-12-31, the last instant of .NET's DateTime
+_SECONDS_MAX = 253_402_300_799  # the same in seconds since 1970
+_TRIES_MAX = 10**9
 _AHEAD = timedelta(days=1)
 _DEEPEST = 32
 MESSAGE_VERSION = 1
@@ -113,6 +115,9 @@ class RowChange:
         wrong = [name for name, kind in shape.items() if name not in data or not isinstance(data[name], kind)]
         if wrong or not all(isinstance(part, str) for part in data["key"]):
             raise NotARowChange(f"the message's {', '.join(wrong) or 'key'} is missing or of the wrong type")
+        limits = {"timestamp": _TICKS_MAX, "first_sent": _SECONDS_MAX, "tries": _TRIES_MAX}
+        if beyond := [name for name, most in limits.items() if not 0 <= data[name] <= most]:
+            raise NotARowChange(f"the message's {', '.join(beyond)} is outside of what it can be")
         return cls(**{name: data[name] for name in shape if name != "key"}, key=tuple(data["key"]))
 
 

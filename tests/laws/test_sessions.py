@@ -14,8 +14,6 @@
 | the gate is shut before the slot is free         | more sign-ins with a wrong password          |
 """
 
-
-
 import re
 from dataclasses import dataclass, replace
 from typing import Any
