@@ -1,6 +1,6 @@
 # Everything on one machine. `make` lists the targets; each sets up what it needs first.
 PYTHON ?= python3
-PYTEST_ARGS ?= -n 4 --dist worksteal
+PYTEST_ARGS ?= -n 6 --dist worksteal
 RUN = .venv/bin/python
 
 .PHONY: help setup run demo test lint fakes

@@ -6,6 +6,7 @@ import threading
 import pytest
 
 from local.azurite import Azurite
+from local.judge import look
 from tests.end_to_end.conftest import new_world
 
 KILLS = 20
@@ -74,9 +75,9 @@ def test_the_session_of_a_killed_host_is_taken_over(azurite: Azurite) -> None:
 
 
 def test_the_upkeep_timer_signs_out_what_a_killed_host_left(azurite: Azurite) -> None:
-    with new_world(azurite.new_account()) as world:
+    with new_world(azurite.new_account(), {"ACUMATICA_LINGER_SECONDS": "2"}) as world:
         world.post(world.inquiry.save("LEFT1"))
-        assert world.wait(lambda: world.acumatica.sign_ins == 1, 10)
+        assert world.wait(lambda: look(world.connection).slots == ["open"], 20)
         world.restart_host(kill=True)
         assert world.sweep()
         assert world.differences() == []

@@ -57,6 +57,7 @@ class Task(greenlet.greenlet):
         self.expires = float("inf")  # of the claim under which it works
         self.immune = False
         self.failures = 0  # of its message so far
+        self.stood_still = False
 
     def ready(self, now: float) -> bool:
         """Whether it can go on."""
@@ -104,6 +105,7 @@ class Scheduler:
         mishap = self.mishaps.get((call, self.calls[call])) or self.mishaps.get(("", self.steps))
         if mishap and mishap.kind == "pause":
             self.say(f"{words}: stands still before it for {mishap.degree * self.pause:.0f} s")
+            me.stood_still = True
             self._wait(me, self.now + mishap.degree * self.pause, None)
             self.do_what_is_due()
             mishap = None

@@ -128,12 +128,16 @@ class Site:
     busy: dict[str, Task] = field(default_factory=dict)
     broken: list[str] = field(default_factory=list)
     refusals: list[float] = field(default_factory=list)
+    outside: bool = False
     numbers: Any = field(default_factory=lambda: itertools.count(1))
 
     def expire(self) -> None:
         self.open = {name: used for name, used in self.open.items() if used + ABANDONED > self.scheduler.now}
 
     def sign_in(self) -> Credentials:
+        me = self.scheduler.current
+        assert me
+
         def sign_in() -> str | None:
             if self.scheduler.now - self.scheduler.began < self.traffic.rejected_until:
                 self.refusals.append(self.scheduler.now)
@@ -141,7 +145,9 @@ class Site:
             self.expire()
             name = f"s{next(self.numbers)}"
             self.open[name] = self.scheduler.now
-            if len(self.open) > self.traffic.budget:
+            # Who stands still while it signs in has blocked its slot for too short: outside of the promise.
+            self.outside |= me.stood_still
+            if len(self.open) > self.traffic.budget and not self.outside:
                 self.broken.append(f"{len(self.open)} sessions are open, the budget is {self.traffic.budget}")
             return name
 
@@ -162,7 +168,9 @@ class Site:
             self.expire()
             other = self.busy.get(name)
             late = self.scheduler.current is not me  # its client has hung up; the site takes one after the other
-            if other and not late and not other.gone:
+            # Who stands still for longer than its lease does not know that the session is another's by now.
+            excused = late or me.stood_still or (other is not None and other.stood_still)
+            if other and not other.gone and not excused:
                 self.broken.append(f"two requests at a time in session {name}")
             if name in self.open:
                 self.open[name] = self.scheduler.now
@@ -193,10 +201,20 @@ class Slots:
         self._numbers = itertools.count(1)
 
     def slots(self) -> dict[str, tuple[dict[str, Any], str | None]]:
-        return self._scheduler.step("slots", "reads the slots", lambda: dict(self.content), show=lambda found: f" {found}")
+        def slots() -> dict[str, tuple[dict[str, Any], str | None]]:
+            if self._scheduler.current:
+                self._scheduler.current.stood_still = False
+            return dict(self.content)
+
+        return self._scheduler.step("slots", "reads the slots", slots, show=lambda found: f" {found}")
 
     def load_slot(self, name: str) -> tuple[dict[str, Any], str | None]:
-        return self._scheduler.step("load slot", f"reads slot {name}", lambda: self.content.get(name, ({}, None)))
+        return self._scheduler.step("load slot", f"reads slot {name}", lambda: self._load(name))
+
+    def _load(self, name: str) -> tuple[dict[str, Any], str | None]:
+        if self._scheduler.current:
+            self._scheduler.current.stood_still = False
+        return self.content.get(name, ({}, None))
 
     def save_slot(self, name: str, state: dict[str, Any], etag: str | None) -> str | None:
         words = f"saves slot {name} {state.get('state', state)}"

@@ -428,14 +428,15 @@ class Outlook:
 
     def update(self, mailbox: str, event_id: str, event: CalendarEvent) -> None:
         def patch() -> str:
+            if mailbox in self._sim.gone:
+                return "no mailbox"
             known = self._sim.events.get(event_id)
             if known and known.mailbox == mailbox:
                 known.body = event.body
                 return "done"
             return "gone"
 
-        if self._step("PATCH", f"PATCH {event_id} {Event(mailbox, '', event.body)}", patch) == "gone":
-            raise EventGone("gone")
+        self._check(self._step("PATCH", f"PATCH {event_id} {Event(mailbox, '', event.body)}", patch))
 
     def delete(self, mailbox: str, event_id: str) -> None:
         def delete() -> str:
@@ -449,11 +450,14 @@ class Outlook:
                 self._gap(known)
             return "done"
 
-        match self._step("DELETE", f"DELETE {event_id}", delete):
-            case "gone":
-                raise EventGone("gone")
-            case "no mailbox":
-                raise MailboxGone("gone", "nothing")
+        self._check(self._step("DELETE", f"DELETE {event_id}", delete))
+
+    @staticmethod
+    def _check(answer: str) -> None:
+        if answer == "gone":
+            raise EventGone("gone")
+        if answer == "no mailbox":
+            raise MailboxGone("gone", "nothing")
 
     def _gap(self, event: Event) -> None:
         row = next((row for row in self._sim.rows if link_key(row) == event.row), None)
@@ -461,11 +465,15 @@ class Outlook:
             self._sim.gaps.append(f"row {row} has no event for a while, although it is in the inquiry")
 
     def find(self, mailbox: str, stamp: str) -> list[str]:
-        return self._step(
-            "find",
-            f"looks for {mailbox.partition('@')[0]}'s {stamp[-2:]}",
-            lambda: sorted(i for i, e in self._sim.events.items() if (e.mailbox, e.stamp) == (mailbox, stamp)),
-        )
+        def find() -> list[str] | None:
+            if mailbox in self._sim.gone:
+                return None
+            return sorted(i for i, e in self._sim.events.items() if (e.mailbox, e.stamp) == (mailbox, stamp))
+
+        found = self._step("find", f"looks for {mailbox.partition('@')[0]}'s {stamp[-2:]}", find)
+        if found is None:
+            raise MailboxGone("gone", "nothing")
+        return found
 
 
 class Acumatica:

@@ -1,0 +1,241 @@
+"""Feed a parser with whatever comes: `python -m local.fuzz TARGET --seconds 60`.
+
+Guided by coverage where atheris is installed (`pip install atheris`; needed for nothing else), else by random changes of the
+samples. Each target takes bytes, and raises only where the parser broke its promise.
+"""
+
+import argparse
+import importlib
+import json
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NoReturn, override
+
+from azure.core.exceptions import ResourceNotFoundError
+
+from handlers.clients.storage import Storage
+from handlers.sync.errors import Permanent, SyncError, acumatica_error, graph_error
+from handlers.sync.mapping import CalendarEvent, MappingProblems, MissingColumns, Template, load_mapping
+from handlers.sync.notification import (
+    NotARowChange,
+    NotificationProblems,
+    PushNotification,
+    RowChange,
+    canonical,
+    load_json,
+    parse_notification,
+    row_changes,
+    ticks_to_datetime,
+)
+
+NOW = datetime(2026, 12, 1, tzinfo=UTC)
+MAPPING_TEXT = """
+query = "Q"
+key = ["Key"]
+mailbox = "{Owner}"
+time_zone = "Europe/Paris"
+attributes = ["Room"]
+[event]
+subject = "{Subject} ({Key})"
+start = "{Start}"
+end = "{End}"
+location = "{Room}"
+[write_back]
+endpoint = "Default/24.200.001"
+entity = "Opportunity"
+id = "{NoteID}"
+[write_back.fields]
+"custom.Opportunity.AttributeCALEVT" = "{event_id}"
+"""
+MAPPING = load_mapping("m", MAPPING_TEXT)
+ROW = {
+    "Key": "A ",
+    "Owner": "ann@example.com",
+    "Subject": "Visit",
+    "Start": "2026-02-03T09:30:00",
+    "End": "2026-02-03T10:30:00.1+02:00",
+    "Room": None,
+    "NoteID": "6b0f6a52-0000-0000-0000-0a1b2c3d4e5f",
+}
+NOTIFICATION = {"Inserted": [ROW], "Deleted": [], "Query": "Q", "CompanyId": "T", "Id": "i", "TimeStamp": 639055764123456780}
+MESSAGE = RowChange("t", "m", ("A",), 639055764123456780, ROW, "i", 1764547200.0).encode()
+
+
+class _Blobless(Storage):
+    """Storage without any: a message's blob does not exist."""
+
+    def __init__(self) -> None:
+        pass
+
+    @override
+    def _blob(self, container: str, name: str) -> NoReturn:
+        raise ResourceNotFoundError(f"{container}/{name}")
+
+
+def notification(data: bytes) -> PushNotification | None:
+    """A request's body is a notification, or has problems that can be answered; its changes can be stored."""
+    try:
+        found = parse_notification(data, company="T", queries=["Q"], now=NOW)
+    except NotificationProblems as error:
+        if not error.problems or sum(map(len, error.problems)) > 10_000:
+            raise AssertionError("a refusal says why, and is no longer than a page") from error
+        json.dumps(error.problems).encode()
+        return None
+    changes, unidentified = row_changes(found, [MAPPING], 0.0)
+    for change in changes:
+        if RowChange.decode(json.loads(canonical(change.encode()).encode())) != change:
+            raise AssertionError("a change survives the queue")
+    for row in unidentified:
+        canonical([row.row, row.reason]).encode()
+    return found
+
+
+def message(data: bytes) -> RowChange | None:
+    """A queue message is a row change, or none, which is said."""
+    try:
+        change = _Blobless().read_message(data.decode("utf-8", "replace"))
+    except NotARowChange:
+        return None
+    canonical(change.again().encode()).encode()
+    ticks_to_datetime(change.timestamp), 0.0 - change.first_sent, 2.0 ** min(change.tries, 10)  # as apply does
+    if len(change.link_key) != 64 or not change.link_key.isalnum():
+        raise AssertionError("a link's key is plain hex")
+    return change
+
+
+def mapping(data: bytes) -> None:
+    """A mapping file can be used, or all its problems are told."""
+    try:
+        load_mapping("m", data.decode("utf-8", "replace"))
+    except MappingProblems as error:
+        "; ".join(error.problems).encode()
+
+
+def template(data: bytes) -> None:
+    """A template is text with placeholders, or a ValueError says where it is none."""
+    try:
+        parsed = Template.parse(data.decode("utf-8", "replace"))
+    except ValueError:
+        return
+    parsed.render(dict.fromkeys(parsed.columns, "x"))
+
+
+def row(data: bytes) -> CalendarEvent | None:
+    """A row becomes an event that can be sent, or a dead letter says why not."""
+    try:
+        values = load_json(data.decode("utf-8", "replace"))
+    except ValueError:
+        return None
+    if not isinstance(values, dict):
+        return None
+    try:
+        picked = MAPPING.pick(values)
+        MAPPING.key_of(values)
+        event = MAPPING.calendar_event(picked)
+        update = MAPPING.record_update(picked, "e1")
+    except (Permanent, MissingColumns):
+        return None
+    if set("/\\?%<>@ \r\n\0") & set(event.mailbox.replace("@", "", 1)):
+        raise AssertionError(f"the mailbox {event.mailbox!r} has no place in a URL")
+    if len(str(event.body["subject"]).encode("utf-16-le", "surrogatepass")) > 510:
+        raise AssertionError("Exchange takes 255 characters")
+    datetime.fromisoformat(event.body["start"]["dateTime"])
+    if update.path != "Default/24.200.001/Opportunity":
+        raise AssertionError("the path is the mapping's own")
+    return event
+
+
+def errors(data: bytes) -> None:
+    """Any answer of Graph or Acumatica is classed, and what is said of it can be stored."""
+    status = 300 + int.from_bytes(data[:2]) % 300
+    headers = {"Retry-After": data[2:12].decode("latin-1")}
+    for error in (graph_error(status, headers, data[12:], mailbox="a@b.c"), acumatica_error(status, headers, data[12:])):
+        if not isinstance(error, SyncError):
+            raise AssertionError(f"{error!r} is outside of the taxonomy")  # noqa: TRY004
+        str(error).encode()
+        if len(str(error)) > 20_000:
+            raise AssertionError("an error says what is needed, and no more")
+
+
+SAMPLES: dict[str, tuple[Callable[[bytes], Any], list[bytes]]] = {
+    "notification": (notification, [json.dumps(NOTIFICATION).encode(), json.dumps(NOTIFICATION).encode("utf-16")]),
+    "message": (message, [canonical(MESSAGE).encode(), b'{"blob":"' + b"0" * 64 + b'"}']),
+    "mapping": (mapping, [MAPPING_TEXT.encode()]),
+    "template": (template, [b"{Subject} {{x}} ({Key})"]),
+    "row": (row, [json.dumps(ROW).encode()]),
+    "errors": (
+        errors,
+        [
+            b'\x00\x64120\0\0\0\0\0\0\0{"error":{"code":"ErrorItemNotFound","message":"m"}}',
+            b'\x00\x7a120\0\0\0\0\0\0\0{"error":"Inserting raised","Details":[{"Project":{"value":"A","error":"none"}}]}',
+        ],
+    ),
+}
+
+
+def mutated(sample: bytes, rng: random.Random) -> bytes:
+    """A sample with a few places changed, doubled, or cut out."""
+    data = bytearray(sample)
+    for _ in range(rng.randint(1, 8)):
+        at, end = sorted((rng.randint(0, len(data)), rng.randint(0, len(data))))
+        match rng.randint(0, 4):
+            case 0:
+                data[at : at + 1] = rng.randbytes(rng.randint(0, 3))
+            case 1:
+                del data[at:end]
+            case 2:
+                data[at:at] = data[at:end]
+            case 3:
+                data[at:end] = rng.choice([b"null", b"[]", b"{}", b"1e999", b"\\ud800", b"NaN", b"-1", b'""', b"\xff\xfe"])
+            case _:
+                data[at:at] = rng.choice([b"[" * 500, b"9" * 400, b"{", b'"', b"\\", b"\0", "ß😀".encode()])
+    return bytes(data)
+
+
+def main() -> int:
+    """Fuzz one target for a while."""
+    parser = argparse.ArgumentParser(prog="python -m local.fuzz", description=(__doc__ or "").partition(":")[0])
+    parser.add_argument("target", choices=SAMPLES)
+    parser.add_argument("--seconds", type=int, default=60)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    target, samples = SAMPLES[arguments.target]
+    try:
+        import atheris  # type: ignore[import-untyped,import-not-found,unused-ignore]  # noqa: PLC0415  (optional)
+    except ImportError:
+        print("atheris is not installed: the samples are changed at random, without guidance by coverage.")
+        return _at_random(target, samples, arguments.seconds, arguments.seed)
+    for name in [name for name in sys.modules if name.startswith(("handlers", "local.fuzz"))]:
+        del sys.modules[name]
+    with atheris.instrument_imports(include=["handlers"]):
+        target = importlib.import_module("local.fuzz").SAMPLES[arguments.target][0]
+    with tempfile.TemporaryDirectory() as folder:
+        for number, sample in enumerate(samples):
+            (Path(folder) / str(number)).write_bytes(sample)
+        options = [f"-max_total_time={arguments.seconds}", f"-seed={arguments.seed + 1}", "-max_len=4096", folder]
+        atheris.Setup([sys.argv[0], *options], lambda data: target(data) and None)
+        atheris.Fuzz()  # ends the process
+    return 0
+
+
+def _at_random(target: Callable[[bytes], Any], samples: list[bytes], seconds: float, seed: int) -> int:
+    rng, count, until = random.Random(seed), 0, time.monotonic() + seconds
+    while time.monotonic() < until:
+        data = mutated(rng.choice(samples), rng)
+        try:
+            target(data)
+        except Exception:
+            print(f"After {count} inputs: {data!r}")
+            raise
+        count += 1
+    print(f"{count} inputs, and every promise was kept.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,33 @@
+"""Doubles take the arguments that the real thing takes."""
+
+import inspect
+from typing import Any
+
+import pytest
+
+from handlers.clients.acumatica import Acumatica
+from handlers.clients.graph import Graph
+from handlers.clients.sessions import Sessions
+from handlers.clients.storage import Storage
+from tests.laws import sessions, simulation
+
+PAIRS = [
+    (simulation.Store, Storage),
+    (simulation.Outlook, Graph),
+    (simulation.Acumatica, Sessions),
+    (sessions.Slots, Storage),
+    (sessions.Site, Acumatica),
+]
+
+
+@pytest.mark.parametrize(("double", "real"), PAIRS, ids=lambda kind: kind.__name__)
+def test_the_signatures_are_the_same(double: type, real: type) -> None:
+    shared = [name for name in vars(double) if not name.startswith("_") and callable(getattr(real, name, None))]
+    assert shared
+    for name in shared:
+        assert shape(getattr(double, name)) == shape(getattr(real, name)), name
+
+
+def shape(function: Any) -> list[tuple[str, Any, Any]]:
+    parameters = inspect.signature(function).parameters.values()
+    return [(parameter.name, parameter.kind, parameter.default) for parameter in parameters]

@@ -1,0 +1,71 @@
+"""What apply relies on in Outlook."""
+
+import uuid
+from typing import Any
+
+import pytest
+
+from handlers.sync.errors import DuplicateTransaction, EventGone, MailboxGone
+from handlers.sync.mapping import CalendarEvent
+from tests.contracts.conftest import Outlook
+
+
+def event(mailbox: str, subject: str = "Visit") -> CalendarEvent:
+    times: dict[str, Any] = {
+        name: {"dateTime": f"2031-02-03T{hour}:00:00", "timeZone": "W. Europe Standard Time"}
+        for name, hour in (("start", "09"), ("end", "10"))
+    }
+    return CalendarEvent(mailbox, {"subject": subject, **times, "location": {"displayName": "Room"}})
+
+
+@pytest.fixture
+def stamp() -> str:
+    return f"{uuid.uuid4().hex}{uuid.uuid4().hex}-1"
+
+
+def test_an_event_is_found_by_its_stamp_until_it_is_deleted(outlook: Outlook, stamp: str) -> None:
+    graph, mailbox = outlook.graph, outlook.mailbox
+    assert graph.find(mailbox, stamp) == []
+    event_id = graph.create(event(mailbox), stamp)
+    assert graph.find(mailbox, stamp) == [event_id]
+    graph.update(mailbox, event_id, event(mailbox, "Later"))
+    assert graph.find(mailbox, stamp) == [event_id]
+    graph.delete(mailbox, event_id)
+    assert graph.find(mailbox, stamp) == []
+
+
+def test_a_creation_can_be_repeated(outlook: Outlook, stamp: str) -> None:
+    graph, mailbox = outlook.graph, outlook.mailbox
+    event_id = graph.create(event(mailbox), stamp)
+    assert graph.create(event(mailbox), stamp) == event_id
+    assert graph.find(mailbox, stamp) == [event_id]
+    graph.delete(mailbox, event_id)
+
+
+def test_a_creation_with_other_content_makes_no_second_event(outlook: Outlook, stamp: str) -> None:
+    graph, mailbox = outlook.graph, outlook.mailbox
+    event_id = graph.create(event(mailbox), stamp)
+    with pytest.raises(DuplicateTransaction) as caught:
+        graph.create(event(mailbox, "Other"), stamp)
+    assert caught.value.event_id in {None, event_id}
+    assert graph.find(mailbox, stamp) == [event_id]
+    graph.delete(mailbox, event_id)
+
+
+def test_what_is_gone_cannot_be_changed_or_deleted(outlook: Outlook, stamp: str) -> None:
+    graph, mailbox = outlook.graph, outlook.mailbox
+    event_id = graph.create(event(mailbox), stamp)
+    graph.delete(mailbox, event_id)
+    with pytest.raises(EventGone):
+        graph.update(mailbox, event_id, event(mailbox))
+    with pytest.raises(EventGone):
+        graph.delete(mailbox, event_id)
+
+
+def test_a_mailbox_that_does_not_exist_is_told_from_an_event_that_does_not(outlook: Outlook, stamp: str) -> None:
+    with pytest.raises(MailboxGone):
+        outlook.graph.create(event(outlook.nobody), stamp)
+    with pytest.raises(MailboxGone):
+        outlook.graph.delete(outlook.nobody, "AAMk")
+    with pytest.raises(MailboxGone):
+        outlook.graph.find(outlook.nobody, stamp)
