@@ -17,6 +17,7 @@ from handlers.clients.graph import Graph
 from handlers.clients.storage import StateTooLarge, Storage
 from handlers.services import Factory, NotReady, Services
 from handlers.sync.errors import (
+    RUN_AGAIN,
     DuplicateTransaction,
     EventGone,
     Later,
@@ -47,8 +48,7 @@ _BURY_TRIES = 10
 _BACKOFF_MAX = 600.0
 _DAY = 86_400.0
 _MISSES = 3
-_THEN = "then save the record in Acumatica again."
-_AGAIN = "Correct the cause, then save the record in Acumatica again."
+_AGAIN = f"Correct the cause, {RUN_AGAIN}"
 
 
 def apply(message: str, factory: Factory) -> None:
@@ -97,7 +97,7 @@ def bury_poison(message: str, storage: Storage) -> None:
 def _apply(change: RowChange, services: Services) -> None:
     mapping = services.mappings.get(change.mapping)
     if not mapping:
-        raise Permanent(f"There is no active mapping {change.mapping!r}.", f"Add {change.mapping}.toml again; {_THEN}")
+        raise Permanent(f"There is no active mapping {change.mapping!r}.", f"Add {change.mapping}.toml again; {RUN_AGAIN}")
     storage = services.storage
     for _ in range(_TRIES):
         stored, etag = storage.load_link(change.link_key)
@@ -155,7 +155,7 @@ def _merged(change: RowChange, stored: EventLink | None, mapping: Mapping, servi
             problem = str(error)
     if known and known.timestamp > change.timestamp:
         return link
-    raise Permanent(problem, f"Bring the inquiry and the mapping together; {_THEN}")
+    raise Permanent(problem, f"Bring the inquiry and the mapping together; {RUN_AGAIN}")
 
 
 class _Settlement:
@@ -192,12 +192,8 @@ class _Settlement:
             link = replace(self.link, claim=None, last_effect=effect)
             link = replace(link, last_error=failure.reason) if failure else _in_order(link, storage)
             if _saved(storage, link, self.etag):
-                log.info(
-                    "apply: %s, link %s, effects: %s",
-                    "stopped" if failure else "settled",
-                    self.link.key,
-                    effect or "none",
-                )
+                outcome = "stopped" if failure else "settled"
+                log.info("%s, link %s, effects: %s", outcome, self.link.key[:16], effect or "none")
                 if failure:
                     raise failure
                 return

@@ -24,7 +24,7 @@ from typing import Any
 # How long to wait for what only an administrator, or time, can mend.
 ACCESS_DELAY = 300.0
 FULL_MAILBOX_DELAY = 900.0
-_THEN = "then save the record in Acumatica again."
+RUN_AGAIN = "then save the record in Acumatica again."
 
 
 class SyncError(Exception):
@@ -107,7 +107,7 @@ def graph_error(status: int, headers: Mapping[str, str], body: bytes, *, mailbox
     if code in _NO_MAILBOX:
         return MailboxGone(
             f"Mailbox {mailbox} does not exist, or has no Exchange Online licence ({code}).",
-            f"Check the column that the mapping's mailbox is made of, and the licence of its owner; {_THEN}",
+            f"Check the column that the mapping's mailbox is made of, and the licence of its owner; {RUN_AGAIN}",
         )
     if code == "ErrorQuotaExceeded":
         return Later("the mailbox is full", FULL_MAILBOX_DELAY)
@@ -121,7 +121,7 @@ def graph_error(status: int, headers: Mapping[str, str], body: bytes, *, mailbox
         return Later(said, retry_after(headers))
     return Permanent(
         f"{said}.",
-        f"Correct the mapping, or the row in Acumatica that leads to this; {_THEN}",
+        f"Correct the mapping, or the row in Acumatica that leads to this; {RUN_AGAIN}",
     )
 
 
@@ -153,7 +153,7 @@ def acumatica_error(status: int, headers: Mapping[str, str], body: bytes) -> Syn
         return Later(answer, retry_after(headers))
     if status == 404 or 300 <= status < 400:
         return Permanent(f"{answer}.", "Check ACUMATICA_URL and the endpoint and entity of the mapping's write_back.")
-    return Permanent(f"{answer}.", f"Check the fields of the mapping's write_back and the record; {_THEN}")
+    return Permanent(f"{answer}.", f"Check the fields of the mapping's write_back and the record; {RUN_AGAIN}")
 
 
 def retry_after(headers: Mapping[str, str]) -> float:
