@@ -3,7 +3,7 @@ PYTHON ?= python3
 PYTEST_ARGS ?= -n 6 --dist worksteal
 RUN = .venv/bin/python
 
-.PHONY: help setup run demo test lint fakes
+.PHONY: help setup run demo test lint fakes docs
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' Makefile
@@ -27,3 +27,6 @@ lint: setup ## check style and types
 	@$(RUN) -m ruff check
 	@$(RUN) -m ruff format --check
 	@$(RUN) -m mypy
+
+docs: setup ## write the documentation's previews, and the mapping file's JSON Schema
+	@$(RUN) -m local.docs

@@ -26,10 +26,13 @@ from handlers.sync.errors import (
     Permanent,
     RecordGone,
 )
+from handlers.sync.event import CalendarEvent, record_id, record_update, reports, short_reason, wants_details
 from handlers.sync.link import Claim, EventLink, merge, new_link
-from handlers.sync.mapping import Mapping, MissingColumns
+from handlers.sync.mapping import EVENT_ID, Mapping
 from handlers.sync.notification import NotARowChange, RowChange, ticks_to_datetime
 from handlers.sync.plan import (
+    AdoptEvent,
+    ClearRecord,
     CreateEvent,
     DeleteEvent,
     Effect,
@@ -40,6 +43,7 @@ from handlers.sync.plan import (
     settled,
     wanted_event,
 )
+from handlers.sync.template import MissingColumns
 
 log = logging.getLogger(__name__)
 
@@ -110,20 +114,20 @@ def _apply(change: RowChange, services: Services) -> None:
                 return  # the holder's own save will fail, and it will go on with this
             continue
         link = merged.doubted() if merged.claim else merged
-        try:
-            wanted = wanted_event(link, mapping)
-        except Permanent as error:
-            if _saved(storage, replace(link, last_error=error.reason), etag):
-                raise
+        wanted, failure = _wanted(link, mapping)
+        if failure and not _to_report(link, failure, mapping):
+            if _saved(storage, replace(link, last_error=failure.reason), etag):
+                raise failure
             continue
-        if settled(link, wanted, mapping):
+        if not failure and settled(link, wanted, mapping):
             link = _in_order(link, storage)
             if link == stored or _saved(storage, link, etag):
                 return
             continue
         claim = Claim(uuid.uuid4().hex, services.clock() + services.settings.claim_seconds)
-        intended = replace(intend(link, wanted), claim=claim)
-        mailboxes = {e.entry.mailbox for e in plan(intended, wanted, mapping) if not isinstance(e, WriteBack)}
+        intended = replace(link if failure else intend(link, wanted, mapping), claim=claim)
+        effects = [] if failure else plan(intended, wanted, mapping)
+        mailboxes = {e.entry.mailbox for e in effects if not isinstance(e, WriteBack | ClearRecord)}
         with ExitStack() as places:
             services.graph.gate.enter(mailboxes)
             began = services.clock()
@@ -134,6 +138,14 @@ def _apply(change: RowChange, services: Services) -> None:
                 _Settlement(intended, new_etag, mapping, services, places).run()
                 return
     raise Later("the row is being changed by others", 1.0)
+
+
+def _wanted(link: EventLink, mapping: Mapping) -> tuple[CalendarEvent | None, Permanent | None]:
+    """The event that should be there, or why that cannot be told."""
+    try:
+        return wanted_event(link, mapping), None
+    except Permanent as failure:
+        return None, failure
 
 
 def _merged(change: RowChange, stored: EventLink | None, mapping: Mapping, services: Services) -> EventLink:
@@ -179,6 +191,8 @@ class _Settlement:
         while True:
             try:
                 failure = self._perform()
+                if isinstance(failure, Permanent):
+                    self._report(failure)
             except OutcomeUnknown as unknown:
                 if not _saved(storage, replace(self.link, last_error=str(unknown)), self.etag):
                     self._catch_up()
@@ -203,7 +217,7 @@ class _Settlement:
         try:
             while True:
                 wanted = wanted_event(self.link, self.mapping)
-                self.link = intend(self.link, wanted)
+                self.link = intend(self.link, wanted, self.mapping)
                 if self.link.generation > self.saved.generation:  # a new event's generation is saved before its POST
                     if etag := _saved(self.services.storage, self.link, self.etag):
                         self.saved, self.etag = self.link, etag
@@ -247,12 +261,16 @@ class _Settlement:
         match effect:
             case CreateEvent():
                 return self._create(effect)
+            case AdoptEvent():
+                return self._adopt(effect)
             case UpdateEvent():
                 return self._update(effect)
             case DeleteEvent():
                 return self._delete(effect)
             case WriteBack():
                 return self._write_back(effect)
+            case ClearRecord():
+                return self._clear(effect)
 
     def _create(self, effect: CreateEvent) -> EventLink:
         entry, event = effect.entry, effect.event
@@ -260,15 +278,29 @@ class _Settlement:
             event_id = self._graph.create(event, effect.stamp)
         except DuplicateTransaction as error:
             # An earlier POST of ours with other content came through: that is the event.
-            found = [error.event_id] if error.event_id else self._graph.find(event.mailbox, effect.stamp)
+            found = [error.event_id] if error.event_id else self._find(event, effect.stamp)
             if not found and entry.misses < _MISSES:
                 self.link = self.link.with_entry(replace(entry, misses=entry.misses + 1))
                 raise Later("the event that was made earlier cannot be found yet", 5.0) from None
             if not found:
-                return self.link.without_entry(entry).with_new_entry(event.mailbox)
+                return self.link.without_entry(entry).with_new_entry(event.mailbox, event.calendar)
             return self.link.with_entry(replace(entry, id=found[0], unsure=False))
         fingerprint = None if entry.unsure else event.fingerprint
         return self.link.with_entry(replace(entry, id=event_id, fingerprint=fingerprint, unsure=False))
+
+    def _find(self, event: CalendarEvent, stamp: str) -> list[str]:
+        return self._graph.find(event.mailbox, stamp, event.calendar)
+
+    def _adopt(self, effect: AdoptEvent) -> EventLink:
+        """Take over an event of an earlier integration; where it is gone, or not ours to take, one is created instead."""
+        entry, event = effect.entry, effect.event
+        try:
+            if entry.adopt and self._graph.adoptable(event.mailbox, entry.adopt, self.link.key):
+                self._graph.update(event.mailbox, entry.adopt, event, effect.stamp)
+                return self.link.with_entry(replace(entry, id=entry.adopt, adopt=None, fingerprint=event.fingerprint))
+        except EventGone:
+            pass
+        return self.link.with_entry(replace(entry, adopt=None))
 
     def _update(self, effect: UpdateEvent) -> EventLink:
         entry, event = effect.entry, effect.event
@@ -278,11 +310,11 @@ class _Settlement:
             self._graph.update(event.mailbox, entry.id, event)
         except EventGone:
             # Moved to another calendar, which changes its id, or deleted by a person.
-            found = self._graph.find(event.mailbox, effect.stamp)
+            found = self._find(event, effect.stamp)
             if entry.id in found:
                 raise Later("Graph finds the event, yet does not know it") from None
             if not found:
-                return self.link.without_entry(entry).with_new_entry(event.mailbox)
+                return self.link.without_entry(entry).with_new_entry(event.mailbox, event.calendar)
             return self.link.with_entry(replace(entry, id=found[0], fingerprint=None))
         except Later:
             self.link = self.link.with_entry(replace(entry, fingerprint=None))
@@ -290,34 +322,63 @@ class _Settlement:
         return self.link.with_entry(replace(entry, fingerprint=event.fingerprint))
 
     def _delete(self, effect: DeleteEvent) -> EventLink:
-        mailbox = effect.entry.mailbox
+        entry, live = effect.entry, self.link.live
         try:
-            if not (effect.entry.id and self._deleted(mailbox, effect.entry.id)):
-                for event_id in self._graph.find(mailbox, effect.stamp):
-                    self._deleted(mailbox, event_id)
+            if not (entry.id and self._deleted(entry.mailbox, entry.id, effect.comment)):
+                for event_id in self._graph.find(entry.mailbox, effect.stamp, entry.calendar):
+                    self._deleted(entry.mailbox, event_id, effect.comment)
         except MailboxGone:
             self.done.append("mailbox gone")
             # Its user may have been renamed: then the mailbox, and the event in it, is the one of the new address.
-            if (live := self.link.live) and live.mailbox != mailbox:
-                for event_id in self._graph.find(live.mailbox, effect.stamp):
-                    self._deleted(live.mailbox, event_id)
-        return self.link.without_entry(effect.entry)
+            if live and live.mailbox != entry.mailbox:
+                for event_id in self._graph.find(live.mailbox, effect.stamp, entry.calendar):
+                    self._deleted(live.mailbox, event_id, effect.comment)
+        return self.link.without_entry(entry)
 
-    def _deleted(self, mailbox: str, event_id: str) -> bool:
+    def _deleted(self, mailbox: str, event_id: str, comment: str | None) -> bool:
         try:
-            self._graph.delete(mailbox, event_id)
+            if comment is None or not self._graph.cancel(mailbox, event_id, comment):
+                self._graph.delete(mailbox, event_id)
         except EventGone:
             return False
         return True
 
     def _write_back(self, effect: WriteBack) -> EventLink:
-        self.places.close()  # who waits for a session keeps nobody from the mailbox
-        update = self.mapping.record_update(self.link.row, effect.event_id)
+        results = {EVENT_ID: effect.event_id, "reason": ""}
+        if wants_details(self.mapping) and self.link.live:
+            try:
+                results |= self._graph.details(self.link.live.mailbox, effect.event_id)
+            except EventGone:
+                raise Later("the event is gone before its record was told", 1.0) from None
+        record = self.link.written_to or ""
+        self._put(record, results)
+        return replace(self.link, written_back=effect.event_id, reported="")
+
+    def _clear(self, effect: ClearRecord) -> EventLink:
+        self._put(effect.record, None)
+        return replace(self.link, written_back=None, written_to=None, reported="")
+
+    def _report(self, failure: Permanent) -> None:
+        """Write the reason into the record, where the mapping has a field for it; the dead letter does not wait for that."""
+        if not _to_report(self.link, failure, self.mapping):
+            return
         try:
-            self.services.sessions.put(update, self.deadline)
+            self._put(record_id(self.mapping, self.link.row), {"reason": short_reason(failure.reason)})
+        except (Permanent, Later) as error:
+            log.warning("link %s: its record could not be told of the failure: %s", self.link.key[:16], type(error).__name__)
+        else:
+            self.link = replace(self.link, reported=failure.reason)
+
+    def _put(self, record: str, results: dict[str, str] | None) -> None:
+        self.places.close()  # who waits for a session keeps nobody from the mailbox
+        try:
+            self.services.sessions.put(record_update(self.mapping, record, results), self.deadline)
         except RecordGone:
             self.done.append("no such record")
-        return replace(self.link, written_back=effect.event_id, written_to=update.body["id"])
+
+
+def _to_report(link: EventLink, failure: Permanent, mapping: Mapping) -> bool:
+    return reports(mapping) and link.present and link.reported != failure.reason
 
 
 def _saved(storage: Storage, link: EventLink, etag: str | None) -> str | None:

@@ -13,7 +13,8 @@ from handlers.clients.sessions import Sessions
 from handlers.clients.storage import Storage
 from handlers.settings import Settings, SettingsProblems, StorageSettings, load_settings
 from handlers.sync.mapping import Mapping as SyncMapping
-from handlers.sync.mapping import MappingProblems, load_mapping
+from handlers.sync.mapping import MappingProblems
+from handlers.sync.mapping import load_mappings as read_mappings
 
 log = logging.getLogger(__name__)
 
@@ -108,7 +109,7 @@ class Factory:
         except SettingsProblems as error:
             raise self._not_ready("settings", error.problems) from None
         try:
-            mappings = load_mappings(_ROOT / settings.mappings_dir)
+            mappings = load_mappings(_ROOT / settings.mappings_dir, settings.acumatica_url)
         except MappingProblems as error:
             raise self._not_ready("mappings", error.problems) from None
         if not mappings:
@@ -124,18 +125,18 @@ class Factory:
         return NotReady(part, problems)
 
 
-def load_mappings(folder: Path) -> dict[str, SyncMapping]:
-    """All mappings of a folder by name. Raises MappingProblems with those of all files."""
-    if not folder.is_dir():
-        raise MappingProblems([f"MAPPINGS_DIR: there is no folder {folder.name}"])
-    mappings, problems = {}, []
+def load_mappings(folder: Path, site: str = "") -> dict[str, SyncMapping]:
+    """All mappings of a folder by name; a folder that is not there has none. Raises MappingProblems with those of all."""
+    files, problems = [], []
     for file in sorted(folder.glob("*.toml")):
         try:
-            mappings[file.stem] = load_mapping(file.stem, file.read_text(encoding="utf-8"))
-        except MappingProblems as error:
-            problems += error.problems
+            files.append((file.stem, file.read_text(encoding="utf-8")))
         except (OSError, UnicodeDecodeError) as error:
             problems.append(f"{file.name}: cannot be read as UTF-8 text ({type(error).__name__})")
+    try:
+        mappings = read_mappings(files, site)
+    except MappingProblems as error:
+        raise MappingProblems([*error.problems, *problems]) from None
     if problems:
         raise MappingProblems(problems)
     return mappings

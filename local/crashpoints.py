@@ -265,6 +265,7 @@ class Play:
             "AzureWebJobsStorage": self._connection,
             "GRAPH_URL": self.graph.url,
             "ACUMATICA_URL": self.acumatica.url,
+            "MAPPINGS_DIR": MAPPINGS.name,
             "ACUMATICA_TENANT": "Production",
             "ACUMATICA_CLIENT_ID": self.acumatica.client_id,
             "ACUMATICA_CLIENT_SECRET": self.acumatica.client_secret,

@@ -20,7 +20,8 @@ from azure.core.exceptions import ResourceNotFoundError
 
 from handlers.clients.storage import Storage
 from handlers.sync.errors import Permanent, SyncError, acumatica_error, graph_error
-from handlers.sync.mapping import CalendarEvent, MappingProblems, MissingColumns, Template, load_mapping
+from handlers.sync.event import CalendarEvent, calendar_event, record_id, record_update
+from handlers.sync.mapping import MappingProblems, load_mapping
 from handlers.sync.notification import (
     NotARowChange,
     NotificationProblems,
@@ -32,6 +33,7 @@ from handlers.sync.notification import (
     row_changes,
     ticks_to_datetime,
 )
+from handlers.sync.template import MissingColumns, Template
 
 NOW = datetime(2026, 12, 1, tzinfo=UTC)
 MAPPING_TEXT = """
@@ -136,8 +138,8 @@ def row(data: bytes) -> CalendarEvent | None:
     try:
         picked = MAPPING.pick(values)
         MAPPING.key_of(values)
-        event = MAPPING.calendar_event(picked)
-        update = MAPPING.record_update(picked, "e1")
+        event = calendar_event(MAPPING, picked)
+        update = record_update(MAPPING, record_id(MAPPING, picked), {"event_id": "e1"})
     except (Permanent, MissingColumns):
         return None
     if set("/\\?%<>@ \r\n\0") & set(event.mailbox.replace("@", "", 1)):

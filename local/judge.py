@@ -4,6 +4,7 @@ It looks at what people and services would see (calendars, records, sessions) an
 dead letters), and knows nothing of how the app works.
 """
 
+import re
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -15,9 +16,11 @@ from azure.storage.queue import QueueServiceClient
 
 from handlers.clients.storage import POISON_QUEUE, QUEUE, Storage
 from handlers.settings import StorageSettings, load_settings
+from handlers.sync.event import calendar_event
 from handlers.sync.link import EventLink
 from handlers.sync.mapping import Mapping as SyncMapping
 from handlers.sync.notification import digest, folded
+from handlers.sync.template import Template
 from local.fakes import FakeAcumatica, FakeGraph
 
 type Row = dict[str, Any]
@@ -117,17 +120,13 @@ def _row_differences(
     mapping: SyncMapping, row: Row, events: list[tuple[str, Event]], link: EventLink | None, acumatica: FakeAcumatica
 ) -> list[str]:
     who = f"row {', '.join(mapping.key_of(row))}"
-    wanted = mapping.calendar_event(mapping.pick(row))
+    wanted = calendar_event(mapping, mapping.pick(row))
     if len(events) != 1:
         where = ", ".join(f"{mailbox} {event['subject']!r}" for mailbox, event in events)
         return [f"{who}: {len(events)} events instead of one{': ' + where if where else ''}"]
     mailbox, event = events[0]
-    seen = {name: event[name] for name in wanted.body}
-    for name in ("start", "end"):
-        seen[name] = {"dateTime": event[name]["dateTime"][:19], "timeZone": event[name]["timeZone"]}
-    if "location" in seen:
-        seen["location"] = {"displayName": event["location"]["displayName"]}
-    found = [f"{who}: {n} is {seen[n]!r} instead of {v!r}" for n, v in wanted.body.items() if seen[n] != v]
+    shown = seen(event, wanted.body)
+    found = [f"{who}: {n} is {shown[n]!r} instead of {v!r}" for n, v in wanted.body.items() if shown[n] != v]
     if mailbox.lower() != wanted.mailbox:
         found.append(f"{who}: event in {mailbox} instead of {wanted.mailbox}")
     if link is None or [entry.id for entry in link.entries] != [event["id"]]:
@@ -135,9 +134,33 @@ def _row_differences(
     elif link.last_error:
         found.append(f"{who}: the link still has an error: {link.last_error}")
     record = acumatica.record(mapping.write_back.entity, row["NoteID"]) if mapping.write_back else None
-    fields = mapping.write_back.fields if mapping.write_back and record else ()
-    written = {field: _field(record or {}, field) for field in fields}
-    return found + [f"{who}: {f} holds {v!r} instead of the event's id" for f, v in written.items() if v != event["id"]]
+    fields = mapping.write_back.fields if mapping.write_back and record else {}
+    told = {"event_id": event["id"], "webLink": event["webLink"], "iCalUId": event["iCalUId"], "reason": ""}
+    for name, field in fields.items():
+        value = field.value.render(told) if isinstance(field.value, Template) else field.value
+        if (written := _field(record or {}, name)) != value:
+            found.append(f"{who}: {name} holds {written!r} instead of {value!r}")
+    return found
+
+
+def seen(event: Event, wanted: Event) -> Event:
+    """What an event holds of the properties that are wanted, without what Graph adds to them."""
+    return {name: _seen(name, event[name], value) for name, value in wanted.items()}
+
+
+def _seen(name: str, value: Any, wanted: Any) -> Any:
+    match name:
+        case "start" | "end":
+            return {"dateTime": value["dateTime"][:19], "timeZone": value["timeZone"]}
+        case "location":
+            return {"displayName": value["displayName"]}
+        case "attendees":
+            return [{"emailAddress": person["emailAddress"], "type": person["type"]} for person in value]
+        case "body" if wanted["contentType"] == "text":  # comes back as HTML
+            text = re.sub(r"^<html>.*?<body>|</body></html>$", "", value["content"], flags=re.DOTALL)
+            return {"contentType": "text", "content": text}
+        case _:
+            return value
 
 
 def _session_differences(stored: Stored, graph: FakeGraph, acumatica: FakeAcumatica, budget: int) -> list[str]:
@@ -158,8 +181,16 @@ def _session_differences(stored: Stored, graph: FakeGraph, acumatica: FakeAcumat
 
 
 def _field(record: dict[str, Any], name: str) -> Any:
-    if name.startswith("custom."):
-        _, view, field = name.split(".")
-        return record.get("custom", {}).get(view, {}).get(field, {}).get("value")
-    value = record.get(name)
+    match name.split("."):
+        case ["custom", view, field]:
+            return record.get("custom", {}).get(view, {}).get(field, {}).get("value")
+        case ["Attributes", attribute]:
+            rows = [row for row in record.get("Attributes", []) if _value(row, "AttributeID", "Attribute") == attribute]
+            return _value(rows[0], "Value") if len(rows) == 1 else None
+    return _value(record, name)
+
+
+def _value(fields: dict[str, Any], *names: str) -> Any:
+    """The value of the first field that is there."""
+    value = next((fields[name] for name in names if name in fields), None)
     return value.get("value") if isinstance(value, dict) else value

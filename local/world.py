@@ -11,12 +11,13 @@ from typing import Any, Self
 import requests
 
 from handlers.services import load_mappings
+from handlers.sync.mapping import Mapping as SyncMapping
 from local import judge
 from local.fakes import FakeAcumatica, FakeGraph
 from local.host import HostProcess, start
 from local.inquiry import QUERY, Inquiry
 
-MAPPINGS = Path(__file__).resolve().parent.parent / "mappings"
+MAPPINGS = Path(__file__).resolve().parent.parent / "ready-made"
 MAPPING = "opportunity-meetings"
 
 
@@ -43,11 +44,12 @@ class World:
         self.dead: set[str] = set()
         self.echoes = 0
         self.lock = threading.Lock()  # of the inquiry, for tests that change it in several threads
-        self.mappings = load_mappings(MAPPINGS)
+        self.mappings: dict[str, SyncMapping] = {}
 
     def __enter__(self) -> Self:
         self.graph.start()
         self.acumatica.start()
+        self.mappings = load_mappings(MAPPINGS, self.acumatica.url)
         self.inquiry = Inquiry(self.acumatica)
         self.start_host()
         return self
@@ -71,6 +73,7 @@ class World:
             "ACUMATICA_CLIENT_SECRET": self.acumatica.client_secret,
             "ACUMATICA_USERNAME": self.acumatica.username,
             "ACUMATICA_PASSWORD": self.acumatica.password,
+            "MAPPINGS_DIR": MAPPINGS.name,
             **self._settings,
         }
 

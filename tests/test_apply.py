@@ -33,6 +33,7 @@ class Bench:
             "AzureWebJobsStorage": storage,
             "GRAPH_URL": graph.url,
             "ACUMATICA_URL": acumatica.url,
+            "MAPPINGS_DIR": "ready-made",
             "ACUMATICA_TENANT": "Production",
             "ACUMATICA_CLIENT_ID": acumatica.client_id,
             "ACUMATICA_CLIENT_SECRET": acumatica.client_secret,
@@ -40,6 +41,7 @@ class Bench:
             "ACUMATICA_PASSWORD": acumatica.password,
             **settings,
         }
+        self._environ = environ
         self.factory = Factory(environ, lambda: self.now)
         self.note_id = acumatica.put_record("Opportunity", {"OpportunityID": "OP1", "Subject": "s"})
         self.first = datetime_to_ticks(datetime.now(UTC))
@@ -58,6 +60,15 @@ class Bench:
         }
         row = {name: value for name, value in row.items() if value != "absent"}
         return RowChange("production", "opportunity-meetings", ("OP1",), self.first + number, row, "n", self.now)
+
+    def removal(self, number: int) -> RowChange:
+        """The row has left the inquiry in transaction `number`."""
+        return replace(self.change(number), row=None)
+
+    def reconfigure(self, **settings: str) -> None:
+        """Go on with other settings, as after a restart."""
+        self.factory.close()
+        self.factory = Factory(self._environ | settings, lambda: self.now)
 
     def apply(self, change: RowChange) -> None:
         """As the host does it, with what the queue has got out of it thrown away."""

@@ -13,7 +13,7 @@ from handlers.services import Factory, load_mappings
 from handlers.sync.notification import RowChange, datetime_to_ticks
 
 NOW = datetime(2026, 12, 1, tzinfo=UTC)
-MAPPINGS = load_mappings(Path(__file__).resolve().parent.parent / "mappings")
+MAPPINGS = load_mappings(Path(__file__).resolve().parent.parent / "ready-made")
 
 
 class Memory:

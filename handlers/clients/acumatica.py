@@ -14,7 +14,7 @@ import requests
 from handlers.clients.web import Http, succeeded
 from handlers.settings import Settings
 from handlers.sync.errors import Later, OutcomeUnknown, Permanent, RecordGone, SignedOut, acumatica_error
-from handlers.sync.mapping import RecordUpdate
+from handlers.sync.event import RecordUpdate
 
 log = logging.getLogger(__name__)
 

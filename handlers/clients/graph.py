@@ -3,6 +3,7 @@
 https://learn.microsoft.com/graph/api/resources/event
 """
 
+import contextlib
 import logging
 import threading
 import time
@@ -16,8 +17,17 @@ import requests
 from handlers.clients.gate import Gate
 from handlers.clients.web import Http, succeeded
 from handlers.settings import CONNECT_SECONDS, Settings
-from handlers.sync.errors import EventGone, Later, OutcomeUnknown, graph_code, graph_error
-from handlers.sync.mapping import CalendarEvent
+from handlers.sync.errors import (
+    RUN_AGAIN,
+    EventGone,
+    Later,
+    MailboxGone,
+    OutcomeUnknown,
+    Permanent,
+    graph_code,
+    graph_error,
+)
+from handlers.sync.event import CalendarEvent
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +36,22 @@ log = logging.getLogger(__name__)
 STAMP = "String {6f2c1d0e-52f4-4b0b-9d6c-3a5a4e0c7b21} Name AcumaticaRow"
 
 _TOKEN_DELAY = 30.0
+_CALENDARS_SECONDS = 600.0
 _RESOURCE = "https://graph.microsoft.com"
+
+
+class NoCalendar(Permanent):
+    """The mailbox has no calendar of this name or id."""
+
+
+def created(event: CalendarEvent, stamp: str) -> dict[str, Any]:
+    """The body of the POST that makes an event."""
+    return event.body | {"transactionId": stamp} | stamped(stamp)
+
+
+def stamped(stamp: str) -> dict[str, Any]:
+    """The property that marks an event as a link's."""
+    return {"singleValueExtendedProperties": [{"id": STAMP, "value": stamp}]}
 
 
 class Graph:
@@ -41,6 +66,7 @@ class Graph:
         self._clock = clock
         self._patience = min(CONNECT_SECONDS, settings.request_timeout_seconds)
         self._token_client: Callable[[], dict[str, Any]] | None = None
+        self._calendars: dict[tuple[str, str], tuple[str, float]] = {}  # id and expiry by mailbox and name
         self.gate = Gate(clock)
 
     def create(self, event: CalendarEvent, stamp: str) -> str:
@@ -48,38 +74,104 @@ class Graph:
 
         Raises DuplicateTransaction where the stamp has made an event of other content.
         """
-        body = event.body | {
-            "transactionId": stamp,
-            "singleValueExtendedProperties": [{"id": STAMP, "value": stamp}],
-        }
+        folder = self._folder(event.mailbox, event.calendar)
         try:
-            answer = self._call("POST", event.mailbox, "/events", body)
+            answer = self._call("POST", event.mailbox, f"{folder}/events", created(event, stamp))
         except EventGone as error:
+            self._calendars.pop((event.mailbox, event.calendar), None)  # perhaps the calendar is gone
             raise Later(str(error)) from None
         if not isinstance(answer.get("id"), str):
             raise OutcomeUnknown("Graph answered without the event's id")
         return str(answer["id"])
 
-    def update(self, mailbox: str, event_id: str, event: CalendarEvent) -> None:
-        """PATCH an event with all that is mapped. Raises EventGone."""
-        self._call("PATCH", mailbox, f"/events/{quote(event_id, safe='')}", event.body)
+    def update(self, mailbox: str, event_id: str, event: CalendarEvent, stamp: str | None = None) -> None:
+        """PATCH an event with all that is mapped (and, where it is not ours yet, with its stamp). Raises EventGone."""
+        body = event.body | (stamped(stamp) if stamp else {})
+        self._call("PATCH", mailbox, f"/events/{quote(event_id, safe='')}", body)
+
+    def adoptable(self, mailbox: str, event_id: str, link_key: str) -> bool:
+        """Whether an event is there that another integration has made in this mailbox, and no other row owns."""
+        expand = f"singleValueExtendedProperties($filter=id eq '{STAMP}')"
+        path = f"/events/{quote(event_id, safe='')}?$select=isOrganizer,type&$expand={quote(expand, safe='')}"
+        try:
+            answer = self._call("GET", mailbox, path)
+        except MailboxGone:
+            raise
+        except (EventGone, Permanent):  # gone, or no id of Graph's at all
+            return False
+        stamps = [str(item.get("value")) for item in answer.get("singleValueExtendedProperties") or ()]
+        ours = all(stamp.lower().startswith(link_key) for stamp in stamps)
+        return bool(answer.get("isOrganizer")) and answer.get("type") == "singleInstance" and ours
+
+    def details(self, mailbox: str, event_id: str) -> dict[str, str]:
+        """What else of an event a record can be told. Raises EventGone."""
+        answer = self._call("GET", mailbox, f"/events/{quote(event_id, safe='')}?$select=webLink,iCalUId")
+        return {name: str(answer.get(name) or "") for name in ("webLink", "iCalUId")}
+
+    def cancel(self, mailbox: str, event_id: str, comment: str) -> bool:
+        """Tell attendees that a meeting is off; False where there is nobody to tell. Raises EventGone, MailboxGone.
+
+        https://learn.microsoft.com/graph/api/event-cancel
+        """
+        try:
+            self._call("POST", mailbox, f"/events/{quote(event_id, safe='')}/cancel", {"comment": comment})
+        except MailboxGone:
+            raise
+        except Permanent:
+            return False
+        return True
 
     def delete(self, mailbox: str, event_id: str) -> None:
         """DELETE an event; an appointment without attendees sends no mail. Raises EventGone, MailboxGone."""
         self._call("DELETE", mailbox, f"/events/{quote(event_id, safe='')}")
 
-    def find(self, mailbox: str, stamp: str) -> list[str]:
-        """Ids of the events that carry a stamp, in a stable order. Raises MailboxGone.
+    def find(self, mailbox: str, stamp: str, calendar: str = "") -> list[str]:
+        """Ids of the events that carry a stamp, in a stable order, first in the calendar that is named. Raises MailboxGone.
 
         https://learn.microsoft.com/graph/api/singlevaluelegacyextendedproperty-get: blanks as %20, values compared without
         regard to case.
         """
         condition = f"singleValueExtendedProperties/Any(ep: ep/id eq '{STAMP}' and ep/value eq '{stamp}')"
-        try:
-            answer = self._call("GET", mailbox, f"/events?$filter={quote(condition, safe='')}&$select=id")
-            return sorted(str(event["id"]) for event in answer["value"])
-        except (EventGone, KeyError, TypeError) as error:
-            raise Later(f"Graph's look-up failed ({type(error).__name__})") from None
+        folders = [""]
+        if calendar:
+            with contextlib.suppress(NoCalendar):
+                folders.insert(0, self._folder(mailbox, calendar))
+        for folder in folders:
+            try:
+                answer = self._call("GET", mailbox, f"{folder}/events?$filter={quote(condition, safe='')}&$select=id")
+                if found := sorted(str(event["id"]) for event in answer["value"]):
+                    return found
+            except EventGone as error:
+                if not folder:
+                    raise Later(f"Graph's look-up failed ({type(error).__name__})") from None
+                self._calendars.pop((mailbox, calendar), None)
+            except (KeyError, TypeError) as error:
+                raise Later(f"Graph's look-up failed ({type(error).__name__})") from None
+        return []
+
+    def _folder(self, mailbox: str, calendar: str) -> str:
+        """The path of a calendar, by name or id; the default one is the mailbox itself. Raises NoCalendar.
+
+        https://learn.microsoft.com/graph/api/user-list-calendars
+        """
+        if not calendar:
+            return ""
+        known, expires = self._calendars.get((mailbox, calendar), ("", 0.0))
+        if self._clock() >= expires:
+            try:
+                answer = self._call("GET", mailbox, "/calendars?$select=id,name&$top=100")
+                names = {str(found["id"]): str(found["name"]) for found in answer["value"]}
+            except (EventGone, KeyError, TypeError) as error:
+                raise Later(f"Graph's list of calendars failed ({type(error).__name__})") from None
+            wanted = calendar.strip().casefold()
+            known = next((i for i, name in names.items() if i == calendar or name.strip().casefold() == wanted), "")
+            if not known:
+                raise NoCalendar(
+                    f"The mailbox has no calendar of the mapping's name: {calendar[:100]!r} in {mailbox}.",
+                    f"Add it in Outlook, or correct the mapping's calendar; {RUN_AGAIN}",
+                )
+            self._calendars[mailbox, calendar] = known, self._clock() + _CALENDARS_SECONDS
+        return f"/calendars/{quote(known, safe='')}"
 
     def close(self) -> None:
         """End the connections."""

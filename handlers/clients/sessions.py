@@ -21,7 +21,7 @@ from handlers.clients.gate import Line
 from handlers.clients.storage import Storage
 from handlers.settings import Settings
 from handlers.sync.errors import Later, OutcomeUnknown, SignedOut
-from handlers.sync.mapping import RecordUpdate
+from handlers.sync.event import RecordUpdate
 
 log = logging.getLogger(__name__)
 

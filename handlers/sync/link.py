@@ -34,6 +34,7 @@ class Entry:
 
     `unsure`: a POST for it may have been carried out without our learning of it, so its content is unknown.
     `misses`: how often Graph said that its transactionId is used, and the look-up found nothing.
+    `adopt`: id of an event that an earlier integration made, to be tried before one is created.
     """
 
     mailbox: str
@@ -43,6 +44,8 @@ class Entry:
     leaving: bool = False
     unsure: bool = False
     misses: int = 0
+    calendar: str = ""  # as the mapping says it; empty = the mailbox's default one
+    adopt: str | None = None
 
 
 @dataclass(frozen=True)
@@ -65,12 +68,14 @@ class EventLink:
     entries: tuple[Entry, ...] = ()
     generation: int = 0
     written_back: str | None = None  # the id of the event
-    written_to: str | None = None  # the id of the record that got it; None = not known
+    written_to: str | None = None  # the id of the record that got it, or may have got it
     claim: Claim | None = None
     last_effect: str = ""
     last_error: str = ""
     repairs: int = 0
     buried: int = 0  # TimeStamp of the newest change that is a dead letter; 0 without one
+    notes: tuple[str, ...] = ()  # what of the row could not be shown as it is
+    reported: str = ""  # the reason of a failure that stands in the record
 
     @property
     def key(self) -> str:
@@ -109,10 +114,10 @@ class EventLink:
         """Forget an entry."""
         return replace(self, entries=tuple(e for e in self.entries if e.generation != entry.generation))
 
-    def with_new_entry(self, mailbox: str) -> "EventLink":
+    def with_new_entry(self, mailbox: str, calendar: str = "", adopt: str | None = None) -> "EventLink":
         """Make room for one more event, in the next generation."""
-        generation = self.generation + 1
-        return replace(self, generation=generation, entries=(*self.entries, Entry(mailbox, generation)))
+        entry = Entry(mailbox, self.generation + 1, calendar=calendar, adopt=adopt)
+        return replace(self, generation=entry.generation, entries=(*self.entries, entry))
 
     def doubted(self) -> "EventLink":
         """Trust nothing that was not seen: for whoever follows a claim that expired or was lost."""
@@ -201,4 +206,6 @@ def from_state(state: dict[str, Any]) -> EventLink:
         last_error=state["last_error"],
         repairs=state["repairs"],
         buried=state.get("buried", 0),
+        notes=tuple(state.get("notes", ())),
+        reported=state.get("reported", ""),
     )

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from handlers.sync.mapping import Mapping, MissingColumns
+from handlers.sync.mapping import Mapping
+from handlers.sync.template import MissingColumns
 
 type Row = dict[str, Any]
 

@@ -44,6 +44,7 @@ def main() -> None:
 def settings(graph: FakeGraph, acumatica: FakeAcumatica) -> dict[str, str]:
     """The app settings that point to running fakes."""
     return {
+        "MAPPINGS_DIR": "ready-made",
         "GRAPH_URL": graph.url,
         "IDENTITY_ENDPOINT": graph.identity_endpoint,
         "IDENTITY_HEADER": graph.identity_header,

@@ -78,6 +78,7 @@ class _Item:
     modified: datetime
     i_cal_uid: str
     version: int = 1
+    organizer: bool = True
 
     @property
     def change_key(self) -> str:
@@ -205,6 +206,21 @@ class FakeGraph(Server):
         self.add_mailbox(mailbox)
         self._mailboxes[mailbox.lower()].denied = denied
 
+    def add_event(self, mailbox: str, subject: str, *, organizer: bool = True) -> str:
+        """An event of another program, or (`organizer=False`) of a meeting that someone else has called; returns its id."""
+        self.add_mailbox(mailbox)
+        moments = {n: {"dateTime": f"2026-12-01T{h}:00:00", "timeZone": "UTC"} for n, h in (("start", "09"), ("end", "10"))}
+        with self.lock:
+            event = events.merged({}, events.normalise({"subject": subject, **moments}, create=True))
+            item = self._add(self._mailboxes[mailbox.lower()], _CALENDAR, event)
+            item.organizer = organizer
+            return item.id
+
+    def stamp(self, mailbox: str, event_id: str, name: str, value: str) -> None:
+        """Give an event an extended property."""
+        item = self._mailboxes[mailbox.lower()].items[event_id]
+        item.event["singleValueExtendedProperties"] = [{"id": events.property_id(name), "value": value}]
+
     def user_deletes(self, mailbox: str, event_id: str) -> None:
         """A person deletes an event in Outlook: it moves to Deleted Items."""
         with self.lock:
@@ -217,6 +233,11 @@ class FakeGraph(Server):
             box = self._mailboxes[mailbox.lower()]
             box.calendars.setdefault(calendar, self._new_id())
             return self._move(box, box.items[event_id], calendar)
+
+    def add_calendar(self, mailbox: str, name: str) -> str:
+        """A person adds a calendar to the mailbox; returns its id."""
+        self.add_mailbox(mailbox)
+        return self._mailboxes[mailbox.lower()].calendars.setdefault(name, self._new_id())
 
     def calendars(self, mailbox: str) -> dict[str, str]:
         """Ids of a mailbox's calendars by name; the default one is `Calendar`."""
@@ -362,6 +383,8 @@ class FakeGraph(Server):
     def _route(self, call: Call, box: _Mailbox, rest: list[str]) -> Reply:
         """`/events` is the whole mailbox, of which POST fills the default calendar."""
         folder: str | None = None
+        if (call.method, rest) == ("GET", ["calendars"]):
+            return self._list_calendars(call, box)
         match rest:
             case ["calendar", *rest]:
                 folder = _CALENDAR
@@ -386,6 +409,14 @@ class FakeGraph(Server):
             case _, ["events"] | ["events", _] | ["calendarView"]:
                 raise refused(405, "Request_BadRequest", f"Specified HTTP method {call.method} is not allowed here.")
         raise refused(400, "BadRequest", f"Resource not found for the segment '{(rest or ['users'])[0]}'.")
+
+    def _list_calendars(self, call: Call, box: _Mailbox) -> Reply:
+        """https://learn.microsoft.com/graph/api/user-list-calendars: ten, unless more are asked for."""
+        top = _number(_query(call), "$top", _PAGE)
+        named = [
+            {"id": known, "name": name, "isDefaultCalendar": name == _CALENDAR} for name, known in box.calendars.items()
+        ]
+        return Reply(200, {"value": named[:top]})
 
     def _create(self, call: Call, box: _Mailbox, folder: str) -> Reply:
         event = events.merged({}, events.normalise(call.body, create=True))
@@ -522,7 +553,7 @@ class FakeGraph(Server):
             "originalEndTimeZone": item.event["end"]["timeZone"],
             "hasAttachments": False,
             "isCancelled": False,
-            "isOrganizer": True,
+            "isOrganizer": item.organizer,
             "isDraft": False,
             "seriesMasterId": None,
             "type": "singleInstance",

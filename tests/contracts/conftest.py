@@ -25,7 +25,7 @@ from handlers.clients.graph import Graph
 from handlers.clients.sessions import Sessions
 from handlers.clients.storage import Storage
 from handlers.settings import Settings, StorageSettings, load_settings
-from handlers.sync.mapping import CalendarEvent, RecordUpdate
+from handlers.sync.event import CalendarEvent, RecordUpdate
 from local.fakes import FakeAcumatica, FakeGraph
 from tests.laws.simulation import Simulation, note_id
 
@@ -44,9 +44,9 @@ class Calendar(Protocol):
     """What handlers.clients.graph.Graph offers."""
 
     def create(self, event: CalendarEvent, stamp: str) -> str: ...
-    def update(self, mailbox: str, event_id: str, event: CalendarEvent) -> None: ...
+    def update(self, mailbox: str, event_id: str, event: CalendarEvent, stamp: str | None = None) -> None: ...
     def delete(self, mailbox: str, event_id: str) -> None: ...
-    def find(self, mailbox: str, stamp: str) -> list[str]: ...
+    def find(self, mailbox: str, stamp: str, calendar: str = "") -> list[str]: ...
 
 
 @dataclass
@@ -129,6 +129,14 @@ def outlook(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
             graph = Graph(load_settings(Settings, UNUSED | {f"GRAPH_{name}": value for name, value in tenant.items()}))
             yield Outlook(graph, mailbox, f"{uuid.uuid4().hex}@{mailbox.partition('@')[2]}")
             graph.close()
+
+
+@pytest.fixture
+def rich(outlook: Outlook) -> tuple[Graph, str]:
+    """A calendar with all that mappings can ask for, which the double has not; and its mailbox."""
+    if not isinstance(outlook.graph, Graph):
+        pytest.skip("the double has no calendars, cancellations and adoptions: no law needs them")
+    return outlook.graph, outlook.mailbox
 
 
 @pytest.fixture(params=["double", "stand-in by cookie", "stand-in by token", "site"])

@@ -1,12 +1,14 @@
 """What apply relies on in Outlook."""
 
 import uuid
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from handlers.clients.graph import Graph, NoCalendar
 from handlers.sync.errors import DuplicateTransaction, EventGone, MailboxGone
-from handlers.sync.mapping import CalendarEvent
+from handlers.sync.event import CalendarEvent
 from tests.contracts.conftest import Outlook
 
 
@@ -69,3 +71,46 @@ def test_a_mailbox_that_does_not_exist_is_told_from_an_event_that_does_not(outlo
         outlook.graph.delete(outlook.nobody, "AAMk")
     with pytest.raises(MailboxGone):
         outlook.graph.find(outlook.nobody, stamp)
+
+
+def test_an_event_without_a_stamp_can_be_adopted_and_one_of_another_row_cannot(rich: tuple[Graph, str], stamp: str) -> None:
+    graph, mailbox = rich
+    event_id = graph.create(event(mailbox), stamp)
+    assert graph.adoptable(mailbox, event_id, stamp.partition("-")[0])
+    assert not graph.adoptable(mailbox, event_id, "f" * 64)
+    other = f"{uuid.uuid4().hex}{uuid.uuid4().hex}-1"
+    graph.update(mailbox, event_id, event(mailbox), other)
+    assert (graph.find(mailbox, stamp), graph.find(mailbox, other)) == ([], [event_id])
+    graph.delete(mailbox, event_id)
+    assert not graph.adoptable(mailbox, event_id, "f" * 64)
+    assert not graph.adoptable(mailbox, "AAMk", "f" * 64)
+
+
+def test_details_are_told_of_an_event_that_is_there(rich: tuple[Graph, str], stamp: str) -> None:
+    graph, mailbox = rich
+    event_id = graph.create(event(mailbox), stamp)
+    assert all(graph.details(mailbox, event_id).values())
+    graph.delete(mailbox, event_id)
+    with pytest.raises(EventGone):
+        graph.details(mailbox, event_id)
+
+
+def test_an_appointment_cannot_be_cancelled(rich: tuple[Graph, str], stamp: str) -> None:
+    graph, mailbox = rich
+    event_id = graph.create(event(mailbox), stamp)
+    assert not graph.cancel(mailbox, event_id, "Off.")
+    assert graph.find(mailbox, stamp) == [event_id]
+    graph.delete(mailbox, event_id)
+    with pytest.raises(EventGone):
+        graph.cancel(mailbox, event_id, "Off.")
+
+
+def test_a_calendar_is_found_by_its_name(rich: tuple[Graph, str], stamp: str) -> None:
+    graph, mailbox = rich
+    there = replace(event(mailbox), calendar="Calendar")
+    event_id = graph.create(there, stamp)
+    assert graph.find(mailbox, stamp, "Calendar") == [event_id]
+    graph.delete(mailbox, event_id)
+    with pytest.raises(NoCalendar):
+        graph.create(replace(there, calendar="There is no such calendar"), stamp)
+    assert graph.find(mailbox, stamp, "There is no such calendar") == []

@@ -23,8 +23,9 @@ from handlers.receive import receive
 from handlers.services import Services
 from handlers.settings import Settings
 from handlers.sync.errors import DuplicateTransaction, EventGone, Later, MailboxGone, Permanent
+from handlers.sync.event import CalendarEvent, RecordUpdate, calendar_event
 from handlers.sync.link import EventLink, from_state, merge, to_state
-from handlers.sync.mapping import CalendarEvent, RecordUpdate, load_mapping
+from handlers.sync.mapping import load_mapping
 from handlers.sync.notification import RowChange, canonical, datetime_to_ticks
 from tests.laws.scheduler import Endless, Scheduler, Task
 from tests.laws.story import Change, Deed, State, Story, simplest
@@ -282,7 +283,7 @@ class Simulation:
         """One event per live row, in the right mailbox, equal to the newest row, its id written back; nothing left over."""
         found = list(self.bugs)
         for row, state in self.rows.items():
-            wanted = MAPPING.calendar_event(_row(row, state))
+            wanted = calendar_event(MAPPING, _row(row, state))
             mine = [(i, e) for i, e in self.events.items() if e.row == link_key(row)]
             if [(e.mailbox, e.body) for _, e in mine] != [(wanted.mailbox, wanted.body)]:
                 found.append(f"row {row}: there is [{'; '.join(str(e) for _, e in mine)}] instead of {state}")
@@ -426,7 +427,7 @@ class Outlook:
         self._sim.events[event_id] = Event(event.mailbox, stamp, event.body)
         return event_id, True
 
-    def update(self, mailbox: str, event_id: str, event: CalendarEvent) -> None:
+    def update(self, mailbox: str, event_id: str, event: CalendarEvent, stamp: str | None = None) -> None:  # noqa: ARG002
         def patch() -> str:
             if mailbox in self._sim.gone:
                 return "no mailbox"
@@ -464,7 +465,7 @@ class Outlook:
         if row:
             self._sim.gaps.append(f"row {row} has no event for a while, although it is in the inquiry")
 
-    def find(self, mailbox: str, stamp: str) -> list[str]:
+    def find(self, mailbox: str, stamp: str, calendar: str = "") -> list[str]:  # noqa: ARG002
         def find() -> list[str] | None:
             if mailbox in self._sim.gone:
                 return None

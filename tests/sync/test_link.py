@@ -21,8 +21,9 @@ from handlers.sync.link import (
     new_link,
     to_state,
 )
-from handlers.sync.mapping import MissingColumns, load_mapping
+from handlers.sync.mapping import load_mapping
 from handlers.sync.notification import RowChange, canonical, digest
+from handlers.sync.template import MissingColumns
 
 LAWS = settings(derandomize=True, deadline=None, max_examples=200)
 MAPPING = load_mapping(

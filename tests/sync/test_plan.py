@@ -6,10 +6,13 @@ from typing import Any
 import pytest
 
 from handlers.sync.errors import Permanent
+from handlers.sync.event import CalendarEvent
 from handlers.sync.link import Claim, Column, Entry, EventLink, Version, merge
-from handlers.sync.mapping import CalendarEvent, load_mapping
+from handlers.sync.mapping import Mapping, load_mapping
 from handlers.sync.notification import RowChange
 from handlers.sync.plan import (
+    AdoptEvent,
+    ClearRecord,
     CreateEvent,
     DeleteEvent,
     Effect,
@@ -42,7 +45,7 @@ WRITING = load_mapping("m", TEXT + WRITE_BACK)
 SILENT = load_mapping("m", TEXT)
 WANTED = CalendarEvent("a@x.com", {"subject": "s"})
 EQUAL = WANTED.fingerprint
-LINK = EventLink("P", "m", ("A",))
+LINK = EventLink("P", "m", ("A",), columns={"NoteID": Column(1, "note1")}, written_to="note1")
 
 
 def with_entries(*entries: Entry, **state: Any) -> EventLink:
@@ -50,8 +53,8 @@ def with_entries(*entries: Entry, **state: Any) -> EventLink:
 
 
 def planned(link: EventLink, wanted: CalendarEvent | None) -> tuple[EventLink, list[Effect]]:
-    intended = intend(link, wanted)
-    assert intend(intended, wanted) == intended, "intentions do not grow"
+    intended = intend(link, wanted, WRITING)
+    assert intend(intended, wanted, WRITING) == intended, "intentions do not grow"
     return intended, plan(intended, wanted, WRITING)
 
 
@@ -117,11 +120,10 @@ def test_the_id_is_not_in_acumatica(written_back: str | None) -> None:
 
 def test_a_record_that_was_made_again() -> None:
     """It has the same key and another id: WriteBack to the new one, though the event is the same."""
-    event = Entry("a@x.com", 1, "id1", EQUAL)
-    link = with_entries(event, written_back="id1", written_to="note1", columns={"NoteID": Column(1, "note1")})
+    link = with_entries(Entry("a@x.com", 1, "id1", EQUAL), written_back="id1")
     assert settled(link, WANTED, WRITING)
     again = replace(link, columns={"NoteID": Column(2, "note2")})
-    assert planned(again, WANTED) == (again, [WriteBack("id1")])
+    assert planned(again, WANTED) == (replace(again, written_to="note2", written_back=None), [WriteBack("id1")])
 
 
 def test_write_back_is_last() -> None:
@@ -224,3 +226,123 @@ def test_a_row_that_cannot_be_rendered_is_a_persons_business() -> None:
     link = merge(LINK, RowChange("P", "m", ("A",), 1, ROW | {"Owner": None}, "n", 0.0), WRITING)
     with pytest.raises(Permanent, match="mailbox"):
         wanted_event(link, WRITING)
+
+
+# -- what a mapping can say about it ------------------------------------------------------------------------------------
+
+
+def writing(more: str = "", top: str = "") -> Mapping:
+    return load_mapping("m", top + TEXT + WRITE_BACK + more)
+
+
+def present(mapping: Mapping, link: EventLink = LINK, **columns: Any) -> EventLink:
+    return merge(link, RowChange("P", "m", ("A",), 1, ROW | columns, "n", 0.0), mapping)
+
+
+WHEN = writing('[when]\nStatus = "Open"')
+
+
+def test_a_row_that_does_not_match_wants_none() -> None:
+    """Nothing of it is rendered, so nothing of it can fail."""
+    assert wanted_event(present(WHEN, Status="Open"), WHEN) is not None
+    assert wanted_event(present(WHEN, Status="Closed", Owner=None), WHEN) is None
+
+
+def test_changes_may_be_ignored() -> None:
+    """Once there is an event: neither its content nor a new owner counts; the id is still written back."""
+    mapping = writing('[on]\nupdate = "ignore"')
+    first = wanted_event(present(mapping), mapping)
+    assert first
+    assert plan(intend(present(mapping), first, mapping), first, mapping) == [
+        CreateEvent(Entry("a@x.com", 1), LINK.stamp(1), first)
+    ]
+    made = present(
+        mapping, with_entries(Entry("a@x.com", 1, "id1", "other"), written_to="n"), Owner="b@x.com", Subject="new"
+    )
+    wanted = wanted_event(made, mapping)
+    assert wanted
+    assert wanted.mailbox == "a@x.com"
+    assert plan(intend(made, wanted, mapping), wanted, mapping) == [WriteBack("id1")]
+    assert settled(replace(made, written_back="id1"), wanted, mapping)
+
+
+def test_events_may_be_kept() -> None:
+    """A removal leaves them; what is leaving already goes; a row that comes back finds its event."""
+    mapping = writing('[on]\ndelete = "keep"')
+    kept, leaving = Entry("a@x.com", 2, "id2", EQUAL), Entry("b@x.com", 1, "id1", leaving=True)
+    link = with_entries(leaving, kept)
+    assert intend(link, None, mapping) == link
+    assert plan(link, None, mapping) == [DeleteEvent(leaving, LINK.stamp(1))]
+    assert settled(with_entries(kept), None, mapping)
+    assert intend(with_entries(kept), WANTED, mapping) == with_entries(kept)
+
+
+def test_meetings_may_be_cancelled_with_a_comment() -> None:
+    entry = Entry("a@x.com", 1, "id1", EQUAL)
+    link, leaving = with_entries(entry), replace(entry, leaving=True)
+    for more, comment in (("", "Cancelled in Acumatica."), ('\ncomment = "Off."', "Off.")):
+        mapping = writing(f'[on]\ndelete = "cancel"{more}')
+        assert plan(intend(link, None, mapping), None, mapping) == [DeleteEvent(leaving, LINK.stamp(1), comment)]
+
+
+def test_fields_may_be_emptied() -> None:
+    """Last, in the record that got the id or may have got it; once, and never while the event is wanted."""
+    mapping = writing("[on]\nclear = true")
+    link = with_entries(Entry("a@x.com", 1, "id1", EQUAL, leaving=True))
+    assert plan(link, None, mapping) == [DeleteEvent(link.entries[0], LINK.stamp(1)), ClearRecord("note1")]
+    assert settled(replace(LINK, written_to=None), None, mapping)
+    assert plan(link, None, WRITING) == [DeleteEvent(link.entries[0], LINK.stamp(1))]
+    assert settled(with_entries(Entry("a@x.com", 1, "id1", EQUAL), written_back="id1"), WANTED, mapping)
+
+
+def test_a_record_is_named_before_it_is_written_to() -> None:
+    """So that whoever follows a dead worker knows which one to empty."""
+    link = intend(replace(LINK, written_to=None), WANTED, WRITING)
+    assert (link.written_to, link.written_back) == ("note1", None)
+    assert intend(replace(LINK, written_to=None), WANTED, SILENT).written_to is None
+
+
+def test_another_calendar_is_another_place() -> None:
+    """Graph moves no event: made there first, then removed here."""
+    there = replace(WANTED, calendar="Service")
+    entry = Entry("a@x.com", 1, "id1", EQUAL)
+    link, effects = planned(with_entries(entry, written_back="id1"), there)
+    assert link.entries == (replace(entry, leaving=True), Entry("a@x.com", 2, calendar="Service"))
+    assert [type(effect) for effect in effects] == [CreateEvent, DeleteEvent]
+
+
+ADOPTING = writing(top='adopt = "{Old}"')
+OLD_ID = "AAMkAGI1" + "x" * 40
+
+
+def test_an_event_of_an_earlier_integration_is_adopted() -> None:
+    """In the first generation only: later the column holds the id of an event of our own."""
+    link = present(ADOPTING, Old=OLD_ID)
+    wanted = wanted_event(link, ADOPTING)
+    intended = intend(link, wanted, ADOPTING)
+    assert wanted
+    assert intended.entries == (Entry("a@x.com", 1, adopt=OLD_ID),)
+    assert plan(intended, wanted, ADOPTING) == [AdoptEvent(intended.entries[0], LINK.stamp(1), wanted)]
+    later = intend(replace(link, generation=1), wanted, ADOPTING)
+    assert later.entries == (Entry("a@x.com", 2),)
+    assert intend(present(ADOPTING, Old="none"), wanted, ADOPTING).entries == (Entry("a@x.com", 1),)
+
+
+def test_what_was_to_be_adopted_is_removed_by_its_stamp_only() -> None:
+    """Where the row goes before that is known to be done, the event may be anyone's."""
+    link = intend(with_entries(Entry("a@x.com", 1, adopt=OLD_ID)), None, ADOPTING)
+    assert plan(link, None, ADOPTING) == [DeleteEvent(Entry("a@x.com", 1, leaving=True, adopt=OLD_ID), LINK.stamp(1))]
+    assert link.entries[0].id is None
+
+
+def test_a_reported_failure_is_taken_back() -> None:
+    """WriteBack once more after a success, though the id is there already."""
+    link = with_entries(Entry("a@x.com", 1, "id1", EQUAL), written_back="id1", reported="No mailbox.")
+    assert planned(link, WANTED) == (link, [WriteBack("id1")])
+
+
+def test_notes_are_part_of_the_link() -> None:
+    noted = replace(WANTED, notes=("cut",))
+    link = with_entries(Entry("a@x.com", 1, "id1", EQUAL), written_back="id1")
+    assert planned(link, noted) == (replace(link, notes=("cut",)), [])
+    assert intend(replace(link, notes=("cut",)), None, WRITING).notes == ()

@@ -1,0 +1,282 @@
+"""What would happen, without doing it: `python -m handlers.preview NOTIFICATION.json [--mappings DIR] [--json]`.
+
+Reads a push notification as Acumatica sends it (`-` for standard input) and shows, for each row and mapping, the effects and
+the exact requests. It takes the same way as the app, from notification to plan, so it cannot say anything else. It needs no
+settings and no network; what is stored about a row is not looked at: a row that is in `Deleted` as well counts as known.
+"""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+from zoneinfo import ZoneInfo
+
+from tzlocal.windows_tz import win_tz
+
+from handlers.clients.graph import created, stamped
+from handlers.services import load_mappings
+from handlers.sync.errors import Permanent
+from handlers.sync.event import CalendarEvent, record_update
+from handlers.sync.link import EventLink, merge, new_link
+from handlers.sync.mapping import EVENT_ID, Mapping, MappingProblems
+from handlers.sync.notification import (
+    NotificationProblems,
+    PushNotification,
+    Row,
+    RowChange,
+    load_json,
+    parse_notification,
+    row_changes,
+)
+from handlers.sync.plan import (
+    AdoptEvent,
+    ClearRecord,
+    CreateEvent,
+    DeleteEvent,
+    Effect,
+    UpdateEvent,
+    WriteBack,
+    intend,
+    plan,
+    wanted_event,
+)
+from handlers.sync.template import MissingColumns
+
+_SITE = "https://ACUMATICA_URL"  # where the setting is not there to be read
+_EVENT, _NEW_EVENT = "<id of the event>", "<id of the new event>"
+_RESULTS = {"webLink": "<webLink of the event>", "iCalUId": "<iCalUId of the event>", "reason": ""}
+
+
+@dataclass(frozen=True)
+class Step:
+    """One effect, and the request that it makes."""
+
+    effect: str
+    mailbox: str
+    request: str
+    body: dict[str, Any] | None
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What becomes of one row under one mapping."""
+
+    mapping: str
+    key: tuple[str, ...]
+    wanted: CalendarEvent | None = None
+    steps: list[Step] = field(default_factory=list)
+    problem: str = ""
+    remedy: str = ""
+
+
+def preview(notification: PushNotification, mappings: dict[str, Mapping]) -> list[Outlook]:
+    """What each row of a notification leads to."""
+    changes, unidentified = row_changes(notification, mappings.values(), 0.0)
+    found = [_row(change, mappings[change.mapping], notification) for change in changes]
+    return found + [
+        Outlook(u.mapping, (), problem=u.reason, remedy="Correct the mapping's key, or the inquiry.") for u in unidentified
+    ]
+
+
+def _row(change: RowChange, mapping: Mapping, notification: PushNotification) -> Outlook:
+    shown = Outlook(mapping.name, change.key)
+    if change.problem:
+        return replace(shown, problem=change.problem, remedy="Name all key columns in the mapping's key.")
+    try:
+        link = merge(_known(change, mapping, notification), change, mapping)
+        wanted = wanted_event(link, mapping)
+        link = intend(link, wanted, mapping)
+        steps: list[Step] = []
+        while effects := plan(link, wanted, mapping):
+            steps.append(_step(effects[0], mapping, link))
+            link = _done(effects[0], link, _NEW_EVENT)
+    except (Permanent, MissingColumns) as error:
+        remedy = error.remedy if isinstance(error, Permanent) else "Bring the inquiry and the mapping together."
+        return replace(shown, problem=str(error), remedy=remedy)
+    return replace(shown, wanted=wanted, steps=steps)
+
+
+def _known(change: RowChange, mapping: Mapping, notification: PushNotification) -> EventLink:
+    """The link as an earlier notification would have left it, for a row that is in `Deleted`."""
+    link = new_link(change)
+    for row in notification.deleted:
+        try:
+            if mapping.key_of(row) != change.key:
+                continue
+            link = merge(link, replace(change, row=row, timestamp=change.timestamp - 1), mapping)
+            wanted = wanted_event(link, mapping)
+        except (Permanent, MissingColumns):
+            continue  # it never had an event
+        link = intend(link, wanted, mapping)
+        while effects := plan(link, wanted, mapping):
+            link = _done(effects[0], link, _EVENT)
+    return link
+
+
+def _done(effect: Effect, link: EventLink, made: str) -> EventLink:
+    """The link after an effect that succeeded; `made` is the id of an event that it made."""
+    match effect:
+        case CreateEvent() | AdoptEvent() | UpdateEvent():
+            done = replace(effect.entry, id=effect.entry.id or effect.entry.adopt or made, adopt=None)
+            return link.with_entry(replace(done, fingerprint=effect.event.fingerprint))
+        case DeleteEvent():
+            return link.without_entry(effect.entry)
+        case WriteBack():
+            return replace(link, written_back=effect.event_id, reported="")
+        case ClearRecord():
+            return replace(link, written_to=None, written_back=None)
+
+
+def _step(effect: Effect, mapping: Mapping, link: EventLink) -> Step:
+    name = type(effect).__name__
+    match effect:
+        case CreateEvent(event=event):
+            folder = f"/calendars/<id of {event.calendar}>" if event.calendar else ""
+            return Step(name, event.mailbox, f"POST {_user(event.mailbox)}{folder}/events", created(event, effect.stamp))
+        case AdoptEvent(event=event):
+            body = event.body | stamped(effect.stamp)
+            return Step(name, event.mailbox, f"PATCH {_event(event.mailbox, effect.entry.adopt)} (after GET)", body)
+        case UpdateEvent(event=event):
+            return Step(name, event.mailbox, f"PATCH {_event(event.mailbox, effect.entry.id)}", event.body)
+        case DeleteEvent(entry=entry):
+            request = _event(entry.mailbox, entry.id)
+            if effect.comment is None:
+                return Step(name, entry.mailbox, f"DELETE {request}", None)
+            return Step(name, entry.mailbox, f"POST {request}/cancel", {"comment": effect.comment})
+        case WriteBack():
+            update = record_update(mapping, link.written_to or "", _RESULTS | {EVENT_ID: effect.event_id})
+            return Step(name, "", f"PUT {mapping.site}/entity/{update.path} (If-Match: *)", update.body)
+        case ClearRecord():
+            update = record_update(mapping, effect.record, None)
+            return Step(name, "", f"PUT {mapping.site}/entity/{update.path} (If-Match: *)", update.body)
+
+
+def _user(mailbox: str) -> str:
+    return f"/v1.0/users/{quote(mailbox, safe='')}"
+
+
+def _event(mailbox: str, event_id: str | None) -> str:
+    shown = event_id or _EVENT
+    return f"{_user(mailbox)}/events/{shown if shown == _EVENT else quote(shown, safe='')}"
+
+
+def text(outlooks: list[Outlook]) -> Iterator[str]:
+    """Lines for a person."""
+    for row in outlooks:
+        yield ""
+        yield f"{row.mapping}: {', '.join(row.key) or 'a row without a key'}"
+        if row.problem:
+            yield f"  DEAD LETTER  {row.problem}"
+            yield f"  Remedy       {row.remedy}"
+            continue
+        if row.wanted:
+            yield f"  Mailbox      {row.wanted.mailbox}" + (
+                f", calendar {row.wanted.calendar}" if row.wanted.calendar else ""
+            )
+            yield f"  Subject      {row.wanted.body['subject']}"
+            yield f"  Time         {_when(row.wanted.body)}"
+            if people := row.wanted.body.get("attendees"):
+                yield f"  Attendees    {len(people)}: Outlook mails each of them, and nothing can suppress that"
+            for note in row.wanted.notes:
+                yield f"  Note         {note}"
+        else:
+            yield "  Not in the calendar (removed, or [when] does not hold)"
+        if not row.steps:
+            yield "  Nothing to do"
+        for step in row.steps:
+            yield f"  {step.effect:<12} {step.request}"
+            if step.body is not None:
+                yield from ("    " + line for line in json.dumps(step.body, indent=2, ensure_ascii=False).splitlines())
+
+
+def _when(body: dict[str, Any]) -> str:
+    start, end = body["start"], body["end"]
+    if body["isAllDay"]:
+        return f"all day, {start['dateTime'][:10]} to {end['dateTime'][:10]} (exclusive), {start['timeZone']}"
+    utc = [_utc(moment) for moment in (start, end)]
+    zones = start["timeZone"] if start["timeZone"] == end["timeZone"] else f"{start['timeZone']} / {end['timeZone']}"
+    return f"{_span(_short(start['dateTime']), _short(end['dateTime']))} {zones} ({_span(*utc)} UTC)"
+
+
+def _span(start: str, end: str) -> str:
+    return f"{start} to {end.removeprefix(start[:11])}"
+
+
+def _utc(moment: dict[str, str]) -> str:
+    zone = ZoneInfo(win_tz.get(moment["timeZone"], "UTC"))
+    return f"{datetime.fromisoformat(moment['dateTime']).replace(tzinfo=zone).astimezone(UTC):%Y-%m-%d %H:%M}"
+
+
+def _short(moment: str) -> str:
+    return moment[:16].replace("T", " ")
+
+
+def as_json(outlooks: list[Outlook]) -> list[Row]:
+    """The same for machines."""
+    return [
+        {
+            "mapping": row.mapping,
+            "key": list(row.key),
+            "problem": row.problem or None,
+            "remedy": row.remedy or None,
+            "mailbox": row.wanted.mailbox if row.wanted else None,
+            "calendar": (row.wanted.calendar or None) if row.wanted else None,
+            "notes": list(row.wanted.notes) if row.wanted else [],
+            "steps": [{"effect": s.effect, "request": s.request, "body": s.body} for s in row.steps],
+        }
+        for row in outlooks
+    ]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Exit status: 0 if every row can be brought into its calendar, 1 if something is wrong."""
+    parser = argparse.ArgumentParser(
+        prog="python -m handlers.preview", description="Show what a notification would lead to."
+    )
+    parser.add_argument("notification", help="file with a push notification as Acumatica sends it; - for standard input")
+    parser.add_argument("--mappings", type=Path, default=Path("mappings"), help="folder of the mapping files (mappings)")
+    parser.add_argument("--json", action="store_true", help="for machines")
+    options = parser.parse_args(arguments)
+    problems: list[str] = []
+    outlooks: list[Outlook] = []
+    try:
+        outlooks = _read(options.notification, options.mappings)
+    except (MappingProblems, NotificationProblems) as error:
+        problems = error.problems
+    except OSError as error:
+        problems = [f"{error.filename}: {error.strerror}"]
+    if options.json:
+        print(json.dumps({"problems": problems, "rows": as_json(outlooks)}, indent=2, ensure_ascii=False))
+    elif problems:
+        print(f"{len(problems)} problem{'s' * (len(problems) > 1)}:", *problems, sep="\n  ", file=sys.stderr)
+    else:
+        print(f"{len(outlooks)} row{'s' * (len(outlooks) != 1)}. Nothing was sent.", *text(outlooks), sep="\n")
+    return 1 if problems or any(row.problem for row in outlooks) else 0
+
+
+def _read(source: str, folder: Path) -> list[Outlook]:
+    mappings = load_mappings(folder, os.environ.get("ACUMATICA_URL", _SITE))
+    if not mappings:
+        raise MappingProblems([f"{folder}: there is no mapping (.toml) in this folder; --mappings names another one"])
+    body = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
+    queries = dict.fromkeys(mapping.query for mapping in mappings.values())
+    return preview(parse_notification(body, company=_company(body), queries=queries, now=datetime.now(UTC)), mappings)
+
+
+def _company(body: bytes) -> str:
+    """The notification's own tenant: which one the app is for does not matter here."""
+    try:
+        data = load_json(body.decode(json.detect_encoding(body)))
+    except ValueError:
+        return ""
+    return str(data.get("CompanyId", "")) if isinstance(data, dict) else ""
+
+
+if __name__ == "__main__":
+    sys.exit(main())

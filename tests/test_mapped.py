@@ -1,0 +1,306 @@
+"""What the options of a mapping do to calendars and records: `apply` on real storage and the stand-ins, without a host."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from handlers.clients.graph import STAMP
+from local.fakes import Fault
+from local.fakes.graph import FakeGraph
+from tests.test_apply import Bench, bench
+
+__all__ = ["bench"]
+
+MAPPING = """
+query = "Calendar - Opportunity Meetings"
+key = ["OpportunityID"]
+mailbox = "{OwnerEmail}"
+time_zone = "Eastern Standard Time"
+TOP
+[event]
+subject = "{Subject}"
+start = "{MeetingStart}"
+end = "{MeetingEnd}"
+location = "{Room}"
+EVENT
+[write_back]
+endpoint = "Default/24.200.001"
+entity = "Opportunity"
+id = "{NoteID}"
+[write_back.fields]
+"custom.Opportunity.AttributeCALEVT" = "{event_id}"
+FIELDS
+TABLES
+"""
+
+type Mapped = Callable[..., Bench]
+
+
+@pytest.fixture
+def mapped(bench: Bench, tmp_path: Path) -> Mapped:
+    """The bench, with more in its mapping."""
+
+    def more(top: str = "", event: str = "", fields: str = "", tables: str = "") -> Bench:
+        text = MAPPING.replace("TOP", top).replace("EVENT", event).replace("FIELDS", fields).replace("TABLES", tables)
+        (tmp_path / "opportunity-meetings.toml").write_text(text, "utf-8")
+        bench.reconfigure(MAPPINGS_DIR=str(tmp_path))
+        return bench
+
+    return more
+
+
+def calls(graph: FakeGraph) -> list[str]:
+    """Method and last path segments of the calls of Graph, ids left out."""
+    found = [call for call in graph.calls if "/v1.0/" in call.path]
+    return [f"{call.method} {'/'.join(s for s in call.segments[3:] if len(s) < 100)}" for call in found]
+
+
+def written(bench: Bench, field: str = "AttributeCALEVT") -> Any:
+    record = bench.acumatica.record("Opportunity", bench.note_id) or {}
+    return record.get("custom", {}).get("Opportunity", {}).get(field, {}).get("value")
+
+
+def test_only_matching_rows_are_in_the_calendar(mapped: Mapped) -> None:
+    """One that stops matching is removed, one that matches again is made again."""
+    bench = mapped(tables='[when]\nStatus = ["Open", "New"]')
+    bench.apply(bench.change(1, "draft", Status="Draft"))
+    assert (bench.subjects(), bench.letters()) == ([], {})
+    bench.apply(bench.change(2, "open", Status="open"))
+    assert bench.subjects() == ["open"]
+    bench.apply(bench.change(3, "lost", Status="Lost"))
+    assert bench.subjects() == []
+    bench.apply(bench.change(4, "open again", Status="New"))
+    assert bench.subjects() == ["open again"]
+    assert written(bench) == bench.graph.events("ann@example.com")[0]["id"]
+
+
+def test_ignored_changes_leave_the_event_as_people_made_it(mapped: Mapped) -> None:
+    bench = mapped(tables='[on]\nupdate = "ignore"')
+    bench.apply(bench.change(1, "first"))
+    bench.apply(bench.change(2, "second", OwnerEmail="bob@example.com"))
+    assert (bench.subjects(), bench.subjects("bob@example.com")) == (["first"], [])
+    bench.apply(bench.removal(3))
+    assert bench.subjects() == []
+
+
+def test_kept_events_survive_the_row_and_are_found_by_its_return(mapped: Mapped) -> None:
+    bench = mapped(tables='[on]\ndelete = "keep"')
+    bench.apply(bench.change(1, "first"))
+    bench.apply(bench.removal(2))
+    assert bench.subjects() == ["first"]
+    bench.apply(bench.change(3, "back", OwnerEmail="bob@example.com"))
+    assert (bench.subjects(), bench.subjects("bob@example.com")) == ([], ["back"])
+
+
+def test_a_cancelled_meeting_tells_its_attendees(mapped: Mapped) -> None:
+    bench = mapped(event='attendees = ["{Guests}"]', tables='[on]\ndelete = "cancel"\ncomment = "Off."')
+    bench.apply(bench.change(1, Guests="gus@example.com"))
+    bench.apply(bench.removal(2))
+    assert [(mail.kind, mail.to) for mail in bench.graph.invitations] == [
+        ("request", ("gus@example.com",)),
+        ("cancellation", ("gus@example.com",)),
+    ]
+    assert (calls(bench.graph)[-1], bench.graph.calls[-1].body) == ("POST events/cancel", {"comment": "Off."})
+    assert bench.subjects() == []
+
+
+def test_a_cancelled_appointment_is_deleted(mapped: Mapped) -> None:
+    """Without attendees there is nobody to tell, and Graph refuses to cancel."""
+    bench = mapped(tables='[on]\ndelete = "cancel"')
+    bench.apply(bench.change(1))
+    bench.apply(bench.removal(2))
+    assert (bench.subjects(), calls(bench.graph)[-2:]) == ([], ["POST events/cancel", "DELETE events"])
+
+
+def test_fields_are_emptied_when_the_row_is_removed(mapped: Mapped) -> None:
+    bench = mapped(tables="[on]\nclear = true")
+    bench.apply(bench.change(1))
+    assert written(bench)
+    bench.apply(bench.removal(2))
+    assert (written(bench), bench.subjects()) == ("", [])
+    bench.apply(bench.change(3))
+    assert written(bench) == bench.graph.events("ann@example.com")[0]["id"]
+
+
+def test_a_removal_right_after_a_write_back_without_an_answer_empties_the_field(mapped: Mapped) -> None:
+    """The record is known before it is written to."""
+    bench = mapped(tables="[on]\nclear = true")
+    bench.acumatica.faults.add(Fault("reset_after", method="PUT", times=1))
+    bench.apply(bench.change(1))
+    assert written(bench)
+    bench.now += 400
+    bench.apply(bench.removal(2))
+    assert (written(bench), bench.subjects()) == ("", [])
+
+
+# -- calendars ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_calendar_by_name(mapped: Mapped) -> None:
+    """Looked up once; a move between calendars makes the new event before it removes the old one."""
+    bench = mapped('calendar = "{Team}"')
+    for name in ("Service", "Sales"):
+        bench.graph.add_calendar("ann@example.com", name)
+    bench.apply(bench.change(1, Team="service"))
+    bench.apply(bench.change(2, "moved", Team="Sales"))
+    bench.apply(bench.change(3, "changed", Team="Sales"))
+    assert [(e["subject"], e["calendar"]) for e in bench.graph.events("ann@example.com")] == [("changed", "Sales")]
+    assert calls(bench.graph) == [
+        "GET calendars",
+        "POST calendars/events",
+        "GET calendars",
+        "POST calendars/events",
+        "DELETE events",
+        "PATCH events",
+    ]
+
+
+def test_a_calendar_by_id(mapped: Mapped) -> None:
+    bench = mapped('calendar = "{Team}"')
+    bench.apply(bench.change(1, Team=bench.graph.add_calendar("ann@example.com", "Service")))
+    assert [event["calendar"] for event in bench.graph.events("ann@example.com")] == ["Service"]
+
+
+def test_a_calendar_that_does_not_exist_is_a_dead_letter_until_it_does(mapped: Mapped) -> None:
+    bench = mapped('calendar = "Service"')
+    bench.apply(bench.change(1))
+    (reason,) = bench.letters()
+    assert reason == "The mailbox has no calendar of the mapping's name: 'Service' in ann@example.com."
+    bench.graph.add_calendar("ann@example.com", "Service")
+    bench.apply(bench.change(2))
+    assert (bench.letters(), bench.subjects()) == ({}, ["s"])
+
+
+def test_an_event_whose_creation_was_never_answered_is_found_in_its_calendar(mapped: Mapped) -> None:
+    bench = mapped('calendar = "Service"')
+    bench.graph.add_calendar("ann@example.com", "Service")
+    bench.graph.faults.add(Fault("reset_after", method="POST", times=1))
+    bench.apply(bench.change(1))
+    bench.now += 400
+    bench.apply(bench.removal(2))
+    assert bench.subjects() == []
+
+
+# -- adoption -----------------------------------------------------------------------------------------------------------
+
+
+def test_an_event_of_a_flow_is_taken_over(mapped: Mapped) -> None:
+    """Fetched once, stamped and updated; from then on it is ours."""
+    bench = mapped('adopt = "{OldID}"')
+    old = bench.graph.add_event("ann@example.com", "made by a flow")
+    bench.apply(bench.change(1, "ours", OldID=old))
+    (event,) = bench.graph.events("ann@example.com")
+    assert (event["id"], event["subject"], event["stamp"][-2:]) == (old, "ours", "-1")
+    assert (calls(bench.graph), written(bench)) == (["GET events", "PATCH events"], old)
+    bench.apply(bench.change(2, "changed", OldID=old))
+    assert calls(bench.graph)[2:] == ["PATCH events"]
+    bench.apply(bench.removal(3))
+    assert bench.subjects() == []
+
+
+@pytest.mark.parametrize("why", ["gone", "another row's", "another mailbox's", "no id", "a meeting of someone else"])
+def test_what_cannot_be_taken_over_is_made_anew(mapped: Mapped, why: str) -> None:
+    bench = mapped('adopt = "{OldID}"')
+    graph = bench.graph
+    mailbox = "bob@example.com" if why == "another mailbox's" else "ann@example.com"
+    old = graph.add_event(mailbox, "made by a flow", organizer=why != "a meeting of someone else")
+    if why == "gone":
+        graph.user_deletes("ann@example.com", old)
+    if why == "another row's":
+        graph.stamp("ann@example.com", old, STAMP, "f" * 64 + "-1")
+    old = "OP1" if why == "no id" else old
+    bench.apply(bench.change(1, "ours", OldID=old))
+    ours = [event for event in graph.events("ann@example.com") if event["subject"] == "ours"]
+    assert [(event["stamp"] or "")[-2:] for event in ours] == ["-1"]
+    assert ours[0]["id"] != old
+    assert bench.letters() == {}
+
+
+def test_an_adoption_without_an_answer_is_repeated_whatever_the_row_says_then(mapped: Mapped) -> None:
+    """Else the event of the flow would be left over."""
+    bench = mapped('adopt = "{OldID}"')
+    old = bench.graph.add_event("ann@example.com", "made by a flow")
+    bench.graph.faults.add(Fault("reset_after", method="PATCH", times=1))
+    bench.apply(bench.change(1, "ours", OldID=old))
+    bench.now += 400
+    bench.apply(bench.change(2, "newer", OldID=""))
+    assert [(event["id"], event["subject"]) for event in bench.graph.events("ann@example.com")] == [(old, "newer")]
+
+
+def test_a_removal_after_an_adoption_without_an_answer_removes_the_event(mapped: Mapped) -> None:
+    bench = mapped('adopt = "{OldID}"')
+    bench.graph.faults.add(Fault("reset_after", method="PATCH", times=1))
+    bench.apply(bench.change(1, "ours", OldID=bench.graph.add_event("ann@example.com", "made by a flow")))
+    bench.now += 400
+    bench.apply(bench.removal(2))
+    assert bench.subjects() == []
+
+
+# -- write-back ---------------------------------------------------------------------------------------------------------
+
+REPORT = '"custom.Opportunity.UsrError" = "{reason}"'
+
+
+def test_more_than_the_id_is_written_back(mapped: Mapped) -> None:
+    """For one more request of Graph."""
+    bench = mapped(fields='"custom.Opportunity.UsrLink" = "{webLink}"\n"custom.Opportunity.UsrUid" = "{iCalUId}"')
+    for name in ("UsrLink", "UsrUid"):
+        bench.acumatica.declare("Opportunity", "Opportunity", name)
+    bench.apply(bench.change(1))
+    (event,) = bench.graph.events("ann@example.com")
+    assert (written(bench), written(bench, "UsrLink"), written(bench, "UsrUid")) == (
+        event["id"],
+        event["webLink"],
+        event["iCalUId"],
+    )
+    assert calls(bench.graph) == ["POST events", "GET events"]
+
+
+@pytest.mark.parametrize("cause", ["the row", "Outlook"])
+def test_the_reason_of_a_failure_is_written_back_and_taken_back(mapped: Mapped, cause: str) -> None:
+    """The dead letter is there as well; the id that stands in the record stays."""
+    bench = mapped(fields=REPORT)
+    bench.acumatica.declare("Opportunity", "Opportunity", "UsrError")
+    bench.apply(bench.change(1))
+    wrong = {"MeetingEnd": "2020-01-01T00:00:00"} if cause == "the row" else {"OwnerEmail": "nobody@elsewhere.example"}
+    for number in (2, 3):
+        bench.apply(bench.change(number, **wrong))
+    (reason,) = bench.letters()
+    assert written(bench, "UsrError") == reason
+    assert written(bench)
+    puts = sum(call.method == "PUT" for call in bench.acumatica.calls)
+    assert puts == 2
+    bench.apply(bench.change(4))
+    assert (bench.letters(), written(bench, "UsrError")) == ({}, "")
+
+
+def test_a_failure_is_a_dead_letter_although_its_record_cannot_be_told(mapped: Mapped) -> None:
+    bench = mapped(fields=REPORT)  # a field that does not exist
+    bench.apply(bench.change(1, OwnerEmail=None))
+    assert [reason[:46] for reason in bench.letters()] == ["The mapping's mailbox, made of OwnerEmail, is "]
+
+
+def test_a_report_without_an_answer_leaves_the_claim_to_expire(mapped: Mapped) -> None:
+    """Else it could come after the success that takes it back."""
+    bench = mapped(fields=REPORT)
+    bench.acumatica.declare("Opportunity", "Opportunity", "UsrError")
+    bench.acumatica.faults.add(Fault("reset_after", method="PUT", times=1))
+    bench.apply(bench.change(1, OwnerEmail=None))
+    assert (bench.letters(), bench.sent()) == ({}, 1)
+    bench.now += 400
+    bench.apply(bench.change(2))
+    assert (bench.letters(), written(bench, "UsrError"), bench.subjects()) == ({}, "", ["s"])
+
+
+def test_what_could_not_be_shown_is_noted_on_the_link(mapped: Mapped) -> None:
+    bench = mapped()
+    bench.apply(bench.change(1, "x" * 300))
+    (link,) = bench.factory.storage().links()
+    assert link.notes == ("The subject is longer than 255 characters and was cut.",)
+    assert json.loads(json.dumps(link.notes))
+    bench.apply(bench.change(2, "short"))
+    (link,) = bench.factory.storage().links()
+    assert link.notes == ()
