@@ -206,7 +206,7 @@ var settings = {
   MAPPINGS_DIR: mappingsDir
 }
 
-// Secrets are references; infra/hooks/secrets.py sets the values. A reference that is empty so far makes the app say so.
+// Secrets are references; infra/hooks/set_secrets.py sets the values. A reference that is empty so far makes the app say so.
 var secretNames = union({
   ACUMATICA_PASSWORD: 'acumatica-password'
   RUNS_KEY: 'runs-key'

@@ -1,4 +1,4 @@
-// Key Vault for the app's secrets. Their values are never set here: infra/hooks/secrets.py does that, once.
+// Key Vault for the app's secrets. Their values are never set here: infra/hooks/set_secrets.py does that, once.
 
 @description('Name of the vault.')
 @minLength(3)
