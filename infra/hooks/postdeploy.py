@@ -18,12 +18,11 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 WAIT_SECONDS = 180.0
 PAUSE_SECONDS = 5.0
 
-SECRETS = "  - Set the secrets:             python infra/hooks/set_secrets.py"
 REMAINS = {
-    "settings": "One or more settings are missing or wrong. `POST /api/notifications` answers with all of them; the log too.\n"
-    + SECRETS,
-    "mappings": "A mapping file is wrong. `POST /api/notifications` says what; correct it and run `azd deploy`.",
-    "storage": 'The app cannot use its storage. New roles take a few minutes; then see docs/deploy.md, "Troubleshooting".',
+    "settings": "Settings are missing or wrong; `POST /api/notifications` and the log say which. For those that are secrets:\n"
+    "      python infra/hooks/set_secrets.py",
+    "mappings": "A mapping file is wrong; `POST /api/notifications` and the log say how. Correct it, then `azd deploy`.",
+    "storage": "Storage cannot be used. New roles take some minutes to work; then docs/deploy.md, 'Troubleshooting'.",
 }
 
 
@@ -75,6 +74,8 @@ def wait_for_health(url: str, seconds: float) -> dict[str, Any] | None:
 
 def instructions(name: str, group: str, url: str, not_ready: list[str]) -> str:
     """What an administrator does next."""
+    client = os.environ.get("APP_IDENTITY_CLIENT_ID", "<client id>")
+    identity = os.environ.get("APP_IDENTITY_OBJECT_ID", "<object id>")
     lines = [
         "",
         "What to type into Acumatica, form Push Notifications (SM302000):",
@@ -87,13 +88,11 @@ def instructions(name: str, group: str, url: str, not_ready: list[str]) -> str:
         "",
         "What remains to be done:",
     ]
-    for part in not_ready:
-        lines.append(f"  - {REMAINS.get(part, f'The part {part} is not ready.')}")
+    lines += [f"  - {REMAINS.get(part, f'The part {part} is not ready.')}" for part in not_ready]
     lines += [
         "  - Give the app access to the mailboxes, once, as an Exchange administrator (PowerShell):",
-        f"      infra/mailbox-access.ps1 -ClientId {os.environ.get('APP_IDENTITY_CLIENT_ID', '<client id>')} "
-        f"-ObjectId {os.environ.get('APP_IDENTITY_OBJECT_ID', '<object id>')} -GroupName <mail-enabled security group>",
-        '  - Make the Connected Application in Acumatica, once: README.md, "Set it up in Acumatica".',
+        f"      infra/mailbox-access.ps1 -ClientId {client} -ObjectId {identity} -GroupName <mail-enabled security group>",
+        "  - Make the Connected Application in Acumatica, once: README.md, 'Set it up in Acumatica'.",
         "",
         'Then send a first notification: docs/deploy.md, "The first test".',
     ]
