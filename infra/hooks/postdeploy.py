@@ -19,7 +19,7 @@ WAIT_SECONDS = 180.0
 PAUSE_SECONDS = 5.0
 
 REMAINS = {
-    "settings": "Settings are missing or wrong; `POST /api/notifications` and the log say which. For those that are secrets:\n"
+    "settings": "Settings are missing or wrong; `POST /api/notifications` and the log say which. If it is the secrets:\n"
     "      python infra/hooks/set_secrets.py",
     "mappings": "A mapping file is wrong; `POST /api/notifications` and the log say how. Correct it, then `azd deploy`.",
     "storage": "Storage cannot be used. New roles take some minutes to work; then docs/deploy.md, 'Troubleshooting'.",
