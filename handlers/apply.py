@@ -6,6 +6,7 @@ triggers. See docs/decisions for why each step is where it is.
 
 import logging
 import random
+import re
 import uuid
 from contextlib import ExitStack
 from dataclasses import replace
@@ -100,7 +101,7 @@ def bury_poison(message: str, storage: Storage) -> None:
 def _bury_unreadable(message: str, reason: str, storage: Storage) -> None:
     key = sha256(message.encode()).hexdigest()
     storage.put_dead_letter(key, message, reason, _AGAIN, {})
-    telemetry.emit(telemetry.DEAD_LETTER, level=logging.ERROR, row=key[:16], reason=reason.partition(":")[0])
+    telemetry.emit(telemetry.DEAD_LETTER, level=logging.ERROR, row=key[:16], reason=_loggable(reason))
 
 
 def _apply(change: RowChange, services: Services) -> None:
@@ -357,6 +358,11 @@ def _in_order(link: EventLink, storage: Storage) -> EventLink:
     return replace(link, last_error="", buried=0)
 
 
+def _loggable(reason: str) -> str:
+    """The part of a reason that names columns and codes; what follows a colon may be about the row, or a mailbox."""
+    return re.split("[:;]", reason, maxsplit=1)[0]
+
+
 def _about(change: RowChange, now: float | None) -> dict[str, Any]:
     """What the events of a row have in common."""
     return {
@@ -372,9 +378,8 @@ def _send_again(change: RowChange, why: Later, storage: Storage, now: float | No
     backoff = min(2.0 ** min(change.tries, 10), _BACKOFF_MAX) * random.uniform(0.5, 1.0) if why.counted else 0.0  # noqa: S311
     delay = max(why.delay + backoff, 1.0)
     storage.send(change.again() if why.counted else change, delay)
-    what = why.reason.partition(":")[0]  # what follows may be about the row
     about = _about(change, now) | {"try": change.tries + 1, "delay": delay}
-    telemetry.emit(telemetry.DEFERRED, reason=what, **about)
+    telemetry.emit(telemetry.DEFERRED, reason=_loggable(why.reason), **about)
 
 
 def _bury(change: RowChange, error: Permanent, storage: Storage, now: float | None = None) -> None:
@@ -393,8 +398,7 @@ def _bury(change: RowChange, error: Permanent, storage: Storage, now: float | No
         )
         marked = replace(link, last_error=error.reason, buried=max(link.buried, change.timestamp))
         if marked == stored or storage.save_link(marked, etag):
-            # A reason names columns, but what follows a colon may be about the row, and mailboxes are people's.
-            what = "no such mailbox" if isinstance(error, MailboxGone) else error.reason.partition(":")[0]
+            what = "no such mailbox" if isinstance(error, MailboxGone) else _loggable(error.reason)
             about = _about(change, now) | {"tries": change.tries}
             telemetry.emit(telemetry.DEAD_LETTER, level=logging.ERROR, reason=what, **about)
             return
