@@ -178,7 +178,7 @@ def _compare(name: str, left: Any, right: Any) -> bool:
 def _calculate(name: str, left: Any, right: Any) -> float | None:
     if left is None or right is None or (name == "/" and right == 0):
         return None
-    return {"+": left + right, "-": left - right, "*": left * right, "/": left / right if right else 0}[name]
+    return float({"+": left + right, "-": left - right, "*": left * right, "/": left / right if right else 0}[name])
 
 
 class _Parser:
