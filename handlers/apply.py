@@ -285,9 +285,6 @@ class _Settlement:
             if not found:
                 return self.link.without_entry(entry).with_new_entry(event.mailbox)
             return self.link.with_entry(replace(entry, id=found[0], unsure=False))
-        except Later:
-            self.link = self.link.with_entry(replace(entry, unsure=True))  # Graph may answer 503 and keep the event
-            raise
         fingerprint = None if entry.unsure else event.fingerprint
         return self.link.with_entry(replace(entry, id=event_id, fingerprint=fingerprint, unsure=False))
 

@@ -1,7 +1,7 @@
 """Feed a parser with whatever comes: `python -m local.fuzz TARGET --seconds 60`.
 
-Guided by coverage where atheris is installed (`pip install atheris`; needed for nothing else), else by random changes of the
-samples. Each target takes bytes, and raises only where the parser broke its promise.
+Guided by coverage where atheris is installed (requirements-fuzz.txt), else by random changes of the samples. Each target
+takes bytes, and raises only where the parser broke its promise.
 """
 
 import argparse
