@@ -137,7 +137,7 @@ def test_workflows_use_pinned_actions_and_few_rights(path: Path) -> None:
     document = yaml.safe_load(text)
     assert document["permissions"]["contents"] == "read"
     for job in document["jobs"].values():
-        assert job["timeout-minutes"] <= 60
+        assert job["timeout-minutes"] <= 90
     for action in re.findall(r"uses: (\S+)", text):
         assert re.fullmatch(r"[\w-]+/[\w/-]+@([0-9a-f]{40}|v\d+\.\d+\.\d+)", action), action
     assert "secrets." not in text
