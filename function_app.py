@@ -55,7 +55,8 @@ def poison(message: func.QueueMessage) -> None:
 
 @app.timer_trigger(schedule="0 * * * * *", arg_name="timer", run_on_startup=False, use_monitor=False)
 def upkeep_sessions(timer: func.TimerRequest) -> None:  # noqa: ARG001
-    """Sign out Acumatica sessions that nobody uses, each minute."""
+    """Sign out Acumatica sessions that nobody uses, and say how the app is, each minute."""
+    health_check.tell(time.monotonic())
     try:
         upkeep.sign_out_idle_sessions(factory.services())
     except NotReady:

@@ -6,13 +6,16 @@ triggers. See docs/decisions for why each step is where it is.
 
 import logging
 import random
+import re
 import uuid
 from contextlib import ExitStack
 from dataclasses import replace
 from hashlib import sha256
+from typing import Any
 
 from azure.core.exceptions import AzureError, HttpResponseError
 
+from handlers import telemetry
 from handlers.clients.graph import Graph
 from handlers.clients.storage import StateTooLarge, Storage
 from handlers.services import Factory, NotReady, Services
@@ -62,12 +65,12 @@ def apply(message: str, factory: Factory) -> None:
         change = storage.read_message(message)
     except NotARowChange as error:
         reason = f"The queue held a message that is no row change: {error}."
-        storage.put_dead_letter(sha256(message.encode()).hexdigest(), message, reason, _AGAIN, {})
+        _bury_unreadable(message, reason, storage)
         return
     try:
         services = factory.services()
     except NotReady as error:  # however long that takes: nobody has looked at the change yet
-        _send_again(change, Later(f"the app is not ready: {error.part}", 60.0), storage)
+        _send_again(change, Later(f"the app is not ready ({error.part})", 60.0), storage)
         return
     try:
         try:
@@ -80,13 +83,14 @@ def apply(message: str, factory: Factory) -> None:
             # The claim stays: until it has expired, nobody may act on what is not known.
             raise Later(str(error), services.settings.claim_seconds + 1) from error
     except Permanent as error:
-        _bury(change, error, storage)
+        _bury(change, error, storage, services.clock())
     except Later as error:
         hours = services.settings.defer_max_hours
         if services.clock() - change.first_sent > hours * 3600:
-            _bury(change, Permanent(f"Tried for {hours:g} hours, last: {error.reason}.", _AGAIN), storage)
+            died = Permanent(f"Tried for {hours:g} hours, last: {error.reason}.", _AGAIN)
+            _bury(change, died, storage, services.clock())
         else:
-            _send_again(change, error, storage)
+            _send_again(change, error, storage, services.clock())
 
 
 def bury_poison(message: str, storage: Storage) -> None:
@@ -95,7 +99,13 @@ def bury_poison(message: str, storage: Storage) -> None:
     try:
         _bury(storage.read_message(message), Permanent(reason, _AGAIN), storage)
     except NotARowChange:
-        storage.put_dead_letter(sha256(message.encode()).hexdigest(), message, reason, _AGAIN, {})
+        _bury_unreadable(message, reason, storage)
+
+
+def _bury_unreadable(message: str, reason: str, storage: Storage) -> None:
+    key = sha256(message.encode()).hexdigest()
+    storage.put_dead_letter(key, message, reason, _AGAIN, {})
+    telemetry.emit(telemetry.DEAD_LETTER, level=logging.ERROR, row=key[:16], reason=_loggable(reason))
 
 
 def _apply(change: RowChange, services: Services) -> None:
@@ -135,7 +145,7 @@ def _apply(change: RowChange, services: Services) -> None:
                 lambda boxes, since: services.graph.gate.leave(boxes, services.clock() - since), mailboxes, began
             )
             if new_etag := _saved(storage, intended, etag):
-                _Settlement(intended, new_etag, mapping, services, places).run()
+                _Settlement(change, intended, new_etag, mapping, services, places).run()
                 return
     raise Later("the row is being changed by others", 1.0)
 
@@ -173,7 +183,11 @@ def _merged(change: RowChange, stored: EventLink | None, mapping: Mapping, servi
 class _Settlement:
     """The work under a claim. `saved` is the link as stored with `etag`; `link` knows what has been done since."""
 
-    def __init__(self, link: EventLink, etag: str, mapping: Mapping, services: Services, places: ExitStack) -> None:
+    def __init__(  # noqa: PLR0917
+        self, change: RowChange, link: EventLink, etag: str, mapping: Mapping, services: Services, places: ExitStack
+    ) -> None:
+        self.change = change  # that started it
+        self.began = services.clock()
         self.link = self.saved = link
         self.places = places  # in the gates of the mailboxes
         self.etag = etag
@@ -206,12 +220,16 @@ class _Settlement:
             link = replace(self.link, claim=None, last_effect=effect)
             link = replace(link, last_error=failure.reason) if failure else _in_order(link, storage)
             if _saved(storage, link, self.etag):
-                outcome = "stopped" if failure else "settled"
-                log.info("%s, link %s, effects: %s", outcome, self.link.key[:16], effect or "none")
                 if failure:
                     raise failure
+                self._tell()
                 return
             self._catch_up()
+
+    def _tell(self) -> None:
+        now = self.services.clock()
+        about = _about(self.change, now) | {"query": self.mapping.query, "seconds": now - self.began}
+        telemetry.emit(telemetry.SETTLED, effects=", ".join(self.done), **about)
 
     def _perform(self) -> Permanent | Later | None:
         try:
@@ -398,16 +416,31 @@ def _in_order(link: EventLink, storage: Storage) -> EventLink:
     return replace(link, last_error="", buried=0)
 
 
-def _send_again(change: RowChange, why: Later, storage: Storage) -> None:
+def _loggable(reason: str) -> str:
+    """The part of a reason that names columns and codes; what follows a colon may be about the row, or a mailbox."""
+    return re.split("[:;]", reason, maxsplit=1)[0]
+
+
+def _about(change: RowChange, now: float | None) -> dict[str, Any]:
+    """What the events of a row have in common."""
+    return {
+        "notification": change.notification,
+        "mapping": change.mapping,
+        "row": change.link_key[:16],
+        "age": None if now is None else now - change.first_sent,
+    }
+
+
+def _send_again(change: RowChange, why: Later, storage: Storage, now: float | None = None) -> None:
     """Put the change back with a delay that grows with its tries."""
     backoff = min(2.0 ** min(change.tries, 10), _BACKOFF_MAX) * random.uniform(0.5, 1.0) if why.counted else 0.0  # noqa: S311
     delay = max(why.delay + backoff, 1.0)
     storage.send(change.again() if why.counted else change, delay)
-    what = why.reason.partition(":")[0]  # what follows may be about the row
-    log.info("deferred %.0f s, link %s, try %d: %s", delay, change.link_key[:16], change.tries + 1, what)
+    about = _about(change, now) | {"try": change.tries + 1, "delay": delay}
+    telemetry.emit(telemetry.DEFERRED, reason=_loggable(why.reason), **about)
 
 
-def _bury(change: RowChange, error: Permanent, storage: Storage) -> None:
+def _bury(change: RowChange, error: Permanent, storage: Storage, now: float | None = None) -> None:
     """Make a dead letter of the change, and note it on the link so that a later success clears it.
 
     Where the link knows a newer state of the row, it is that one which failed: its columns are kept.
@@ -423,9 +456,9 @@ def _bury(change: RowChange, error: Permanent, storage: Storage) -> None:
         )
         marked = replace(link, last_error=error.reason, buried=max(link.buried, change.timestamp))
         if marked == stored or storage.save_link(marked, etag):
-            # A reason names columns, but what follows a colon may be about the row, and mailboxes are people's.
-            what = "no such mailbox" if isinstance(error, MailboxGone) else error.reason.partition(":")[0]
-            log.error("dead letter, link %s: %s (see table DeadLetters)", change.link_key[:16], what)
+            what = "no such mailbox" if isinstance(error, MailboxGone) else _loggable(error.reason)
+            about = _about(change, now) | {"tries": change.tries}
+            telemetry.emit(telemetry.DEAD_LETTER, level=logging.ERROR, reason=what, **about)
             return
     raise RuntimeError("the link of a dead letter could not be marked")
 

@@ -1,17 +1,19 @@
 """GET /api/health: whether the app can do its work, and which part cannot. No details: anyone may ask."""
 
 import logging
+import platform
 import threading
 from typing import Any
 
 from azure.core.exceptions import AzureError
 
-from handlers import __version__
+from handlers import __version__, telemetry
 from handlers.services import Factory, NotReady
 
 log = logging.getLogger(__name__)
 
 _FRESH_SECONDS = 5.0
+_PYTHON = ".".join(platform.python_version_tuple()[:2])  # the deployment compares it with what was asked for
 
 
 class Health:
@@ -30,8 +32,20 @@ class Health:
                 self._not_ready = self._look()
                 self._looked = now
             status = "not ready" if self._not_ready else "ready"
-            body = {"status": status, "version": __version__, "not_ready": self._not_ready}
+            body = {"status": status, "version": __version__, "python": _PYTHON, "not_ready": self._not_ready}
             return (503 if self._not_ready else 200), body
+
+    def tell(self, now: float) -> None:
+        """Say the same in the log, each minute, with the age of what waits in the queue: alerts count on it."""
+        _, body = self.answer(now)
+        level = logging.WARNING if body["not_ready"] else logging.INFO
+        telemetry.emit(telemetry.HEALTH, level=level, status=body["status"], not_ready=body["not_ready"], age=self._age())
+
+    def _age(self) -> float | None:
+        try:
+            return self._factory.storage().waiting_seconds()
+        except (NotReady, AzureError):
+            return None  # said by `not_ready`
 
     def _look(self) -> list[str]:
         try:

@@ -8,6 +8,7 @@ from typing import Any
 
 from azure.core.exceptions import AzureError
 
+from handlers import telemetry
 from handlers.clients.storage import Storage
 from handlers.services import Factory, NotReady, Services
 from handlers.sync.notification import (
@@ -58,9 +59,10 @@ def receive(body: bytes, factory: Factory) -> Answer:
             return _reject(400, body, error.problems, services)
         return _take_in(notification, services)
     except NotReady as error:
+        telemetry.emit(telemetry.REFUSED, level=logging.ERROR, part=error.part)
         return Answer(503, {"status": "not ready", "part": error.part, "problems": error.problems}, _RETRY_AFTER)
     except AzureError as error:
-        log.error("storage cannot be used: %s", type(error).__name__)  # noqa: TRY400  (no row contents)
+        telemetry.emit(telemetry.REFUSED, level=logging.ERROR, part="storage", reason=type(error).__name__)
         problem = "Storage cannot be used at the moment; nothing of the notification counts as taken in."
         return Answer(503, {"status": "not ready", "part": "storage", "problems": [problem]}, _RETRY_AFTER)
 
@@ -80,7 +82,7 @@ def _take_in(notification: PushNotification, services: Services) -> Answer:
     }
     key = notification.dedup_key
     if storage.begin_notification(key, facts) == "queued":
-        log.info("duplicate, notification %s", key[:16])
+        telemetry.emit(telemetry.DUPLICATE, notification=notification.id, query=notification.query)
         return Answer(200, {"status": "duplicate"})
     changes, unidentified = row_changes(notification, mappings, now)
     grace = services.settings.delete_grace_seconds
@@ -90,12 +92,14 @@ def _take_in(notification: PushNotification, services: Services) -> Answer:
         storage.notification_queued(key)
     except AzureError:  # everything is stored: an error now would only bring the notification again
         log.warning("notification %s could not be marked as queued; a repetition will be taken in again", key[:16])
-    log.info(
-        "receive: accepted, notification %s, %d rows, %d changes, %d without a key",
-        key[:16],
-        rows,
-        len(changes),
-        len(unidentified),
+    telemetry.emit(
+        telemetry.ACCEPTED,
+        notification=notification.id,
+        query=notification.query,
+        rows=rows,
+        changes=len(changes),
+        without_key=len(unidentified),
+        seconds=services.clock() - now,
     )
     return Answer(202, {"status": "accepted", "rows": rows, "changes": len(changes), "without_key": len(unidentified)})
 
@@ -105,10 +109,18 @@ def _bury(row: Unidentified, notification: PushNotification, storage: Storage) -
     remedy = "Correct the mapping's key or the inquiry's columns, then save the record in Acumatica again."
     about = {"Mapping": row.mapping, "NotificationId": notification.id[:1000], "Tries": 0}
     storage.put_dead_letter(digest(content), content, row.reason, remedy, about)
+    telemetry.emit(
+        telemetry.DEAD_LETTER,
+        level=logging.ERROR,
+        notification=notification.id,
+        mapping=row.mapping,
+        row=digest(content)[:16],
+        reason=row.reason.partition(":")[0],
+    )
 
 
 def _reject(status: int, body: bytes, problems: list[str], services: Services) -> Answer:
-    log.warning("rejected with %d, %d problems, first: %s", status, len(problems), problems[0])
+    telemetry.emit(telemetry.REJECTED, level=logging.WARNING, status=status, problems=len(problems), first=problems[0])
     facts = {
         "Received": datetime.fromtimestamp(services.clock(), UTC),
         "Status": status,

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from handlers import telemetry
 from handlers.clients.acumatica import Acumatica, Credentials, SignInRefused
 from handlers.clients.gate import Line
 from handlers.clients.storage import Storage
@@ -205,7 +206,7 @@ class Sessions:
             log.warning("Acumatica sign-out failed, %s: %s", "given up" if abandoned else "to be tried again", error)
             self._drop(held, "free" if abandoned else "open")
         else:
-            log.info("Acumatica: signed out, slot %s", held.slot)
+            telemetry.emit(telemetry.SIGNED_OUT, slot=held.slot)
             self._drop(held, "free")
 
     # -- slots -------------------------------------------------------------------------------------------------------
@@ -287,7 +288,7 @@ class Sessions:
             return None
         if gate.get("failures"):
             self._storage.save_slot(_GATE, {"failures": 0, "until": 0}, gate_etag)
-        log.info("Acumatica: signed in, slot %s", name)
+        telemetry.emit(telemetry.SIGNED_IN, slot=name)
         return _Held(name, etag, credentials, until, now, now)
 
     def _pass_gate(self) -> tuple[dict[str, Any], str | None]:
@@ -309,7 +310,8 @@ class Sessions:
         until = self._clock() + interval
         state = {"failures": failures, "until": until, "interval": interval, "reason": reason[:1000]}
         self._storage.save_slot(_GATE, state, etag)
-        log.error("Acumatica sign-in failed (try %d, next in %.0f s): %s", failures, interval, reason)
+        about = {"try": failures, "delay": interval, "reason": reason}
+        telemetry.emit(telemetry.SIGN_IN_FAILED, level=logging.ERROR, **about)
         return Later(f"Acumatica sign-in fails: {reason}", interval)
 
     # -- keeping -----------------------------------------------------------------------------------------------------

@@ -290,6 +290,11 @@ class Storage:
         self._get(SESSIONS, "slot", "0")
         self._queue.get_queue_properties()
 
+    def waiting_seconds(self) -> float:
+        """How long ago the first message that can be seen was put into the queue; 0 if there is none."""
+        first = next(iter(self._queue.peek_messages(1)), None)
+        return max(0.0, self._clock() - first.inserted_on.timestamp()) if first and first.inserted_on else 0.0
+
     # -- below -----------------------------------------------------------------------------------------------------
 
     @cached_property

@@ -268,4 +268,7 @@ def test_rubbish_is_refused_and_never_an_error_of_ours(world: World, body: bytes
 
 def test_health_says_ready(world: World) -> None:
     answer = requests.get(f"{world.host.url}/api/health", timeout=10)
-    assert (answer.status_code, answer.json()) == (200, {"status": "ready", "version": "0.1.0", "not_ready": []})
+    assert (answer.status_code, answer.json()) == (
+        200,
+        {"status": "ready", "version": "0.1.0", "python": "3.13", "not_ready": []},
+    )

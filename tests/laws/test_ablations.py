@@ -423,7 +423,7 @@ ABLATIONS = [
     Ablation(
         "sent again after a repair",
         applying.apply,
-        "_send_again(change, error, storage)",
+        "_send_again(change, error, storage, services.clock())",
         'str(error) == "the claim was lost" or _send_again(change, error, storage)',
         STOPPED,
         first=295,

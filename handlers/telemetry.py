@@ -1,0 +1,43 @@
+"""What the app says of itself: one line an event, `name {"fact": …}`, which people read and alerts count.
+
+The Functions host takes over a log line's text and level, no fields of its own: so the facts are JSON in the text. The
+queries in infra/queries read them. Never in an event: row contents, mailboxes, secrets.
+"""
+
+import json
+import logging
+from typing import Any
+
+from handlers import __version__
+
+log = logging.getLogger(__name__)
+
+# Intake. `notification` is the Id that Acumatica gave; it stands in the events of the rows too.
+ACCEPTED = "accepted"  # notification, query, rows, changes, without_key, seconds
+DUPLICATE = "duplicate"  # notification, query
+REJECTED = "rejected"  # status, problems, first
+REFUSED = "refused"  # part: of the app, that is not ready
+# Rows. `row` is the beginning of the link's key, a hash; `age` the seconds since the notification was first received.
+SETTLED = "settled"  # notification, query, mapping, row, effects, seconds, age
+DEFERRED = "deferred"  # notification, mapping, row, reason, try, delay, age
+DEAD_LETTER = "dead-letter"  # notification, mapping, row, reason, tries, age
+# Acumatica's sessions.
+SIGNED_IN = "signed-in"  # slot
+SIGNED_OUT = "signed-out"  # slot
+SIGN_IN_FAILED = "sign-in-failed"  # try, delay, reason
+# Each minute.
+HEALTH = "health"  # status, not_ready, age: of the oldest message that waits in the queue
+
+_TEXT_MAX = 500
+
+
+def emit(event: str, *, level: int = logging.INFO, **facts: Any) -> None:
+    """Say that something has happened. Facts that are None are left out, long texts cut."""
+    known = {name: _short(value) for name, value in facts.items() if value is not None}
+    log.log(level, "%s %s", event, json.dumps(known | {"version": __version__}, ensure_ascii=False))
+
+
+def _short(value: Any) -> Any:
+    if isinstance(value, float):
+        return round(value, 3)
+    return value[:_TEXT_MAX] if isinstance(value, str) else value
