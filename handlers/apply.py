@@ -67,7 +67,7 @@ def apply(message: str, factory: Factory) -> None:
         return
     try:
         try:
-            _apply(change, services)
+            services.runs.applied(change, _apply(change, services))
         except AzureError as error:
             if not _away(error):
                 raise
@@ -77,12 +77,16 @@ def apply(message: str, factory: Factory) -> None:
             raise Later(str(error), services.settings.claim_seconds + 1) from error
     except Permanent as error:
         _bury(change, error, storage)
+        services.runs.failed(change)
     except Later as error:
         hours = services.settings.defer_max_hours
-        if services.clock() - change.first_sent > hours * 3600:
+        change = change.tried(services.clock())
+        if change.tried_for > hours * 3600:
             _bury(change, Permanent(f"Tried for {hours:g} hours, last: {error.reason}.", _AGAIN), storage)
+            services.runs.failed(change)
         else:
             _send_again(change, error, storage)
+            services.runs.deferred(change)
 
 
 def bury_poison(message: str, storage: Storage) -> None:
@@ -94,7 +98,8 @@ def bury_poison(message: str, storage: Storage) -> None:
         storage.put_dead_letter(sha256(message.encode()).hexdigest(), message, reason, _AGAIN, {})
 
 
-def _apply(change: RowChange, services: Services) -> None:
+def _apply(change: RowChange, services: Services) -> list[str] | None:
+    """Settle the change's row; returns what was done, in words (None: there was nothing to do)."""
     mapping = services.mappings.get(change.mapping)
     if not mapping:
         raise Permanent(f"There is no active mapping {change.mapping!r}.", f"Add {change.mapping}.toml again; {RUN_AGAIN}")
@@ -106,8 +111,9 @@ def _apply(change: RowChange, services: Services) -> None:
         if merged.claim and claimed:
             if merged == stored:
                 raise Later("another worker has the row")  # mostly for a moment; if it died, until its claim expires
+            merged = merged.noted(services.clock(), change, "", "left to the worker that has the row")
             if _saved(storage, merged, etag):
-                return  # the holder's own save will fail, and it will go on with this
+                return None  # the holder's own save will fail, and it will go on with this
             continue
         link = merged.doubted() if merged.claim else merged
         try:
@@ -118,8 +124,10 @@ def _apply(change: RowChange, services: Services) -> None:
             continue
         if settled(link, wanted, mapping):
             link = _in_order(link, storage)
+            if link != stored:
+                link = link.noted(services.clock(), change, "", "nothing to do")
             if link == stored or _saved(storage, link, etag):
-                return
+                return None
             continue
         claim = Claim(uuid.uuid4().hex, services.clock() + services.settings.claim_seconds)
         intended = replace(intend(link, wanted), claim=claim)
@@ -131,8 +139,7 @@ def _apply(change: RowChange, services: Services) -> None:
                 lambda boxes, since: services.graph.gate.leave(boxes, services.clock() - since), mailboxes, began
             )
             if new_etag := _saved(storage, intended, etag):
-                _Settlement(intended, new_etag, mapping, services, places).run()
-                return
+                return _Settlement(intended, new_etag, mapping, services, places, change).run()
     raise Later("the row is being changed by others", 1.0)
 
 
@@ -161,17 +168,20 @@ def _merged(change: RowChange, stored: EventLink | None, mapping: Mapping, servi
 class _Settlement:
     """The work under a claim. `saved` is the link as stored with `etag`; `link` knows what has been done since."""
 
-    def __init__(self, link: EventLink, etag: str, mapping: Mapping, services: Services, places: ExitStack) -> None:
+    def __init__(  # noqa: PLR0917
+        self, link: EventLink, etag: str, mapping: Mapping, services: Services, places: ExitStack, change: RowChange
+    ) -> None:
         self.link = self.saved = link
         self.places = places  # in the gates of the mailboxes
+        self.change = change  # what triggered it
         self.etag = etag
         self.mapping = mapping
         self.services = services
         self.done: list[str] = []
         self.deadline = link.claim.expires if link.claim else 0.0
 
-    def run(self) -> None:
-        """Settle the link and give the claim back. Raises the SyncError that stopped it, once it is saved.
+    def run(self) -> list[str]:
+        """Settle the link and give the claim back; returns what was done. Raises the SyncError that stopped it, once saved.
 
         On OutcomeUnknown the claim stays until it expires.
         """
@@ -180,7 +190,7 @@ class _Settlement:
             try:
                 failure = self._perform()
             except OutcomeUnknown as unknown:
-                if not _saved(storage, replace(self.link, last_error=str(unknown)), self.etag):
+                if not _saved(storage, self._noted(replace(self.link, last_error=str(unknown)), str(unknown)), self.etag):
                     self._catch_up()
                 raise
             except (Permanent, Later, AzureError):
@@ -191,13 +201,17 @@ class _Settlement:
             effect = ", ".join(self.done) or self.link.last_effect
             link = replace(self.link, claim=None, last_effect=effect)
             link = replace(link, last_error=failure.reason) if failure else _in_order(link, storage)
+            link = self._noted(link, failure.reason if failure else "done")
             if _saved(storage, link, self.etag):
                 outcome = "stopped" if failure else "settled"
                 log.info("%s, link %s, effects: %s", outcome, self.link.key[:16], effect or "none")
                 if failure:
                     raise failure
-                return
+                return self.done
             self._catch_up()
+
+    def _noted(self, link: EventLink, outcome: str) -> EventLink:
+        return link.noted(self.services.clock(), self.change, ", ".join(self.done), outcome)
 
     def _perform(self) -> Permanent | Later | None:
         try:
@@ -359,15 +373,22 @@ def _bury(change: RowChange, error: Permanent, storage: Storage) -> None:
         link = stored or new_link(change)
         if link.version and link.version.timestamp > change.timestamp:
             change = replace(change, timestamp=link.version.timestamp, row=link.row if link.present else None)
-        facts = {"Mapping": change.mapping, "NotificationId": change.notification[:1000], "Tries": change.tries}
+        facts = {
+            "Mapping": change.mapping,
+            "Key": ", ".join(change.key)[:1000],
+            "NotificationId": change.notification[:1000],
+            "Tries": change.tries,
+        }
         storage.put_dead_letter(
             change.link_key, change.encode(), error.reason, error.remedy, facts, timestamp=change.timestamp
         )
         marked = replace(link, last_error=error.reason, buried=max(link.buried, change.timestamp))
+        if marked != stored:
+            marked = marked.noted(storage.now(), change, "", f"dead letter: {error.reason}")
         if marked == stored or storage.save_link(marked, etag):
             # A reason names columns, but what follows a colon may be about the row, and mailboxes are people's.
             what = "no such mailbox" if isinstance(error, MailboxGone) else error.reason.partition(":")[0]
-            log.error("dead letter, link %s: %s (see table DeadLetters)", change.link_key[:16], what)
+            log.error("dead letter, link %s: %s (see /api/runs, or table DeadLetters)", change.link_key[:16], what)
             return
     raise RuntimeError("the link of a dead letter could not be marked")
 

@@ -1,15 +1,17 @@
 """HTTP in: a push notification is remembered, broken into row changes, and answered once all of them are in the queue."""
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
 from azure.core.exceptions import AzureError
 
+from handlers.clients.runs import kept_keys, run_key
 from handlers.clients.storage import Storage
 from handlers.services import Factory, NotReady, Services
+from handlers.sync.errors import RUN_AGAIN
 from handlers.sync.notification import (
     NotificationProblems,
     PushNotification,
@@ -71,6 +73,10 @@ def _take_in(notification: PushNotification, services: Services) -> Answer:
     services.check_pins([mapping.name for mapping in mappings], pin=True)
     rows = len(notification.inserted) + len(notification.deleted)
     now = services.clock()
+    key = notification.dedup_key
+    run = run_key(now, key)
+    changes, unidentified = row_changes(notification, mappings, now)
+    changes = [replace(change, run=run) for change in changes]
     facts = {
         "Query": notification.query[:1000],
         "NotificationId": notification.id[:1000],
@@ -78,11 +84,11 @@ def _take_in(notification: PushNotification, services: Services) -> Answer:
         "TransactionTimeStamp": str(notification.timestamp),
         "Rows": rows,
     }
-    key = notification.dedup_key
-    if storage.begin_notification(key, facts) == "queued":
+    if storage.begin_notification(key, facts | kept_keys(changes, run)) == "queued":
         log.info("duplicate, notification %s", key[:16])
+        services.runs.duplicate(key)
         return Answer(200, {"status": "duplicate"})
-    changes, unidentified = row_changes(notification, mappings, now)
+    services.runs.began(run, facts | {"Changes": len(changes), "WithoutKey": len(unidentified)})
     grace = services.settings.delete_grace_seconds
     storage.in_parallel([partial(storage.send, change, grace if change.row is None else 0.0) for change in changes])
     storage.in_parallel([partial(_bury, row, notification, storage) for row in unidentified])
@@ -90,6 +96,7 @@ def _take_in(notification: PushNotification, services: Services) -> Answer:
         storage.notification_queued(key)
     except AzureError:  # everything is stored: an error now would only bring the notification again
         log.warning("notification %s could not be marked as queued; a repetition will be taken in again", key[:16])
+    services.runs.queued(run, unidentified=len(unidentified))
     log.info(
         "receive: accepted, notification %s, %d rows, %d changes, %d without a key",
         key[:16],
@@ -102,21 +109,12 @@ def _take_in(notification: PushNotification, services: Services) -> Answer:
 
 def _bury(row: Unidentified, notification: PushNotification, storage: Storage) -> None:
     content = {"mapping": row.mapping, "timestamp": notification.timestamp, "row": row.row}
-    remedy = "Correct the mapping's key or the inquiry's columns, then save the record in Acumatica again."
+    remedy = f"Correct the mapping's key or the inquiry's columns, {RUN_AGAIN}"
     about = {"Mapping": row.mapping, "NotificationId": notification.id[:1000], "Tries": 0}
     storage.put_dead_letter(digest(content), content, row.reason, remedy, about)
 
 
 def _reject(status: int, body: bytes, problems: list[str], services: Services) -> Answer:
     log.warning("rejected with %d, %d problems, first: %s", status, len(problems), problems[0])
-    facts = {
-        "Received": datetime.fromtimestamp(services.clock(), UTC),
-        "Status": status,
-        "Problems": "\n".join(problems)[:16_000],
-        "Bytes": min(len(body), 2**31 - 1),
-    }
-    try:
-        services.storage.record_rejected(body, facts)
-    except AzureError as error:
-        log.warning("the rejected notification could not be recorded: %s", type(error).__name__)
+    services.runs.rejected(services.clock(), status, problems, len(body))
     return Answer(status, {"status": "rejected", "problems": problems})

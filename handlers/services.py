@@ -9,11 +9,13 @@ from pathlib import Path
 
 from handlers.clients.acumatica import Acumatica
 from handlers.clients.graph import Graph
+from handlers.clients.runs import Recorder
 from handlers.clients.sessions import Sessions
 from handlers.clients.storage import Storage
 from handlers.settings import Settings, SettingsProblems, StorageSettings, load_settings
 from handlers.sync.mapping import Mapping as SyncMapping
 from handlers.sync.mapping import MappingProblems, load_mapping
+from handlers.sync.trial import redirected
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +42,7 @@ class Services:
     sessions: Sessions
     clock: Callable[[], float] = time.time
     pinned: set[str] = field(default_factory=set)  # mappings whose key columns were compared with the pinned ones
+    runs: Recorder = field(default_factory=Recorder)
 
     def check_pins(self, names: list[str], *, pin: bool) -> None:
         """Compare key columns with those that were used under a mapping's name before, or `pin` them at their first use.
@@ -97,6 +100,7 @@ class Factory:
     def close(self) -> None:
         """Sign out of Acumatica and end all connections."""
         if self._services:
+            self._services.runs.close()
             self._services.sessions.close()
             self._services.graph.close()
         if self._storage:
@@ -114,7 +118,10 @@ class Factory:
         if not mappings:
             log.warning("mappings: there is no .toml file in MAPPINGS_DIR; every notification will be refused")
         sessions = Sessions(Acumatica(settings, self._clock), storage, settings, self._clock)
-        return Services(settings, mappings, storage, Graph(settings, self._clock), sessions, self._clock)
+        graph, runs = Graph(settings, self._clock), Recorder(storage, self._clock)
+        if settings.test_mailbox:
+            mappings = {name: redirected(mapping, settings.test_mailbox) for name, mapping in mappings.items()}
+        return Services(settings, mappings, storage, graph, sessions, self._clock, runs=runs)
 
     def _not_ready(self, part: str, problems: list[str]) -> NotReady:
         if problems != self._said:  # once, however often the app is asked

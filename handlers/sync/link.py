@@ -11,6 +11,8 @@ from handlers.sync.mapping import Mapping
 from handlers.sync.notification import RowChange, canonical, digest
 
 STATE_VERSION = 1
+_HISTORY = 8  # changes; older ones are forgotten
+_OUTCOME_MAX = 300  # characters
 
 
 class Version(NamedTuple):
@@ -19,6 +21,17 @@ class Version(NamedTuple):
     timestamp: int
     present: bool
     row_hash: str
+
+
+class Past(NamedTuple):
+    """One entry of a row's history: what came of a change. `at` is in seconds since 1970; `times` counts equal ones."""
+
+    at: float
+    notification: str
+    timestamp: int
+    effect: str
+    outcome: str
+    times: int = 1
 
 
 class Column(NamedTuple):
@@ -71,6 +84,7 @@ class EventLink:
     last_error: str = ""
     repairs: int = 0
     buried: int = 0  # TimeStamp of the newest change that is a dead letter; 0 without one
+    history: tuple[Past, ...] = ()  # for people; nothing is decided by it
 
     @property
     def key(self) -> str:
@@ -101,6 +115,14 @@ class EventLink:
         """What marks an event in Outlook as this link's, and (as transactionId) makes its creation repeatable."""
         return f"{self.key}-{generation}"
 
+    def noted(self, at: float, change: RowChange, effect: str, outcome: str) -> "EventLink":
+        """Add to the history what came of a change. It is saved with what is saved anyway, so it costs no operation."""
+        past = Past(at, change.notification[:100], change.timestamp, effect, outcome[:_OUTCOME_MAX])
+        kept = self.history
+        if kept and kept[-1][1:5] == past[1:5]:  # one more try with the same end
+            past, kept = past._replace(times=kept[-1].times + 1), kept[:-1]
+        return replace(self, history=(*kept, past)[-_HISTORY:])
+
     def with_entry(self, entry: Entry) -> "EventLink":
         """Put an entry in the place of the one with its generation."""
         return replace(self, entries=tuple(entry if e.generation == entry.generation else e for e in self.entries))
@@ -125,6 +147,7 @@ class EventLink:
         After a repair, what was removed meanwhile is leaving once more: the event may have come after its removal.
         """
         link = replace(self, version=newer.version, columns=newer.columns, buried=max(self.buried, newer.buried))
+        link = replace(link, history=newer.history)
         if newer.repairs == self.repairs:
             return link
         known = {entry.generation for entry in self.entries}
@@ -201,4 +224,5 @@ def from_state(state: dict[str, Any]) -> EventLink:
         last_error=state["last_error"],
         repairs=state["repairs"],
         buried=state.get("buried", 0),
+        history=tuple(Past(*past) for past in state.get("history", ())),
     )
