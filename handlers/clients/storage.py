@@ -15,7 +15,7 @@ import logging
 import math
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import UTC, datetime
 from functools import cached_property
@@ -262,7 +262,7 @@ class Storage:
             self._inline(change.encode()), visibility_timeout=min(max(math.ceil(delay), 0), _DELAY_MAX), time_to_live=-1
         )
 
-    def in_parallel(self, calls: list[Callable[[], None]]) -> None:
+    def in_parallel(self, calls: Sequence[Callable[[], None]]) -> None:
         """Run many calls of this storage at a time; raises the first failure after trying all."""
         futures = [self._sender.submit(call) for call in calls]
         wait(futures)
