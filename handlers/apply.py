@@ -98,6 +98,11 @@ def bury_poison(message: str, storage: Storage) -> None:
         storage.put_dead_letter(sha256(message.encode()).hexdigest(), message, reason, _AGAIN, {})
 
 
+def settle(change: RowChange, services: Services) -> list[str] | None:
+    """Settle one row without the queue; returns what was done. Raises SyncError or AzureError where that failed."""
+    return _apply(change, services)
+
+
 def _apply(change: RowChange, services: Services) -> list[str] | None:
     """Settle the change's row; returns what was done, in words (None: there was nothing to do)."""
     mapping = services.mappings.get(change.mapping)

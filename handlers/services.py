@@ -19,7 +19,7 @@ from handlers.sync.trial import redirected
 
 log = logging.getLogger(__name__)
 
-_ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent.parent
 
 
 class NotReady(Exception):
@@ -112,7 +112,7 @@ class Factory:
         except SettingsProblems as error:
             raise self._not_ready("settings", error.problems) from None
         try:
-            mappings = load_mappings(_ROOT / settings.mappings_dir)
+            mappings = load_mappings(ROOT / settings.mappings_dir)
         except MappingProblems as error:
             raise self._not_ready("mappings", error.problems) from None
         if not mappings:

@@ -81,6 +81,10 @@ class Graph:
         except (EventGone, KeyError, TypeError) as error:
             raise Later(f"Graph's look-up failed ({type(error).__name__})") from None
 
+    def check_token(self) -> None:
+        """Raises Later, with Entra's reason, unless a token can be had."""
+        self._token()
+
     def close(self) -> None:
         """End the connections."""
         self._http.close()

@@ -1,11 +1,11 @@
-"""A safe trial: mappings whose events all go to one mailbox, and invite nobody."""
+"""Mappings for special times: a safe trial (all events go to one mailbox, and invite nobody), and the end (no events)."""
 
 from dataclasses import replace
 from typing import Any, override
 
 from pydantic import PrivateAttr
 
-from handlers.sync.mapping import CalendarEvent, Mapping
+from handlers.sync.mapping import CalendarEvent, Mapping, load_mapping
 
 
 class _Redirected(Mapping):
@@ -18,6 +18,20 @@ class _Redirected(Mapping):
         event = super().calendar_event(row)
         body = {name: value for name, value in event.body.items() if name != "attendees"}
         return replace(event, mailbox=self._test_mailbox, body=body)
+
+
+class _Emptied(Mapping):
+    """Wants no event for any row."""
+
+    @override
+    def calendar_event(self, row: dict[str, Any]) -> None:  # type: ignore[override]
+        return None
+
+
+def emptied(name: str) -> Mapping:
+    """A mapping of this name under which every event is to be removed, whatever the mapping of that name says."""
+    text = 'query = "-"\nkey = ["-"]\nmailbox = "-"\ntime_zone = "UTC"\n[event]\nsubject = "-"\nstart = "-"\nend = "-"\n'
+    return _Emptied.model_construct(**dict(load_mapping(name, text)))
 
 
 def redirected(mapping: Mapping, mailbox: str) -> Mapping:
