@@ -182,7 +182,7 @@ def _graph(services: Services, mailbox: str) -> Iterator[Check]:
     except MailboxGone as error:
         yield Check("Mailbox", "fails", error.reason, "Check the address, and the licence of its owner.")
     except SyncError as error:
-        remedy = "Give the identity Application Calendars.ReadWrite for this mailbox (RBAC for Applications); that takes up to 2 h."
+        remedy = "Give the identity Application Calendars.ReadWrite for it (RBAC for Applications); that takes up to 2 h."
         yield Check("Mailbox", "fails", str(error), remedy)
     else:
         yield Check("Mailbox", "ok", f"{mailbox} can be read")

@@ -22,6 +22,7 @@ class Health:
         self._lock = threading.Lock()
         self._looked = float("-inf")
         self._not_ready: list[str] = []
+        self._modes: dict[str, bool] = {}
 
     def answer(self, now: float) -> tuple[int, dict[str, Any]]:
         """Status code and JSON body; `now` in seconds from any start."""
@@ -30,12 +31,14 @@ class Health:
                 self._not_ready = self._look()
                 self._looked = now
             status = "not ready" if self._not_ready else "ready"
-            body = {"status": status, "version": __version__, "not_ready": self._not_ready}
+            body = {"status": status, "version": __version__, "not_ready": self._not_ready} | self._modes
             return (503 if self._not_ready else 200), body
 
     def _look(self) -> list[str]:
         try:
             services = self._factory.services()
+            modes = {"paused": services.settings.sync_paused, "trial": bool(services.settings.test_mailbox)}
+            self._modes = {name: on for name, on in modes.items() if on}
             services.storage.check()
             services.check_pins(list(services.mappings), pin=False)
         except NotReady as error:

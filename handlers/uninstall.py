@@ -27,7 +27,7 @@ from handlers.sync.link import EventLink
 from handlers.sync.notification import RowChange, datetime_to_ticks
 from handlers.sync.trial import emptied
 
-_AT_A_TIME = 8
+_AT_A_TIME = 3  # as many as one mailbox takes
 
 
 def links_with_events(services: Services) -> Iterator[EventLink]:
