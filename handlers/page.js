@@ -6,7 +6,7 @@ for (const t of document.querySelectorAll("time[datetime]")) {
   const now = new Date();
   const sameDay = d.toDateString() === now.toDateString();
   const day = sameDay ? {} : {day: "numeric", month: "short", ...(d.getFullYear() === now.getFullYear() ? {} : {year: "numeric"})};
-  t.textContent = d.toLocaleString([], {...(hour ? {} : day), hour: "2-digit", minute: "2-digit", ...(hour ? {} : {second: "2-digit"})});
+  t.textContent = d.toLocaleString([], {...(hour ? {} : day), hour: "numeric", minute: "2-digit", ...(hour ? {} : {second: "2-digit"})});
   t.title = d.toLocaleString([], {dateStyle: "full", timeStyle: "long"});
 }
 for (const e of document.querySelectorAll("[data-zone]"))

@@ -8,7 +8,7 @@ from typing import Any
 
 from azure.core.exceptions import AzureError
 
-from handlers.clients.runs import kept_keys, run_key
+from handlers.clients.runs import first_keys, kept_keys, run_key
 from handlers.clients.storage import Storage
 from handlers.services import Factory, NotReady, Services
 from handlers.sync.errors import RUN_AGAIN
@@ -88,7 +88,9 @@ def _take_in(notification: PushNotification, services: Services) -> Answer:
         log.info("duplicate, notification %s", key[:16])
         services.runs.duplicate(key)
         return Answer(200, {"status": "duplicate"})
-    services.runs.began(run, facts | {"Changes": len(changes), "WithoutKey": len(unidentified)})
+    services.runs.began(
+        run, facts | {"Changes": len(changes), "WithoutKey": len(unidentified), "First": first_keys(changes)}
+    )
     grace = services.settings.delete_grace_seconds
     storage.in_parallel([partial(storage.send, change, grace if change.row is None else 0.0) for change in changes])
     storage.in_parallel([partial(_bury, row, notification, storage) for row in unidentified])

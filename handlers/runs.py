@@ -22,7 +22,7 @@ from typing import Any
 from azure.core.exceptions import AzureError
 
 from handlers.clients import runs
-from handlers.clients.runs import Run, kept_keys, run_key
+from handlers.clients.runs import Run, first_keys, kept_keys, run_key
 from handlers.clients.storage import Entity, Storage
 from handlers.services import Factory, NotReady, Services
 from handlers.sync.link import EventLink
@@ -233,7 +233,7 @@ def resubmit(keys: Sequence[str], services: Services, who: str) -> tuple[int, li
         "TransactionTimeStamp": "0",
     }
     storage.begin_notification(notification, facts | kept_keys((change for _, change in sent), run))
-    services.runs.person("resubmitted", facts, notification)
+    services.runs.person("resubmitted", facts | {"First": first_keys([change for _, change in sent])}, notification)
     storage.in_parallel([partial(_send, found, change, services, who) for found, change in sent])
     storage.notification_queued(notification)
     return len({found.id for found, _ in sent}), problems
@@ -434,8 +434,10 @@ def _print(data: Any, lines: Sequence[str], options: argparse.Namespace) -> None
 
 def _run_line(run: Run) -> str:
     numbers = ", ".join(f"{run.numbers[n]} {n}" for n in ("changed", "unchanged", "deferred", "failed") if run.numbers[n])
-    what = str(run.facts.get("Query") or run.facts.get("Problems") or run.facts.get("Key") or "").splitlines()
-    return f"{run.received:%Y-%m-%d %H:%M:%S} UTC  {run.progress:<11} {what[0][:60] if what else ''}  {numbers}  {run.id}"
+    facts = run.facts
+    what = str(facts.get("Problems") or facts.get("First") or facts.get("Key") or facts.get("Query") or "").splitlines()
+    shown = (what or [""])[0][:60]
+    return f"{run.received:%Y-%m-%d %H:%M:%S} UTC  {run.progress:<11} {shown}  {numbers}\n    {run.id}"
 
 
 def _row_lines(state: RowState) -> list[str]:

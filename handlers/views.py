@@ -186,7 +186,8 @@ def sign_in(base: str, then: str, *, wrong: bool = False) -> str:
     error = Markup('<p class="note" role="alert" id="wrong">This is not the key.</p>') if wrong else _EMPTY
     body = Markup(
         '<main class="sign-in"><div class="card"><h1>Runs</h1>{error}<form method="post" action="{base}/sign-in">'
-        '<input type="hidden" name="next" value="{then}"><div class="field"><label for="key">Key (the setting RUNS_KEY)'
+        '<input type="hidden" name="next" value="{then}"><input name="username" '
+        'autocomplete="username" value="runs" hidden><div class="field"><label for="key">Key (the setting RUNS_KEY)'
         '</label><input id="key" name="key" type="password" autocomplete="current-password" required autofocus{described}>'
         '</div><button class="main">Sign in</button></form></div></main>'
     ).format(error=error, base=base, then=then, described=Markup(' aria-describedby="wrong"') if wrong else _EMPTY)
@@ -257,39 +258,32 @@ def _search_form(frame: Frame, text: str = "") -> Markup:
 
 def _chart(hours: Mapping[datetime, Counter[str]]) -> Markup:
     """Rows applied (below) and failed (above) in each hour."""
-    width, height, base = 720, 150, 124
     most = max(1, *(numbers["applied"] + numbers["failed"] for numbers in hours.values()))
-    step = width / max(len(hours), 1)
-    bars, labels = [], []
+    bars = []
     for n, (hour, numbers) in enumerate(hours.items()):
         applied, failed = numbers["applied"], numbers["failed"]
-        low, high = applied / most * (base - 20), failed / most * (base - 20)
-        low, high = max(low, 2.0 if applied else 0.0), max(high, 2.0 if failed else 0.0)
-        x, wide = n * step + step * 0.14, step * 0.72
+        low, high = (max(100 * count / most, 2.0 if count else 0.0) for count in (applied, failed))
         bar = Markup(
-            '<g><title>{} UTC: {} applied, {} failed</title><rect class="ok" x="{:.1f}" y="{:.1f}" width="{:.1f}" '
-            'height="{:.1f}" rx="2"/><rect class="bad" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}" rx="2"/></g>'
+            '<g><title>{} UTC: {} applied, {} failed</title><rect class="ok" x="{}" y="{:.1f}" width="8" height="{:.1f}"/>'
+            '<rect class="bad" x="{}" y="{:.1f}" width="8" height="{:.1f}"/></g>'
         )
-        when = f"{hour:%Y-%m-%d %H:%M}"
-        bars.append(bar.format(when, applied, failed, x, base - low, wide, low, x, base - low - high, wide, high))
-        if n % 6 == 0 or n == len(hours) - 1:
-            ago = len(hours) - 1 - n
-            anchor = "start" if n == 0 else "end" if ago == 0 else "middle"
-            place = 0 if n == 0 else width if ago == 0 else n * step + step / 2
-            text = Markup('<text x="{:.1f}" y="143" text-anchor="{}">{}</text>')
-            labels.append(text.format(place, anchor, f"{ago} h ago" if ago else "this hour"))
+        when, x = f"{hour:%Y-%m-%d %H:%M}", 10 * n + 1
+        bars.append(bar.format(when, applied, failed, x, 104 - low, low, x, 104 - low - high, high))
     picture = Markup(
-        '<svg class="chart" viewBox="0 0 {} {}" role="img" aria-label="{}"><line x1="0" x2="{}" y1="{}" y2="{}"/>{}{}'
-        '<text x="0" y="12">{} rows</text></svg>'
+        '<svg class="chart" viewBox="0 0 {} 104" preserveAspectRatio="none" role="img" aria-label="{}">{}</svg>'
+        '<div class="axis"><span>{} h ago</span><span>{} h ago</span><span>this hour</span></div>'
     )
     total: Counter[str] = sum(hours.values(), Counter())
     label = f"Rows in each of the last 24 hours: {total['applied']} applied, {total['failed']} failed in all"
-    drawn = picture.format(width, height, label, width, base + 0.5, base + 0.5, _join(bars), _join(labels), f"{most:,}")
+    drawn = picture.format(10 * len(hours), label, _join(bars), len(hours) - 1, len(hours) // 2)
     busy = [(hour, numbers) for hour, numbers in hours.items() if numbers["applied"] or numbers["failed"]]
     rows = [(_time(hour, "hour"), numbers["applied"], numbers["failed"], numbers["deferred"]) for hour, numbers in busy]
     columns = (("Hour", ""), ("Applied", "n"), ("Failed", "n"), ("Sent back to the queue", "n"))
     table = _table(columns, rows, "Rows by hour")
-    legend = Markup('<div class="legend"><span><i></i>applied</span><span><i class="bad"></i>failed</span></div>')
+    legend = Markup(
+        '<div class="legend"><span><i></i>applied</span><span><i class="bad"></i>failed</span>'
+        "<span>at most {} in an hour</span></div>"
+    ).format(f"{most:,}")
     return drawn + legend + Markup('<details class="small"><summary>As a table</summary>{}</details>').format(table)
 
 
@@ -301,10 +295,10 @@ def _runs_table(frame: Frame, found: Sequence[Run]) -> Markup:
 
 def _run_cells(frame: Frame, run: Run) -> Sequence[Any]:
     numbers = run.numbers
-    failed = Markup('<span class="badge bad">{}</span>').format(numbers["failed"]) if numbers["failed"] else 0
+    failed = Markup('<span class="badge bad">{}</span>').format(numbers["failed"]) if numbers["failed"] else ""
     counted = run.state in {"accepted", "receiving", "resubmitted"}
-    cells = (numbers["changed"], numbers["unchanged"], failed) if counted else ("", "", "")
-    rows = run.facts.get("Rows", "") if counted else ""
+    cells = (numbers["changed"] or "", numbers["unchanged"] or "", failed) if counted else ("", "", "")
+    rows = run.facts.get("Changes", "") if counted else ""
     seconds = _seconds(numbers["seconds"]) if numbers["seconds"] else "under 1 s" if numbers["changed"] else ""
     return (frame.link(f"run/{run.id}", _time(run.received)), _badge(run.progress), _what(run), rows, *cells, seconds)
 
@@ -317,10 +311,14 @@ def _what(run: Run) -> Markup:
             again = f" ({times} times)" if times > 1 else ""
             return _bdi(f"{first[:160]}{again}")
         case "resubmitted" | "discarded":
-            about = f" {facts['Key']}" if facts.get("Key") else ""
-            return _bdi(f"{run.state} by {facts.get('By', '')}{about}")
+            return _two_lines(facts.get("First") or facts.get("Key"), f"by {facts.get('By', '')}")
     again = f", sent {run.numbers['duplicates'] + 1} times" if run.numbers["duplicates"] else ""
-    return _bdi(f"{str(facts.get('Query') or facts.get('NotificationId') or '')[:160]}{again}")
+    return _two_lines(facts.get("First"), f"{str(facts.get('Query') or facts.get('NotificationId') or '')[:160]}{again}")
+
+
+def _two_lines(first: Any, second: str) -> Markup:
+    below = Markup('<span class="soft small">{}</span>').format(_bdi(second))
+    return Markup("{}<br>{}").format(_bdi(first), below) if first else below
 
 
 def run(frame: Frame, shown: Run, known: Mapping[str, Any], rows: Sequence[RowState], total: int) -> str:
@@ -354,7 +352,7 @@ def run(frame: Frame, shown: Run, known: Mapping[str, Any], rows: Sequence[RowSt
         first = f" The first {len(rows)} of {total}; find others by their key." if total > len(rows) else ""
         said = Markup('<p class="soft">Now: {}.{}</p>').format(summary, first)
         parts.append(_card("Rows, as they are now", said + _rows_table(frame, rows)))
-    return _page(frame, f"Run of {shown.received:%Y-%m-%d %H:%M:%S} UTC", _join(parts))
+    return _page(frame, f"Run: {facts.get('First') or facts.get('Key') or shown.progress}", _join(parts))
 
 
 def _ticks(value: Any) -> Markup | str:
@@ -406,7 +404,7 @@ def row(frame: Frame, shown: RowState, dead: Letter | None) -> str:
     )
     items = _join(
         Markup('<li><div class="head"><span>{}{}</span>{}</div><div class="soft small any">{}</div></li>').format(
-            past.effect or "nothing sent",
+            past.effect or "No effect",
             f" ({past.times} times)" if past.times > 1 else "",
             _time(datetime.fromtimestamp(past.at, UTC)),
             _bdi(past.outcome),
@@ -464,7 +462,7 @@ def letters(frame: Frame, found: Sequence[Letter]) -> str:
     everything = frame.form(
         "resubmit", Markup('<input type="hidden" name="all" value="1"><button>Resubmit all {}</button>').format(len(found))
     )
-    head = Markup('<div class="head">{}{}</div>').format(rule, everything if len(found) > 1 else _EMPTY)
+    head = Markup('<div class="top">{}{}</div>').format(rule, everything if len(found) > 1 else _EMPTY)
     parts = [
         _group(frame, reason, some) if len(some) > 1 else _letter_card(frame, some[0]) for reason, some in groups.items()
     ]

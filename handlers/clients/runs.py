@@ -16,7 +16,7 @@ import secrets
 import threading
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -37,7 +37,9 @@ _REMEMBERED = 5000  # runs whose numbers a worker adds up; for older ones it beg
 _UNWRITTEN = 5000
 _LAST_MILLISECOND = 9_999_999_999_999
 _TEXT = 1000  # characters of what others have sent
+_NAMES = 120
 _PAGES = 20
+_REFUSALS = 500
 
 
 def run_key(received: float, key: str) -> str:
@@ -51,6 +53,12 @@ def kept_keys(changes: Iterable[RowChange], run: str) -> Entity:
     return {"Run": run, **split(canonical(keys[:KEYS_MAX]), "Keys")}
 
 
+def first_keys(changes: Sequence[RowChange]) -> str:
+    """The first rows of a run in a few words, for the list."""
+    names = list(dict.fromkeys(", ".join(change.key) for change in changes[:50]))
+    return "; ".join(names[:3])[:_NAMES] + (" …" if len(names) > 3 else "")
+
+
 class Recorder:
     """Remembers what happens, and writes it down now and then. Without storage it remembers nothing. Never raises."""
 
@@ -60,6 +68,7 @@ class Recorder:
         self._worker = secrets.token_hex(4)
         self._unwritten: dict[str, Entity] = {}
         self._duplicates: Counter[str] = Counter()
+        self._refusals: dict[tuple[int, str], str] = {}  # the run of each kind in each minute
         self._numbers: OrderedDict[str, tuple[str, Counter[str]]] = OrderedDict()
         self._lock = threading.Lock()
         self._writing = threading.Lock()
@@ -87,7 +96,6 @@ class Recorder:
 
     def rejected(self, now: float, status: int, problems: list[str], size: int) -> None:
         """A request was refused. The same problems within one minute are one run, however often; written at once."""
-        minute = now // 60 * 60
         facts = {
             "State": "rejected",
             "Received": datetime.fromtimestamp(now, UTC),
@@ -95,7 +103,12 @@ class Recorder:
             "Problems": "\n".join(problem[:_TEXT] for problem in problems)[:16_000],
             "Bytes": min(size, 2**31 - 1),
         }
-        self._note(run_key(minute, digest([status, problems])), facts, times=1)
+        with self._lock:
+            minute, kind = int(now // 60), digest([status, problems])
+            run = self._refusals.setdefault((minute, kind), run_key(now, kind))
+            while len(self._refusals) > _REFUSALS:
+                del self._refusals[next(iter(self._refusals))]
+        self._note(run, facts, times=1)
         self._count("rejected")
         self.flush()
 

@@ -119,8 +119,12 @@ class EventLink:
         """Add to the history what came of a change. It is saved with what is saved anyway, so it costs no operation."""
         past = Past(at, change.notification[:100], change.timestamp, effect, outcome[:_OUTCOME_MAX])
         kept = self.history
-        if kept and kept[-1][1:5] == past[1:5]:  # one more try with the same end
-            past, kept = past._replace(times=kept[-1].times + 1), kept[:-1]
+        if kept and kept[-1][1:3] == past[1:3]:  # the same change once more
+            last = kept[-1]
+            if last[3:5] == past[3:5]:
+                past, kept = past._replace(times=last.times + 1), kept[:-1]
+            elif not effect and outcome.endswith(last.outcome):  # what became of the failure before
+                past, kept = past._replace(effect=last.effect, times=last.times), kept[:-1]
         return replace(self, history=(*kept, past)[-_HISTORY:])
 
     def with_entry(self, entry: Entry) -> "EventLink":
