@@ -154,7 +154,7 @@ class Page:
         if not access.allows(session, form.get("token", "")):
             return self._told(request, 403, "Refused", "The form is too old, or was not made here. Load the page again.")
         if request.path == "sign-out":
-            gone = f"{COOKIE}=; Path={BASE}; Secure; HttpOnly; SameSite=Strict; Expires=Thu, 01 Jan 1970 00:00:00 GMT"
+            gone = f"{COOKIE}=-; Path={BASE}; Secure; HttpOnly; SameSite=Strict"
             return Answer(303, "", headers=_SECURITY | {"Location": BASE, "Set-Cookie": gone})
         frame = views.Frame(BASE, access.token(session), self._notes(), _name(request, self._environ))
         return self._act(request.path, form, frame, f"{frame.name or 'somebody'} (runs page)")
