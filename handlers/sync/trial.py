@@ -7,6 +7,17 @@ from pydantic import PrivateAttr
 
 from handlers.sync.mapping import CalendarEvent, Mapping, load_mapping
 
+_ANY = """
+query = "-"
+key = ["Key"]
+mailbox = "nobody@example.com"
+time_zone = "UTC"
+[event]
+subject = "-"
+start = "2000-01-01"
+end = "2000-01-01"
+"""
+
 
 class _Redirected(Mapping):
     """Rows are read and checked as they will be later; only where the event goes is another."""
@@ -30,8 +41,7 @@ class _Emptied(Mapping):
 
 def emptied(name: str) -> Mapping:
     """A mapping of this name under which every event is to be removed, whatever the mapping of that name says."""
-    text = 'query = "-"\nkey = ["-"]\nmailbox = "-"\ntime_zone = "UTC"\n[event]\nsubject = "-"\nstart = "-"\nend = "-"\n'
-    return _Emptied.model_construct(**dict(load_mapping(name, text)))
+    return _Emptied.model_construct(**dict(load_mapping(name, _ANY)))
 
 
 def redirected(mapping: Mapping, mailbox: str) -> Mapping:

@@ -141,8 +141,7 @@ def test_hostile_contents_are_shown_and_do_nothing(page: Page, world: World) -> 
     expect(page.get_by_text("<script>").first).to_be_visible()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1200, 390])
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1200), ("dark", 390)])
 def test_axe_finds_nothing(chromium: Browser, world: World, scheme: Any, width: int) -> None:
     """https://github.com/dequelabs/axe-core: all rules, nothing of any impact; and no page is wider than its screen."""
     context = chromium.new_context(color_scheme=scheme, viewport={"width": width, "height": 800}, bypass_csp=True)
