@@ -216,7 +216,7 @@ def overview(
         ("Rows applied", total["applied"], False),
         ("Nothing to do", total["unchanged"], False),
         ("Waiting now", waiting, False),
-        ("Refused, 24 h", total["rejected"], total["rejected"] > 0),
+        ("Rejected, 24 h", total["rejected"], total["rejected"] > 0),
         ("Dead letters", frame.link("letters", letters) if letters else 0, letters > 0),
     )
     cards = _join(
@@ -226,7 +226,7 @@ def overview(
         for name, value, alert in numbers
     )
     day = Markup('<dl class="numbers">{}</dl>').format(cards) + _card("Rows by hour", _chart(hours))
-    filters = (("", "All"), ("failed", "With failures"), ("rejected", "Refused"), ("people", "By people"))
+    filters = (("", "All"), ("failed", "With failures"), ("rejected", "Rejected"), ("people", "By people"))
     chosen = _join(
         Markup('<a href="{}{}"{}>{}</a>').format(
             frame.base, f"?which={name}" if name else "", Markup(' aria-current="true"') if name == which else _EMPTY, title
@@ -439,7 +439,7 @@ def search(frame: Frame, text: str, found: Sequence[RowState]) -> str:
         help_ = Markup(
             "<p>No row is known by this. Keys have to be exact, with the same case and punctuation as in Acumatica; several "
             "key columns with commas between them.</p><p>If the key is right, no notification with this row was taken in: "
-            "look for refused runs, and on form SM502000 for notifications that Acumatica could not deliver.</p>"
+            "look for rejected runs, and on form SM502000 for notifications that Acumatica could not deliver.</p>"
         )
         result = _card("Nothing found", help_)
     return _page(frame, "Find a row", _search_form(frame, text) + result)

@@ -103,7 +103,7 @@ def pictures(folder: Path) -> None:
             for scheme, width, pages in looks:
                 context = browser.new_context(
                     color_scheme="dark" if scheme == "dark" else "light",
-                    viewport={"width": width, "height": 800},
+                    viewport={"width": width, "height": 820},
                     timezone_id="America/New_York",
                     locale="en-US",
                 )
@@ -111,7 +111,7 @@ def pictures(folder: Path) -> None:
                 sign_in(page, world.host.url)
                 for name, path in pages.items():
                     page.goto(f"{world.host.url}/api/runs{path}")
-                    page.screenshot(path=folder / f"{name}-{scheme}.png", full_page=True)
+                    page.screenshot(path=folder / f"{name}-{scheme}.png", full_page=scheme == "light" and width < 400)
                 context.close()
 
 
