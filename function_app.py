@@ -64,7 +64,7 @@ if not paused(os.environ):  # while there is no trigger, messages wait in the qu
 @app.queue_trigger(arg_name="message", queue_name=POISON_QUEUE, connection="AzureWebJobsStorage")
 def poison(message: func.QueueMessage) -> None:
     """Make dead letters of what the host gave up on."""
-    applying.bury_poison(message.get_body().decode("utf-8", "replace"), factory.storage())
+    applying.bury_poison(message.get_body().decode("utf-8", "replace"), factory)
 
 
 @app.timer_trigger(schedule="0 * * * * *", arg_name="timer", run_on_startup=False, use_monitor=False)

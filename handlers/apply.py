@@ -89,11 +89,14 @@ def apply(message: str, factory: Factory) -> None:
             services.runs.deferred(change)
 
 
-def bury_poison(message: str, storage: Storage) -> None:
+def bury_poison(message: str, factory: Factory) -> None:
     """Keep what the host gave up on, after it had raised five times."""
+    storage = factory.storage()
     reason = "The app failed on this change again and again; its log of that time says why."
     try:
-        _bury(storage.read_message(message), Permanent(reason, _AGAIN), storage)
+        change = storage.read_message(message)
+        _bury(change, Permanent(reason, _AGAIN), storage)
+        factory.runs().failed(change)
     except NotARowChange:
         storage.put_dead_letter(sha256(message.encode()).hexdigest(), message, reason, _AGAIN, {})
 

@@ -74,6 +74,7 @@ class Factory:
         self._clock = clock
         self._lock = threading.Lock()
         self._storage: Storage | None = None
+        self._runs = Recorder()
         self._services: Services | None = None
         self._said: list[str] = []
 
@@ -83,11 +84,17 @@ class Factory:
             if self._storage is None:
                 try:
                     self._storage = Storage(load_settings(StorageSettings, self._environ), self._clock)
+                    self._runs = Recorder(self._storage, self._clock)
                 except SettingsProblems as error:
                     raise self._not_ready("settings", error.problems) from None
                 except ValueError:  # the SDK cannot read it, and says so with the value
                     raise self._not_ready("settings", ["AzureWebJobsStorage: is no connection string"]) from None
             return self._storage
+
+    def runs(self) -> Recorder:
+        """What remembers runs; it needs storage alone. Raises NotReady."""
+        self.storage()
+        return self._runs
 
     def services(self) -> Services:
         """Everything. Raises NotReady."""
@@ -99,8 +106,8 @@ class Factory:
 
     def close(self) -> None:
         """Sign out of Acumatica and end all connections."""
+        self._runs.close()
         if self._services:
-            self._services.runs.close()
             self._services.sessions.close()
             self._services.graph.close()
         if self._storage:
@@ -118,10 +125,10 @@ class Factory:
         if not mappings:
             log.warning("mappings: there is no .toml file in MAPPINGS_DIR; every notification will be refused")
         sessions = Sessions(Acumatica(settings, self._clock), storage, settings, self._clock)
-        graph, runs = Graph(settings, self._clock), Recorder(storage, self._clock)
+        graph = Graph(settings, self._clock)
         if settings.test_mailbox:
             mappings = {name: redirected(mapping, settings.test_mailbox) for name, mapping in mappings.items()}
-        return Services(settings, mappings, storage, graph, sessions, self._clock, runs=runs)
+        return Services(settings, mappings, storage, graph, sessions, self._clock, runs=self._runs)
 
     def _not_ready(self, part: str, problems: list[str]) -> NotReady:
         if problems != self._said:  # once, however often the app is asked

@@ -333,6 +333,7 @@ def run(frame: Frame, shown: Run, known: Mapping[str, Any], rows: Sequence[RowSt
         ("Of the transaction", _ticks(facts.get("TransactionTimeStamp"))),
         ("Sent by Acumatica", f"{numbers['duplicates'] + 1} times" if numbers["duplicates"] else ""),
         ("Rows", total or ""),
+        ("So far", _so_far(numbers)),
         ("Without a key", facts.get("WithoutKey") or ""),
         ("By", _bdi(facts["By"]) if facts.get("By") else ""),
         ("Why", _bdi(facts["Why"]) if facts.get("Why") else ""),
@@ -353,6 +354,12 @@ def run(frame: Frame, shown: Run, known: Mapping[str, Any], rows: Sequence[RowSt
         said = Markup('<p class="soft">Now: {}.{}</p>').format(summary, first)
         parts.append(_card("Rows, as they are now", said + _rows_table(frame, rows)))
     return _page(frame, f"Run: {facts.get('First') or facts.get('Key') or shown.progress}", _join(parts))
+
+
+def _so_far(numbers: Counter[str]) -> str:
+    names = {"changed": "changed", "unchanged": "unchanged", "failed": "failed", "deferred": "times back to the queue"}
+    parts = [f"{numbers[name]} {words}" for name, words in names.items() if numbers[name]]
+    return ", ".join(parts + ([f"the slowest after {_seconds(numbers['seconds'])}"] if numbers["seconds"] else []))
 
 
 def _ticks(value: Any) -> Markup | str:

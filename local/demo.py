@@ -153,11 +153,13 @@ def main() -> int:
     options = made.parse_args()
     began = time.monotonic()
     key = os.environ.get("RUNS_KEY") or secrets.token_urlsafe(15)
+    differences: list[str] | None = None
     try:
         with _step("Starting storage (Azurite)", Azurite) as azurite:
             world = World(azurite.connection_string(), SETTINGS | {"RUNS_KEY": key}, echo=True)
             with _step("Starting the app, and stand-ins for Outlook and Acumatica", lambda: world):
                 differences = tell(world)
+                verdict(world, differences, time.monotonic() - began)
                 if options.keep:
                     keep(world, key)
     except (AzuriteError, HostError) as error:
@@ -165,15 +167,20 @@ def main() -> int:
         return 1
     except KeyboardInterrupt:
         print("\nStopped.")
-        return 130
+        if differences is None:
+            return 130
+    return 1 if differences else 0
+
+
+def verdict(world: World, differences: list[str], seconds: float) -> None:
+    """What the judge says."""
     for difference in differences:
         print(paint(f"   ✗ {difference}", "red"))
     if not differences:
         sessions = f"{world.acumatica.sign_ins} sign-ins, {world.acumatica.sign_outs} sign-outs, none left open"
         print(paint(f"   ✓ Every calendar and record agrees with Acumatica; {sessions}.", "green"))
     more = "To look at it afterwards: make demo KEEP=1. To play with it yourself: make fakes, and make run."
-    print(paint(f"   {time.monotonic() - began:.0f} s in all. {more}", "dim"))
-    return 1 if differences else 0
+    print(paint(f"   {seconds:.0f} s in all. {more}", "dim"))
 
 
 def _step[T](what: str, make: Callable[[], T]) -> T:
