@@ -31,7 +31,7 @@ from pydantic import BaseModel, SecretStr
 from handlers import __version__
 from handlers.clients.acumatica import Acumatica
 from handlers.clients.storage import Storage
-from handlers.runs import environment, parser
+from handlers.runs import LETTERS_MAX, environment, parser
 from handlers.services import ROOT, Factory, NotReady, Services
 from handlers.settings import Settings, StorageSettings
 from handlers.sync.errors import MailboxGone, OutcomeUnknown, Permanent, RecordGone, SyncError
@@ -40,6 +40,7 @@ from handlers.sync.mapping import Mapping as SyncMapping
 _CLOCK_SECONDS = 60.0
 _OLD = timedelta(hours=1)
 _LINKS_LOOKED_AT = 500
+_LETTERS_COUNTED = 1000
 _ADDRESS = re.compile(r"[^\s@<>\"'(]+@[^\s@<>\"')]+")
 
 type Verdict = Literal["ok", "note", "fails"]
@@ -139,7 +140,7 @@ def _in_storage(storage: Storage, services: Services | None) -> Iterator[Check]:
     stuck = age > _OLD and not paused
     remedy = "See the last errors of the rows on the runs page; look whether the function `apply` runs." if stuck else ""
     yield Check("Queue", "note" if stuck else "ok", seen, remedy)
-    letters = sum(1 for _ in storage.dead_letters())
+    letters = storage.count_dead_letters(_LETTERS_COUNTED)
     seen = f"{letters} rows need a person" if letters else "none"
     yield Check("Dead letters", "note" if letters else "ok", seen, "See the reasons on the runs page." if letters else "")
     slots = storage.slots()
@@ -335,7 +336,7 @@ def _state(storage: Storage) -> dict[str, Any]:
         links[f"{link.mapping}: {'present' if link.present else 'removed'}"] += 1
         if link.last_error:
             errors[_reason(link.last_error)] += 1
-    letters = Counter(_reason(str(letter.get("Reason", ""))) for letter in storage.dead_letters())
+    letters = Counter(_reason(str(letter.get("Reason", ""))) for letter in storage.dead_letter_facts(LETTERS_MAX))
     count, since = storage.waiting()
     return {
         "links": dict(links),

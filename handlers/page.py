@@ -191,7 +191,7 @@ class Page:
         now = datetime.fromtimestamp(storage.now(), UTC)
         waiting, _ = storage.waiting()
         numbers = stored.hours(storage, now)
-        letters = sum(1 for _ in storage.dead_letters())
+        letters = storage.count_dead_letters(views.COUNT_MAX)
         return _html(200, views.overview(frame, found, numbers, which, paged=bool(before), letters=letters, waiting=waiting))
 
     def _run(self, key: str, request: Request, frame: views.Frame) -> Answer | None:

@@ -41,6 +41,8 @@ from handlers.sync.notification import (
 _TRIES = 10  # of an optimistic save
 _ROWS = 200  # shown at a time
 _TEXT = 1000
+_AT_ONCE = 2000  # dead letters resubmitted by one request
+LETTERS_MAX = 10_000
 
 
 # -- reading -----------------------------------------------------------------------------------------------------------
@@ -145,7 +147,7 @@ def search(text: str, storage: Storage, mappings: Mapping[str, SyncMapping], com
 
 @dataclass(frozen=True)
 class Letter:
-    """A dead letter. `change` is none where it holds no row change."""
+    """A dead letter. `change` is none where it holds no row change, or where what it holds was not read."""
 
     id: str
     etag: str
@@ -156,6 +158,11 @@ class Letter:
     def row_key(self) -> str:
         """The values of the row's key columns."""
         return ", ".join(self.change.key) if self.change else str(self.facts.get("Key", ""))
+
+    @property
+    def holds_a_row(self) -> bool:
+        """Whether it can be run again: what was no row change has no mapping."""
+        return "Mapping" in self.facts
 
     @property
     def resubmitted(self) -> datetime | None:
@@ -174,8 +181,8 @@ class Letter:
 
 
 def letters(storage: Storage) -> list[Letter]:
-    """All dead letters, those first that failed last."""
-    found = [_letter(entity) for entity in storage.dead_letters()]
+    """Dead letters without what they hold, at most 10,000; those first that failed last."""
+    found = [_letter(entity) for entity in storage.dead_letter_facts(LETTERS_MAX)]
     return sorted(found, key=lambda letter: str(letter.facts.get("LastTime", "")), reverse=True)
 
 
@@ -214,9 +221,11 @@ def resubmit(keys: Sequence[str], services: Services, who: str) -> tuple[int, li
     notification = digest(["resubmitted", uuid.uuid4().hex])
     run = run_key(now, notification)
     sent: list[tuple[Letter, RowChange]] = []
-    problems: list[str] = []
-    for key in keys:
-        if found := letter(key, storage):
+    problems = [f"{len(keys) - _AT_ONCE} more are left for the next time."] if len(keys) > _AT_ONCE else []
+    whole: dict[str, Letter | None] = {}
+    storage.in_parallel([partial(lambda key: whole.update({key: letter(key, storage)}), key) for key in keys[:_AT_ONCE]])
+    for key in keys[:_AT_ONCE]:
+        if found := whole[key]:
             try:
                 sent += [(found, replace(change, run=run)) for change in _again(found, services, now)]
             except Refused as error:

@@ -24,6 +24,7 @@ from handlers.runs import Letter, RowState
 from handlers.sync.link import EventLink
 from handlers.sync.notification import ticks_to_datetime
 
+COUNT_MAX = 1000  # dead letters are counted up to here
 _VALUE_MAX = 500  # characters of a value that are shown
 _EMPTY = Markup("")
 
@@ -168,6 +169,10 @@ def _bdi(text: Any) -> Markup:
     return Markup("<bdi>{}</bdi>").format(_shown(text))
 
 
+def _many(count: int) -> str:
+    return f"{count:,}" if count < COUNT_MAX else f"{COUNT_MAX:,} or more"
+
+
 def _seconds(seconds: int) -> str:
     return f"{seconds} s" if seconds < 120 else f"{seconds // 60} min" if seconds < 7200 else f"{seconds // 3600} h"
 
@@ -217,7 +222,7 @@ def overview(
         ("Nothing to do", total["unchanged"], False),
         ("Waiting now", waiting, False),
         ("Rejected, 24 h", total["rejected"], total["rejected"] > 0),
-        ("Dead letters", frame.link("letters", letters) if letters else 0, letters > 0),
+        ("Dead letters", frame.link("letters", _many(letters)) if letters else 0, letters > 0),
     )
     cards = _join(
         Markup("<div{}><dt>{}</dt><dd>{}</dd></div>").format(
@@ -524,7 +529,7 @@ def _letter_card(frame: Frame, each: Letter) -> Markup:
         _time(facts.get("FirstTime")),
         _time(facts.get("LastTime")),
         f", failed {facts['Times']} times" if int(facts.get("Times", 1)) > 1 else "",
-        again if each.change or "row" in str(facts.get("Content", ""))[:100_000] else _EMPTY,
+        again if each.holds_a_row else _EMPTY,
         away,
     )
     return _card("", content, "letter sent" if each.resubmitted else "letter")

@@ -216,6 +216,17 @@ class Storage:
             facts = {name: value for name, value in entity.items() if not name.startswith("Content")}
             yield facts | {"Content": _joined(entity, "Content")}
 
+    def dead_letter_facts(self, limit: int) -> list[Entity]:
+        """What is known of dead letters, without their content; at most `limit`."""
+        names = ["Reason", "Remedy", "Mapping", "Key", "NotificationId", "TransactionTimeStamp", "FirstTime", "LastTime"]
+        names += ["Times", "Tries", "Resubmitted", "ResubmittedBy"]
+        found = self._table(DEAD_LETTERS).list_entities(select=["PartitionKey", "RowKey", *names])
+        return [dict(entity) for entity in islice(found, limit)]
+
+    def count_dead_letters(self, limit: int) -> int:
+        """How many there are; counting stops at `limit`."""
+        return sum(1 for _ in islice(self._table(DEAD_LETTERS).list_entities(select=["PartitionKey"]), limit))
+
     def dead_letter(self, key: str) -> Entity | None:
         """One dead letter, with its ETag."""
         entity = self._get(DEAD_LETTERS, key[:2], key)
