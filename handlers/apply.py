@@ -14,6 +14,7 @@ from hashlib import sha256
 from azure.core.exceptions import AzureError, HttpResponseError
 
 from handlers.clients.graph import Graph
+from handlers.clients.runs import readable
 from handlers.clients.storage import StateTooLarge, Storage
 from handlers.services import Factory, NotReady, Services
 from handlers.sync.errors import (
@@ -383,7 +384,7 @@ def _bury(change: RowChange, error: Permanent, storage: Storage) -> None:
             change = replace(change, timestamp=link.version.timestamp, row=link.row if link.present else None)
         facts = {
             "Mapping": change.mapping,
-            "Key": ", ".join(change.key)[:1000],
+            "Key": readable(", ".join(change.key), 1000),
             "NotificationId": change.notification[:1000],
             "Tries": change.tries,
         }

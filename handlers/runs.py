@@ -22,7 +22,7 @@ from typing import Any
 from azure.core.exceptions import AzureError
 
 from handlers.clients import runs
-from handlers.clients.runs import Run, first_keys, kept_keys, run_key
+from handlers.clients.runs import Run, first_keys, kept_keys, readable, run_key
 from handlers.clients.storage import Entity, Storage
 from handlers.services import Factory, NotReady, Services
 from handlers.sync.link import EventLink
@@ -303,7 +303,7 @@ def discard(key: str, services: Services, who: str, why: str) -> None:
         "By": who[:_TEXT],
         "Why": why[:_TEXT],
         "Problems": str(found.facts.get("Reason", ""))[:_TEXT],
-        "Key": found.row_key[:_TEXT],
+        "Key": readable(found.row_key, _TEXT),
         "Mapping": str(found.facts.get("Mapping", "")),
         "Link": key,
     }

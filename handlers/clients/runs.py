@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 PARTITION = "runs"
 FLUSH_SECONDS = 3.0
 KEYS_MAX = 1000  # rows of one notification whose keys are kept with it
+_KEYS_TEXT = 150_000  # characters of them; an entity holds 1 MiB
 _BATCH = 100  # https://learn.microsoft.com/rest/api/storageservices/performing-entity-group-transactions
 _REMEMBERED = 5000  # runs whose numbers a worker adds up; for older ones it begins anew
 _UNWRITTEN = 5000
@@ -49,14 +50,26 @@ def run_key(received: float, key: str) -> str:
 
 def kept_keys(changes: Iterable[RowChange], run: str) -> Entity:
     """What a notification's entity says of its rows: mapping and key of each, so that their links can be found."""
-    keys = [[change.company, change.mapping, list(change.key)] for change in changes]
-    return {"Run": run, **split(canonical(keys[:KEYS_MAX]), "Keys")}
+    keys: list[list[Any]] = []
+    room = _KEYS_TEXT
+    for change in changes:
+        key = [change.company, change.mapping, list(change.key)]
+        room -= len(canonical(key))
+        if room < 0 or len(keys) == KEYS_MAX:
+            break
+        keys.append(key)
+    return {"Run": run, **split(canonical(keys), "Keys")}
+
+
+def readable(text: str, most: int) -> str:
+    """The beginning of a text from outside, without characters that a table may refuse."""
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in text[:most])
 
 
 def first_keys(changes: Sequence[RowChange]) -> str:
     """The first rows of a run in a few words, for the list."""
     names = list(dict.fromkeys(", ".join(change.key) for change in changes[:50]))
-    return "; ".join(names[:3])[:_NAMES] + (" …" if len(names) > 3 else "")
+    return readable("; ".join(names[:3]), _NAMES) + (" …" if len(names) > 3 else "")
 
 
 class Recorder:

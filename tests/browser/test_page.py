@@ -159,7 +159,7 @@ def test_axe_finds_nothing(chromium: Browser, world: World, scheme: Any, width: 
 
 def axe(page: Page, where: str) -> list[str]:
     page.add_script_tag(path=AXE)
-    violations = page.evaluate("async () => (await axe.run()).violations")
+    violations = page.evaluate("async () => (await axe.run({resultTypes: ['violations']})).violations")
     return [f"{where}: {v['impact']} {v['id']}: {v['nodes'][0]['html'][:200]}" for v in violations]
 
 

@@ -1,5 +1,6 @@
 """The table of runs on Azurite: numbers of several workers, what is written when, what is found, and how fast."""
 
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -222,6 +223,20 @@ def test_a_recorder_without_storage_remembers_nothing() -> None:
     worker.began("r1", FACTS)
     worker.duplicate(HASH)
     worker.close()
+
+
+def test_keys_of_any_number_and_size_fit_an_entity(app: Storage) -> None:
+    """Else the notification could never be taken in."""
+    for number, text in enumerate(("x" * 40_000, "😀" * 40_000, "\x00\ud7ff\n" * 1000)):
+        changes = [change("", f"{n}{text}") for n in range(1500)]
+        facts = FACTS | {"First": first_keys(changes)} | kept_keys(changes, "r1")
+        assert app.begin_notification(f"{number}" * 64, facts) == "receiving"
+        known = app.notification(f"{number}" * 64)
+        assert known
+        keys = json.loads(known["Keys"])
+        assert keys[0] == ["t", "m", [f"0{text}"]]
+    changes = [change("", f"{n}") for n in range(1500)]
+    assert len(json.loads(kept_keys(changes, "r1")["Keys0"] + kept_keys(changes, "r1")["Keys1"])) == 1000
 
 
 def test_the_first_rows_are_named() -> None:
