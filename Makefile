@@ -11,8 +11,8 @@ help: ## list the targets
 setup: ## install what is needed, into .venv and .local
 	@$(PYTHON) local/setup.py
 
-demo: setup ## see the whole integration work, with stand-ins for Acumatica and Outlook
-	@$(RUN) -m local.demo
+demo: setup ## see the whole integration work, with stand-ins; KEEP=1 leaves it running
+	@$(RUN) -m local.demo $(if $(KEEP),--keep)
 
 run: setup ## run the function app
 	@$(RUN) -m local.host

@@ -14,6 +14,7 @@ from handlers import upkeep
 from handlers.clients.storage import POISON_QUEUE, QUEUE
 from handlers.health import Health
 from handlers.services import Factory, NotReady
+from handlers.settings import paused
 
 # The SDK tells of every request at INFO: several lines for each row.
 logging.getLogger("azure").setLevel(logging.WARNING)
@@ -41,16 +42,29 @@ def health(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001
     return _json(*health_check.answer(time.monotonic()), {"Cache-Control": "no-store"})
 
 
-@app.queue_trigger(arg_name="message", queue_name=QUEUE, connection="AzureWebJobsStorage")
-def apply(message: func.QueueMessage) -> None:
-    """Bring one row into its calendar."""
-    applying.apply(message.get_body().decode("utf-8", "replace"), factory)
+@app.route("runs/{*path}", methods=[func.HttpMethod.GET, func.HttpMethod.POST], auth_level=func.AuthLevel.ANONYMOUS)
+def runs(req: func.HttpRequest) -> func.HttpResponse:
+    """Show what happened, and run it again; RUNS_KEY opens it."""
+    from handlers.page import Page, Request  # noqa: PLC0415  (intake and queue start without it)
+
+    path, headers = req.route_params.get("path", ""), {name.lower(): value for name, value in req.headers.items()}
+    request = Request(req.method, path, req.url, headers, dict(req.params), req.get_body())
+    answer = Page(factory, os.environ).answer(request)
+    return func.HttpResponse(answer.body, status_code=answer.status, headers=answer.headers, mimetype=answer.mimetype)
+
+
+if not paused(os.environ):  # while there is no trigger, messages wait in the queue, untouched; they never expire
+
+    @app.queue_trigger(arg_name="message", queue_name=QUEUE, connection="AzureWebJobsStorage")
+    def apply(message: func.QueueMessage) -> None:
+        """Bring one row into its calendar."""
+        applying.apply(message.get_body().decode("utf-8", "replace"), factory)
 
 
 @app.queue_trigger(arg_name="message", queue_name=POISON_QUEUE, connection="AzureWebJobsStorage")
 def poison(message: func.QueueMessage) -> None:
     """Make dead letters of what the host gave up on."""
-    applying.bury_poison(message.get_body().decode("utf-8", "replace"), factory.storage())
+    applying.bury_poison(message.get_body().decode("utf-8", "replace"), factory)
 
 
 @app.timer_trigger(schedule="0 * * * * *", arg_name="timer", run_on_startup=False, use_monitor=False)

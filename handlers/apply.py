@@ -17,6 +17,7 @@ from azure.core.exceptions import AzureError, HttpResponseError
 
 from handlers import telemetry
 from handlers.clients.graph import Graph
+from handlers.clients.runs import readable
 from handlers.clients.storage import StateTooLarge, Storage
 from handlers.services import Factory, NotReady, Services
 from handlers.sync.errors import (
@@ -74,7 +75,7 @@ def apply(message: str, factory: Factory) -> None:
         return
     try:
         try:
-            _apply(change, services)
+            services.runs.applied(change, _apply(change, services))
         except AzureError as error:
             if not _away(error):
                 raise
@@ -83,21 +84,27 @@ def apply(message: str, factory: Factory) -> None:
             # The claim stays: until it has expired, nobody may act on what is not known.
             raise Later(str(error), services.settings.claim_seconds + 1) from error
     except Permanent as error:
-        _bury(change, error, storage, services.clock())
+        _bury(change, error, storage)
+        services.runs.failed(change)
     except Later as error:
         hours = services.settings.defer_max_hours
-        if services.clock() - change.first_sent > hours * 3600:
-            died = Permanent(f"Tried for {hours:g} hours, last: {error.reason}.", _AGAIN)
-            _bury(change, died, storage, services.clock())
+        change = change.tried(services.clock())
+        if change.tried_for > hours * 3600:
+            _bury(change, Permanent(f"Tried for {hours:g} hours, last: {error.reason}.", _AGAIN), storage)
+            services.runs.failed(change)
         else:
-            _send_again(change, error, storage, services.clock())
+            _send_again(change, error, storage)
+            services.runs.deferred(change)
 
 
-def bury_poison(message: str, storage: Storage) -> None:
+def bury_poison(message: str, factory: Factory) -> None:
     """Keep what the host gave up on, after it had raised five times."""
+    storage = factory.storage()
     reason = "The app failed on this change again and again; its log of that time says why."
     try:
-        _bury(storage.read_message(message), Permanent(reason, _AGAIN), storage)
+        change = storage.read_message(message)
+        _bury(change, Permanent(reason, _AGAIN), storage)
+        factory.runs().failed(change)
     except NotARowChange:
         _bury_unreadable(message, reason, storage)
 
@@ -108,7 +115,13 @@ def _bury_unreadable(message: str, reason: str, storage: Storage) -> None:
     telemetry.emit(telemetry.DEAD_LETTER, level=logging.ERROR, row=key[:16], reason=_loggable(reason))
 
 
-def _apply(change: RowChange, services: Services) -> None:
+def settle(change: RowChange, services: Services) -> list[str] | None:
+    """Settle one row without the queue; returns what was done. Raises SyncError or AzureError where that failed."""
+    return _apply(change, services)
+
+
+def _apply(change: RowChange, services: Services) -> list[str] | None:
+    """Settle the change's row; returns what was done, in words (None: there was nothing to do)."""
     mapping = services.mappings.get(change.mapping)
     if not mapping:
         raise Permanent(f"There is no active mapping {change.mapping!r}.", f"Add {change.mapping}.toml again; {RUN_AGAIN}")
@@ -120,8 +133,9 @@ def _apply(change: RowChange, services: Services) -> None:
         if merged.claim and claimed:
             if merged == stored:
                 raise Later("another worker has the row")  # mostly for a moment; if it died, until its claim expires
+            merged = merged.noted(services.clock(), change, "", "left to the worker that has the row")
             if _saved(storage, merged, etag):
-                return  # the holder's own save will fail, and it will go on with this
+                return None  # the holder's own save will fail, and it will go on with this
             continue
         link = merged.doubted() if merged.claim else merged
         wanted, failure = _wanted(link, mapping)
@@ -131,8 +145,10 @@ def _apply(change: RowChange, services: Services) -> None:
             continue
         if not failure and settled(link, wanted, mapping):
             link = _in_order(link, storage)
+            if link != stored:
+                link = link.noted(services.clock(), change, "", "nothing to do")
             if link == stored or _saved(storage, link, etag):
-                return
+                return None
             continue
         claim = Claim(uuid.uuid4().hex, services.clock() + services.settings.claim_seconds)
         intended = replace(link if failure else intend(link, wanted, mapping), claim=claim)
@@ -145,8 +161,7 @@ def _apply(change: RowChange, services: Services) -> None:
                 lambda boxes, since: services.graph.gate.leave(boxes, services.clock() - since), mailboxes, began
             )
             if new_etag := _saved(storage, intended, etag):
-                _Settlement(change, intended, new_etag, mapping, services, places).run()
-                return
+                return _Settlement(intended, new_etag, mapping, services, places, change).run()
     raise Later("the row is being changed by others", 1.0)
 
 
@@ -184,20 +199,20 @@ class _Settlement:
     """The work under a claim. `saved` is the link as stored with `etag`; `link` knows what has been done since."""
 
     def __init__(  # noqa: PLR0917
-        self, change: RowChange, link: EventLink, etag: str, mapping: Mapping, services: Services, places: ExitStack
+        self, link: EventLink, etag: str, mapping: Mapping, services: Services, places: ExitStack, change: RowChange
     ) -> None:
-        self.change = change  # that started it
         self.began = services.clock()
         self.link = self.saved = link
         self.places = places  # in the gates of the mailboxes
+        self.change = change  # what triggered it
         self.etag = etag
         self.mapping = mapping
         self.services = services
         self.done: list[str] = []
         self.deadline = link.claim.expires if link.claim else 0.0
 
-    def run(self) -> None:
-        """Settle the link and give the claim back. Raises the SyncError that stopped it, once it is saved.
+    def run(self) -> list[str]:
+        """Settle the link and give the claim back; returns what was done. Raises the SyncError that stopped it, once saved.
 
         On OutcomeUnknown the claim stays until it expires.
         """
@@ -208,7 +223,7 @@ class _Settlement:
                 if isinstance(failure, Permanent):
                     self._report(failure)
             except OutcomeUnknown as unknown:
-                if not _saved(storage, replace(self.link, last_error=str(unknown)), self.etag):
+                if not _saved(storage, self._noted(replace(self.link, last_error=str(unknown)), str(unknown)), self.etag):
                     self._catch_up()
                 raise
             except (Permanent, Later, AzureError):
@@ -219,12 +234,16 @@ class _Settlement:
             effect = ", ".join(self.done) or self.link.last_effect
             link = replace(self.link, claim=None, last_effect=effect)
             link = replace(link, last_error=failure.reason) if failure else _in_order(link, storage)
+            link = self._noted(link, failure.reason if failure else "done")
             if _saved(storage, link, self.etag):
                 if failure:
                     raise failure
                 self._tell()
-                return
+                return self.done
             self._catch_up()
+
+    def _noted(self, link: EventLink, outcome: str) -> EventLink:
+        return link.noted(self.services.clock(), self.change, ", ".join(self.done), outcome)
 
     def _tell(self) -> None:
         now = self.services.clock()
@@ -421,26 +440,26 @@ def _loggable(reason: str) -> str:
     return re.split("[:;]", reason, maxsplit=1)[0]
 
 
-def _about(change: RowChange, now: float | None) -> dict[str, Any]:
+def _about(change: RowChange, now: float) -> dict[str, Any]:
     """What the events of a row have in common."""
     return {
         "notification": change.notification,
         "mapping": change.mapping,
         "row": change.link_key[:16],
-        "age": None if now is None else now - change.first_sent,
+        "age": now - change.first_sent,
     }
 
 
-def _send_again(change: RowChange, why: Later, storage: Storage, now: float | None = None) -> None:
+def _send_again(change: RowChange, why: Later, storage: Storage) -> None:
     """Put the change back with a delay that grows with its tries."""
     backoff = min(2.0 ** min(change.tries, 10), _BACKOFF_MAX) * random.uniform(0.5, 1.0) if why.counted else 0.0  # noqa: S311
     delay = max(why.delay + backoff, 1.0)
     storage.send(change.again() if why.counted else change, delay)
-    about = _about(change, now) | {"try": change.tries + 1, "delay": delay}
+    about = _about(change, storage.now()) | {"try": change.tries + 1, "delay": delay}
     telemetry.emit(telemetry.DEFERRED, reason=_loggable(why.reason), **about)
 
 
-def _bury(change: RowChange, error: Permanent, storage: Storage, now: float | None = None) -> None:
+def _bury(change: RowChange, error: Permanent, storage: Storage) -> None:
     """Make a dead letter of the change, and note it on the link so that a later success clears it.
 
     Where the link knows a newer state of the row, it is that one which failed: its columns are kept.
@@ -450,14 +469,21 @@ def _bury(change: RowChange, error: Permanent, storage: Storage, now: float | No
         link = stored or new_link(change)
         if link.version and link.version.timestamp > change.timestamp:
             change = replace(change, timestamp=link.version.timestamp, row=link.row if link.present else None)
-        facts = {"Mapping": change.mapping, "NotificationId": change.notification[:1000], "Tries": change.tries}
+        facts = {
+            "Mapping": change.mapping,
+            "Key": readable(", ".join(change.key), 1000),
+            "NotificationId": change.notification[:1000],
+            "Tries": change.tries,
+        }
         storage.put_dead_letter(
             change.link_key, change.encode(), error.reason, error.remedy, facts, timestamp=change.timestamp
         )
         marked = replace(link, last_error=error.reason, buried=max(link.buried, change.timestamp))
+        if marked != stored:
+            marked = marked.noted(storage.now(), change, "", f"dead letter: {error.reason}")
         if marked == stored or storage.save_link(marked, etag):
             what = "no such mailbox" if isinstance(error, MailboxGone) else _loggable(error.reason)
-            about = _about(change, now) | {"tries": change.tries}
+            about = _about(change, storage.now()) | {"tries": change.tries}
             telemetry.emit(telemetry.DEAD_LETTER, level=logging.ERROR, reason=what, **about)
             return
     raise RuntimeError("the link of a dead letter could not be marked")

@@ -24,6 +24,7 @@ class Health:
         self._lock = threading.Lock()
         self._looked = float("-inf")
         self._not_ready: list[str] = []
+        self._modes: dict[str, Any] = {}
 
     def answer(self, now: float) -> tuple[int, dict[str, Any]]:
         """Status code and JSON body; `now` in seconds from any start."""
@@ -32,7 +33,7 @@ class Health:
                 self._not_ready = self._look()
                 self._looked = now
             status = "not ready" if self._not_ready else "ready"
-            body = {"status": status, "version": __version__, "python": _PYTHON, "not_ready": self._not_ready}
+            body = {"status": status, "version": __version__, "python": _PYTHON, "not_ready": self._not_ready} | self._modes
             return (503 if self._not_ready else 200), body
 
     def tell(self, now: float) -> None:
@@ -50,6 +51,9 @@ class Health:
     def _look(self) -> list[str]:
         try:
             services = self._factory.services()
+            modes = {"paused": services.settings.sync_paused, "trial": bool(services.settings.test_mailbox)}
+            warnings = [] if services.mappings else ["no mapping is active"]
+            self._modes = {name: on for name, on in (modes | {"warnings": warnings}).items() if on}
             services.storage.check()
             services.check_pins(list(services.mappings), pin=False)
         except NotReady as error:

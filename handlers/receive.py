@@ -1,7 +1,7 @@
 """HTTP in: a push notification is remembered, broken into row changes, and answered once all of them are in the queue."""
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -9,8 +9,10 @@ from typing import Any
 from azure.core.exceptions import AzureError
 
 from handlers import telemetry
+from handlers.clients.runs import first_keys, kept_keys, run_key
 from handlers.clients.storage import Storage
 from handlers.services import Factory, NotReady, Services
+from handlers.sync.errors import RUN_AGAIN
 from handlers.sync.notification import (
     NotificationProblems,
     PushNotification,
@@ -73,6 +75,10 @@ def _take_in(notification: PushNotification, services: Services) -> Answer:
     services.check_pins([mapping.name for mapping in mappings], pin=True)
     rows = len(notification.inserted) + len(notification.deleted)
     now = services.clock()
+    key = notification.dedup_key
+    run = run_key(now, key)
+    changes, unidentified = row_changes(notification, mappings, now)
+    changes = [replace(change, run=run) for change in changes]
     facts = {
         "Query": notification.query[:1000],
         "NotificationId": notification.id[:1000],
@@ -80,11 +86,13 @@ def _take_in(notification: PushNotification, services: Services) -> Answer:
         "TransactionTimeStamp": str(notification.timestamp),
         "Rows": rows,
     }
-    key = notification.dedup_key
-    if storage.begin_notification(key, facts) == "queued":
+    if storage.begin_notification(key, facts | kept_keys(changes, run)) == "queued":
         telemetry.emit(telemetry.DUPLICATE, notification=notification.id, query=notification.query)
+        services.runs.duplicate(key)
         return Answer(200, {"status": "duplicate"})
-    changes, unidentified = row_changes(notification, mappings, now)
+    services.runs.began(
+        run, facts | {"Changes": len(changes), "WithoutKey": len(unidentified), "First": first_keys(changes)}
+    )
     grace = services.settings.delete_grace_seconds
     storage.in_parallel([partial(storage.send, change, grace if change.row is None else 0.0) for change in changes])
     storage.in_parallel([partial(_bury, row, notification, storage) for row in unidentified])
@@ -92,6 +100,7 @@ def _take_in(notification: PushNotification, services: Services) -> Answer:
         storage.notification_queued(key)
     except AzureError:  # everything is stored: an error now would only bring the notification again
         log.warning("notification %s could not be marked as queued; a repetition will be taken in again", key[:16])
+    services.runs.queued(run, unidentified=len(unidentified))
     telemetry.emit(
         telemetry.ACCEPTED,
         notification=notification.id,
@@ -106,7 +115,7 @@ def _take_in(notification: PushNotification, services: Services) -> Answer:
 
 def _bury(row: Unidentified, notification: PushNotification, storage: Storage) -> None:
     content = {"mapping": row.mapping, "timestamp": notification.timestamp, "row": row.row}
-    remedy = "Correct the mapping's key or the inquiry's columns, then save the record in Acumatica again."
+    remedy = f"Correct the mapping's key or the inquiry's columns, {RUN_AGAIN}"
     about = {"Mapping": row.mapping, "NotificationId": notification.id[:1000], "Tries": 0}
     storage.put_dead_letter(digest(content), content, row.reason, remedy, about)
     telemetry.emit(
@@ -121,14 +130,5 @@ def _bury(row: Unidentified, notification: PushNotification, storage: Storage) -
 
 def _reject(status: int, body: bytes, problems: list[str], services: Services) -> Answer:
     telemetry.emit(telemetry.REJECTED, level=logging.WARNING, status=status, problems=len(problems), first=problems[0])
-    facts = {
-        "Received": datetime.fromtimestamp(services.clock(), UTC),
-        "Status": status,
-        "Problems": "\n".join(problems)[:16_000],
-        "Bytes": min(len(body), 2**31 - 1),
-    }
-    try:
-        services.storage.record_rejected(body, facts)
-    except AzureError as error:
-        log.warning("the rejected notification could not be recorded: %s", type(error).__name__)
+    services.runs.rejected(services.clock(), status, problems, len(body))
     return Answer(status, {"status": "rejected", "problems": problems})

@@ -9,16 +9,18 @@ from pathlib import Path
 
 from handlers.clients.acumatica import Acumatica
 from handlers.clients.graph import Graph
+from handlers.clients.runs import Recorder
 from handlers.clients.sessions import Sessions
 from handlers.clients.storage import Storage
 from handlers.settings import Settings, SettingsProblems, StorageSettings, load_settings
 from handlers.sync.mapping import Mapping as SyncMapping
 from handlers.sync.mapping import MappingProblems
 from handlers.sync.mapping import load_mappings as read_mappings
+from handlers.sync.trial import redirected
 
 log = logging.getLogger(__name__)
 
-_ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent.parent
 
 
 class NotReady(Exception):
@@ -41,6 +43,7 @@ class Services:
     sessions: Sessions
     clock: Callable[[], float] = time.time
     pinned: set[str] = field(default_factory=set)  # mappings whose key columns were compared with the pinned ones
+    runs: Recorder = field(default_factory=Recorder)
 
     def check_pins(self, names: list[str], *, pin: bool) -> None:
         """Compare key columns with those that were used under a mapping's name before, or `pin` them at their first use.
@@ -72,6 +75,7 @@ class Factory:
         self._clock = clock
         self._lock = threading.Lock()
         self._storage: Storage | None = None
+        self._runs = Recorder()
         self._services: Services | None = None
         self._said: list[str] = []
 
@@ -81,11 +85,17 @@ class Factory:
             if self._storage is None:
                 try:
                     self._storage = Storage(load_settings(StorageSettings, self._environ), self._clock)
+                    self._runs = Recorder(self._storage, self._clock)
                 except SettingsProblems as error:
                     raise self._not_ready("settings", error.problems) from None
                 except ValueError:  # the SDK cannot read it, and says so with the value
                     raise self._not_ready("settings", ["AzureWebJobsStorage: is no connection string"]) from None
             return self._storage
+
+    def runs(self) -> Recorder:
+        """What remembers runs; it needs storage alone. Raises NotReady."""
+        self.storage()
+        return self._runs
 
     def services(self) -> Services:
         """Everything. Raises NotReady."""
@@ -97,6 +107,7 @@ class Factory:
 
     def close(self) -> None:
         """Sign out of Acumatica and end all connections."""
+        self._runs.close()
         if self._services:
             self._services.sessions.close()
             self._services.graph.close()
@@ -109,13 +120,16 @@ class Factory:
         except SettingsProblems as error:
             raise self._not_ready("settings", error.problems) from None
         try:
-            mappings = load_mappings(_ROOT / settings.mappings_dir, settings.acumatica_url)
+            mappings = load_mappings(ROOT / settings.mappings_dir, settings.acumatica_url)
         except MappingProblems as error:
             raise self._not_ready("mappings", error.problems) from None
         if not mappings:
             log.warning("mappings: there is no .toml file in MAPPINGS_DIR; every notification will be refused")
         sessions = Sessions(Acumatica(settings, self._clock), storage, settings, self._clock)
-        return Services(settings, mappings, storage, Graph(settings, self._clock), sessions, self._clock)
+        graph = Graph(settings, self._clock)
+        if settings.test_mailbox:
+            mappings = {name: redirected(mapping, settings.test_mailbox) for name, mapping in mappings.items()}
+        return Services(settings, mappings, storage, graph, sessions, self._clock, runs=self._runs)
 
     def _not_ready(self, part: str, problems: list[str]) -> NotReady:
         if problems != self._said:  # once, however often the app is asked

@@ -35,7 +35,14 @@ def _address(url: str) -> str:
     return url.rstrip("/")
 
 
+def _mailbox(address: str) -> str:
+    if not re.fullmatch(r"[^@\s/\\?%<>]+@[^@\s/\\?%<>]+\.[^@\s/\\?%<>]+", address):
+        raise ValueError("has to be an e-mail address")
+    return address.lower()
+
+
 type _Address = Annotated[str, AfterValidator(_address)]
+type _Mailbox = Annotated[str, AfterValidator(_mailbox)]
 
 
 class _Model(BaseModel):
@@ -168,7 +175,7 @@ class Settings(_Model):
         alias="RETENTION_DAYS",
         gt=0,
         le=365,
-        description="How long removed rows and received notifications are remembered.",
+        description="How long removed rows, received notifications and runs are remembered.",
     )
     claim_seconds: float = Field(
         360,
@@ -186,6 +193,23 @@ class Settings(_Model):
     )
     mappings_dir: str = Field(
         "mappings", alias="MAPPINGS_DIR", description="Folder of the mapping files, from the app's root."
+    )
+
+    runs_key: SecretStr = Field(
+        SecretStr(""),
+        alias="RUNS_KEY",
+        min_length=16,
+        description="Opens the [runs page](docs/runs.md); 16 characters or more. Empty = the page is off.",
+    )
+    test_mailbox: _Mailbox = Field(
+        "",
+        alias="TEST_MAILBOX",
+        description="For a trial: all events go to this mailbox, and nobody is invited.",
+    )
+    sync_paused: bool = Field(
+        False,  # noqa: FBT003
+        alias="SYNC_PAUSED",
+        description="`true`: notifications are taken in, and rows wait in the queue, however long.",
     )
 
     @classmethod
@@ -218,6 +242,11 @@ class Settings(_Model):
         Ten minutes after the last use for a cookie session; with scope `api`, as long as its token is valid (1 hour).
         """
         return self.acumatica_session_timeout_seconds or (600 if self.acumatica_auth == "cookie" else 3600)
+
+
+def paused(environ: Mapping[str, str]) -> bool:
+    """Whether SYNC_PAUSED is on, told before (and whether or not) all settings can be read."""
+    return environ.get("SYNC_PAUSED", "").strip().lower() in {"1", "true", "t", "yes", "y", "on"}
 
 
 def load_settings[M: _Model](model: type[M], environ: Mapping[str, str]) -> M:

@@ -98,11 +98,6 @@ param deferMaxHours int = 48
 @maxValue(365)
 param retentionDays int = 30
 
-@description('Days that the records of runs are kept; 0 = the app\'s own value.')
-@minValue(0)
-@maxValue(365)
-param runsRetentionDays int = 0
-
 @description('Seconds that one worker may work on a row; above `functionTimeout` of host.json.')
 @minValue(1)
 @maxValue(3600)
@@ -200,7 +195,6 @@ var settings = {
   DELETE_GRACE_SECONDS: string(deleteGraceSeconds)
   DEFER_MAX_HOURS: string(deferMaxHours)
   RETENTION_DAYS: string(retentionDays)
-  RUNS_RETENTION_DAYS: runsRetentionDays == 0 ? '' : string(runsRetentionDays)
   CLAIM_SECONDS: string(claimSeconds)
   REQUEST_TIMEOUT_SECONDS: string(requestTimeoutSeconds)
   MAPPINGS_DIR: mappingsDir

@@ -102,11 +102,6 @@ param deferMaxHours int = 48
 @maxValue(365)
 param retentionDays int = 30
 
-@description('Days that the records of runs are kept; 0 = the app\'s own value.')
-@minValue(0)
-@maxValue(365)
-param runsRetentionDays int = 0
-
 @description('Seconds that one worker may work on a row; above `functionTimeout` of host.json.')
 @minValue(1)
 @maxValue(3600)
@@ -213,7 +208,6 @@ module everything 'group.bicep' = {
     deleteGraceSeconds: deleteGraceSeconds
     deferMaxHours: deferMaxHours
     retentionDays: retentionDays
-    runsRetentionDays: runsRetentionDays
     claimSeconds: claimSeconds
     requestTimeoutSeconds: requestTimeoutSeconds
     mappingsDir: mappingsDir

@@ -1,11 +1,15 @@
 """`make demo`: the whole job on this machine, as a story; ends with the judge's verdict.
 
+`make demo KEEP=1` leaves all of it running afterwards, with a meeting that is missing: find out why on the runs page.
+
 The app runs as in Azure (on Microsoft's worker library), with Azurite as storage. Outlook and Acumatica are stand-ins.
 """
 
 import argparse
 import os
+import secrets
 import sys
+import threading
 import time
 from collections.abc import Callable
 
@@ -126,28 +130,57 @@ def tell(world: World) -> list[str]:
     return world.differences()
 
 
+def keep(world: World, key: str) -> None:
+    """A meeting that is missing, and all that is needed to find out why; until Ctrl-C."""
+    missing = "nora@example.com"
+    world.graph.remove_mailbox(missing)
+    dates = {"MeetingStart": "2026-12-09T11:00:00", "MeetingEnd": "2026-12-09T12:00:00"}
+    world.post(world.inquiry.save("OP000107", Subject="Contract review, Northwind", OwnerEmail=missing, **dates))
+    world.post({**world.inquiry.notification([], []), "Query": "Calendar - Renamed Inquiry"})
+    world.rest()
+    print(f"\n{paint('Now it is your turn', 'bold')}: Nora's meeting (opportunity OP000107) is not in her calendar. Why?")
+    print(f"   Runs page     {paint(f'{world.host.url}/api/runs', 'cyan')}\n   Key           {paint(key, 'yellow')}")
+    print(f"   When you know, give her a mailbox:\n     curl {world.graph.url}/_fake/mailboxes", end=" ")
+    print(f"""-d '{{"mailbox": "{missing}"}}'\n   and resubmit. Her calendar: curl {world.graph.url}/_fake/state""")
+    print("   Ctrl-C stops.", flush=True)
+    threading.Event().wait()
+
+
 def main() -> int:
     """Run the demo; the exit status is 0 only if the judge finds nothing."""
-    argparse.ArgumentParser(prog="python -m local.demo", description=(__doc__ or "").partition("\n")[0]).parse_args()
+    made = argparse.ArgumentParser(prog="python -m local.demo", description=(__doc__ or "").partition("\n")[0])
+    made.add_argument("--keep", action="store_true", help="leave all of it running, with a meeting that is missing")
+    options = made.parse_args()
     began = time.monotonic()
+    key = os.environ.get("RUNS_KEY") or secrets.token_urlsafe(15)
+    differences: list[str] | None = None
     try:
         with _step("Starting storage (Azurite)", Azurite) as azurite:
-            world = World(azurite.connection_string(), SETTINGS, echo=True)
+            world = World(azurite.connection_string(), SETTINGS | {"RUNS_KEY": key}, echo=True)
             with _step("Starting the app, and stand-ins for Outlook and Acumatica", lambda: world):
                 differences = tell(world)
+                verdict(world, differences, time.monotonic() - began)
+                if options.keep:
+                    keep(world, key)
     except (AzuriteError, HostError) as error:
         print(paint(str(error), "red"), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\nStopped.")
-        return 130
+        if differences is None:
+            return 130
+    return 1 if differences else 0
+
+
+def verdict(world: World, differences: list[str], seconds: float) -> None:
+    """What the judge says."""
     for difference in differences:
         print(paint(f"   ✗ {difference}", "red"))
     if not differences:
         sessions = f"{world.acumatica.sign_ins} sign-ins, {world.acumatica.sign_outs} sign-outs, none left open"
         print(paint(f"   ✓ Every calendar and record agrees with Acumatica; {sessions}.", "green"))
-    print(paint(f"   {time.monotonic() - began:.0f} s in all. To play with it yourself: make fakes, and make run.", "dim"))
-    return 1 if differences else 0
+    more = "To look at it afterwards: make demo KEEP=1. To play with it yourself: make fakes, and make run."
+    print(paint(f"   {seconds:.0f} s in all. {more}", "dim"))
 
 
 def _step[T](what: str, make: Callable[[], T]) -> T:

@@ -20,6 +20,7 @@ from pydantic.fields import FieldInfo
 
 from handlers import preview
 from handlers.sync.mapping import (
+    NOT_KEYS,
     Attendee,
     Body,
     Condition,
@@ -54,7 +55,6 @@ TABLES: dict[str, type[BaseModel]] = {
     "write_back.": WriteBackTemplate,
     "write_back.fields.<Field>.": WrittenField,
 }
-NOT_KEYS = {"name", "site"}  # told by the file's name, and by a setting
 
 
 def schema() -> Schema:

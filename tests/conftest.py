@@ -20,6 +20,14 @@ def storage(azurite: Azurite) -> str:
     return azurite.new_account()
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What was left out is said in the last lines, whatever the verbosity."""
+    left_out = [report for report in terminalreporter.stats.get("skipped", []) if "browser" in report.keywords]
+    if left_out:
+        reason = str(left_out[0].longrepr[2] if isinstance(left_out[0].longrepr, tuple) else left_out[0].longrepr)
+        terminalreporter.write_line(f"NOT RUN: {len(left_out)} tests in a browser. {reason}", yellow=True, bold=True)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Spread the tests that wait for real time evenly, so that parallel workers share them."""
     slow = [item for item in items if item.get_closest_marker("slow")]

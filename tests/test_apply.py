@@ -128,7 +128,7 @@ def test_a_dead_letter_holds_the_state_that_failed_not_the_message_that_met_it(b
 
 
 def test_what_came_through_the_poison_queue_is_cleared_by_a_later_success(bench: Bench) -> None:
-    bury_poison(json.dumps(bench.change(1).encode()), bench.factory.storage())
+    bury_poison(json.dumps(bench.change(1).encode()), bench.factory)
     assert len(bench.letters()) == 1
     bench.apply(bench.change(2))
     assert bench.letters() == {}

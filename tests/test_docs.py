@@ -13,7 +13,7 @@ from pydantic import BaseModel, SecretStr
 
 from handlers.settings import Settings, StorageSettings
 from handlers.sync import mapping as mapping_module
-from handlers.sync.mapping import RESULTS, MappingProblems, load_mapping
+from handlers.sync.mapping import NOT_KEYS, RESULTS, MappingProblems, load_mapping
 from local import docs
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -61,7 +61,7 @@ def test_every_key_of_a_mapping_is_listed_with_its_default_and_meaning() -> None
         prefix + (field.alias or name): field
         for prefix, model in docs.TABLES.items()
         for name, field in model.model_fields.items()
-        if prefix or name not in {"name", "site"}
+        if prefix or name not in NOT_KEYS
     }
     section = table[: table.index("<!-- end -->")]
     assert {key for key in rows if f"| `{key}` |" in section} == known.keys()

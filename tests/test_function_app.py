@@ -26,7 +26,12 @@ def bindings(environment: dict[str, str]) -> dict[str, dict[str, object]]:
 def test_the_app_has_these_functions_whatever_is_set() -> None:
     """With no settings at all the functions exist, so that intake and health can say what is missing."""
     found = bindings({"PATH": "/usr/bin:/bin"})
-    assert sorted(found) == ["apply", "health", "notifications", "poison", "upkeep_purge", "upkeep_sessions"]
+    assert sorted(found) == ["apply", "health", "notifications", "poison", "runs", "upkeep_purge", "upkeep_sessions"]
+
+
+def test_while_the_app_is_paused_nothing_takes_rows_out_of_the_queue() -> None:
+    found = bindings({"SYNC_PAUSED": "true"})
+    assert sorted(found) == ["health", "notifications", "poison", "runs", "upkeep_purge", "upkeep_sessions"]
 
 
 def test_http_functions_have_the_right_keys_and_methods() -> None:
@@ -38,6 +43,8 @@ def test_http_functions_have_the_right_keys_and_methods() -> None:
         "notifications",
     )
     assert (health["authLevel"], health["methods"], health["route"]) == ("ANONYMOUS", ["GET"], "health")
+    runs = found["runs"]  # anonymous for the host: a key in an address is a secret in an address
+    assert (runs["authLevel"], runs["methods"], runs["route"]) == ("ANONYMOUS", ["GET", "POST"], "runs/{*path}")
 
 
 def test_queue_functions_read_the_queues_that_the_app_writes() -> None:
@@ -53,8 +60,7 @@ def test_a_claim_outlives_the_function_that_holds_it() -> None:
 
 
 def test_importing_the_app_does_not_import_what_only_some_functions_need() -> None:
-    code = (
-        "import sys, function_app; print([m for m in ('msal', 'azure.identity', 'azure.storage.blob') if m in sys.modules])"
-    )
+    slow = ("msal", "azure.identity", "azure.storage.blob", "handlers.page")
+    code = f"import sys, function_app; print([m for m in {slow} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

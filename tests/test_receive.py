@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import pytest
 
+from handlers.clients.runs import Recorder
 from handlers.receive import Answer, receive
 from handlers.services import Factory, load_mappings
 from handlers.sync.notification import RowChange, datetime_to_ticks
@@ -24,6 +25,7 @@ class Memory:
         self.queue: list[tuple[RowChange, float]] = []
         self.storage, self.mappings = self, MAPPINGS
         self.pinned: set[str] = set()
+        self.runs = Recorder()
 
     def services(self) -> "Memory":
         return self

@@ -68,6 +68,21 @@ class Acumatica:
                 log.warning("Acumatica: PUT %s: answered %d, %s", update.path, answer.status_code, type(error).__name__)
             raise error
 
+    def schema(self, credentials: Credentials, endpoint: str, entity: str) -> dict[str, Any]:
+        """The fields of an entity: those of the contract, and under `custom` the others by view. Raises SyncError."""
+        return self._get(credentials, f"{endpoint}/{entity}/$adHocSchema")
+
+    def record(self, credentials: Credentials, endpoint: str, entity: str, record_id: str, custom: str) -> dict[str, Any]:
+        """A record by its id, with one custom field (View.Field), or none. Raises SyncError."""
+        return self._get(credentials, f"{endpoint}/{entity}/{record_id}" + (f"?$custom={custom}" if custom else ""))
+
+    def _get(self, credentials: Credentials, path: str) -> dict[str, Any]:
+        answer = self._send("GET", f"/entity/{path}", credentials, headers={"Accept": "application/json"})
+        if not succeeded(answer):
+            raise acumatica_error(answer.status_code, answer.headers, answer.content)
+        body = self._http.json(answer)
+        return body if isinstance(body, dict) else {}
+
     def close(self) -> None:
         """End the connections."""
         self._http.close()

@@ -173,6 +173,10 @@ class Graph:
             self._calendars[mailbox, calendar] = known, self._clock() + _CALENDARS_SECONDS
         return f"/calendars/{quote(known, safe='')}"
 
+    def check_token(self) -> None:
+        """Raises Later, with Entra's reason, unless a token can be had."""
+        self._token()
+
     def close(self) -> None:
         """End the connections."""
         self._http.close()

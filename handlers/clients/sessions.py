@@ -74,15 +74,19 @@ class Sessions:
         self._line = Line()
 
     def put(self, update: RecordUpdate, deadline: float) -> None:
-        """Write a record in a session of the budget; no request starts that might end after `deadline`.
+        """Write a record. Raises SyncError; RecordGone is one of them."""
+        self.use(lambda credentials: self._acumatica.put(credentials, update), deadline)
 
-        Raises SyncError; RecordGone is one of them. A session that the server has ended meanwhile is replaced, once.
+    def use[T](self, work: Callable[[Credentials], T], deadline: float) -> T:
+        """Make one request in a session of the budget; it does not start if it might end after `deadline`.
+
+        Raises SyncError. A session that the server has ended meanwhile is replaced, once.
         """
         for last in (False, True):
             held = self._acquire(deadline)
             try:
                 self._check(deadline)
-                self._acumatica.put(held.credentials, update)
+                result = work(held.credentials)
             except SignedOut as error:
                 self._sign_out(held)  # should it be something else that refuses, the seat must not stay taken
                 if last:
@@ -92,7 +96,8 @@ class Sessions:
                 raise
             else:
                 self._release(held)
-                return
+                return result
+        raise AssertionError("never reached")
 
     def upkeep(self) -> int:
         """Sign out what nobody uses or owns any more, on any instance; returns how many."""

@@ -1,10 +1,11 @@
 """Azure Storage: the tables, the queue and the blobs of the app.
 
-PushNotifications     one entity per notification (deduplication), and the newest rejected ones
+PushNotifications     one entity per notification (deduplication), with the keys of its rows
 EventLinks            one entity per row and mapping: handlers.sync.link
 DeadLetters           one entity per row and mapping that needs a person
 AcumaticaSessions     one entity per Acumatica session that the app may have open, and the gate of failed sign-ins
 Mappings              the key columns of every mapping name, pinned at its first use
+Runs                  what people look at, newest first: handlers.clients.runs
 queue row-changes     one message per row change; blobs hold the rows that are too large for it
 """
 
@@ -14,11 +15,12 @@ import logging
 import math
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import UTC, datetime
 from functools import cached_property
 from hashlib import sha256
+from itertools import islice
 from typing import Any, cast
 
 import requests
@@ -35,7 +37,7 @@ from azure.data.tables import TableClient, TableServiceClient, UpdateMode
 from azure.storage.queue import QueueClient, TextBase64EncodePolicy
 
 from handlers.settings import StorageSettings
-from handlers.sync.link import EventLink, from_state, to_state
+from handlers.sync.link import Entry, EventLink, from_state, to_state
 from handlers.sync.notification import NotARowChange, RowChange, canonical, load_json
 
 log = logging.getLogger(__name__)
@@ -45,13 +47,12 @@ POISON_QUEUE = "row-changes-poison"
 BLOBS = "row-changes"  # a lifecycle rule removes what is older than any message can be
 DEAD_LETTER_BLOBS = "dead-letters"
 NOTIFICATIONS, LINKS, DEAD_LETTERS = "PushNotifications", "EventLinks", "DeadLetters"
-SESSIONS, MAPPINGS = "AcumaticaSessions", "Mappings"
-TABLES = (NOTIFICATIONS, LINKS, DEAD_LETTERS, SESSIONS, MAPPINGS)
+SESSIONS, MAPPINGS, RUNS = "AcumaticaSessions", "Mappings", "Runs"
+TABLES = (NOTIFICATIONS, LINKS, DEAD_LETTERS, SESSIONS, MAPPINGS, RUNS)
 
 INLINE_BYTES = 48 * 1024  # base64 makes 64 KiB of it, the most that a queue message may hold
 _CHUNK = 16_000  # characters; a string property holds 64 KiB of UTF-16, where some characters take 4 bytes
 _STATE_BYTES = 900_000  # an entity holds 1 MiB
-_REJECTED_MAX = 500
 _BATCH = 100  # entities in one transaction
 _PENDING = 2000
 _SENDERS = 32
@@ -62,6 +63,8 @@ _DELAY_MAX = 7 * 86_400 - 1  # seconds that a queue message may stay invisible
 _RETRY = {"retry_total": 2, "initial_backoff": 0.2, "increment_base": 1, "random_jitter_range": 1}
 
 type Entity = dict[str, Any]
+
+_NOWHERE = Entry("", 0)
 
 
 class StateTooLarge(Exception):
@@ -109,11 +112,10 @@ class Storage:
         entity = {"PartitionKey": key[:2], "RowKey": key, "State": "queued"}
         self._table(NOTIFICATIONS).upsert_entity(entity, mode=UpdateMode.MERGE)
 
-    def record_rejected(self, content: bytes, facts: Entity) -> None:
-        """Remember a refused request, without its rows; the same content again, or a 501st one, replaces an older one."""
-        row_key = f"{int(sha256(content).hexdigest(), 16) % _REJECTED_MAX:03}"
-        entity = {"PartitionKey": "rejected", "RowKey": row_key, "State": "rejected", **facts}
-        self._table(NOTIFICATIONS).upsert_entity(entity, mode=UpdateMode.REPLACE)
+    def notification(self, key: str) -> Entity | None:
+        """What is remembered of a notification; `Keys` is the JSON of its rows' keys."""
+        entity = self._get(NOTIFICATIONS, key[:2], key)
+        return {**entity, "Keys": _joined(entity, "Keys")} if entity else None
 
     # -- links -----------------------------------------------------------------------------------------------------
 
@@ -137,7 +139,8 @@ class Storage:
             "Mapping": link.mapping,
             "Tombstone": not (link.present or link.entries or link.claim or link.buried),
             "LastError": link.last_error[:1000],
-            **_split(state, "State"),
+            "Mailbox": (link.live or (link.entries or (_NOWHERE,))[-1]).mailbox,
+            **split(state, "State"),
         }
         try:
             return self._replace(LINKS, entity, etag)
@@ -153,8 +156,13 @@ class Storage:
         for entity in self._table(LINKS).list_entities():
             yield from_state(json.loads(_joined(entity, "State")))
 
+    def links_of(self, mailbox: str, limit: int) -> list[EventLink]:
+        """Links whose event is in a mailbox, at most `limit`. Reads the whole table: for people, not for work."""
+        found = self._table(LINKS).query_entities("Mailbox eq @mailbox", parameters={"mailbox": mailbox.strip().lower()})
+        return [from_state(json.loads(_joined(entity, "State"))) for entity in islice(found, limit)]
+
     def purge(self, before: datetime) -> dict[str, int]:
-        """Remove settled tombstones and notifications not touched since `before`; returns how many of each.
+        """Remove settled tombstones, notifications and runs not touched since `before`; returns how many of each.
 
         Transactions are per partition and conditional, so that a link which is used again meanwhile survives.
         """
@@ -162,6 +170,7 @@ class Storage:
         return {
             LINKS: self._remove_all(LINKS, f"{old} and Tombstone eq true"),
             NOTIFICATIONS: self._remove_all(NOTIFICATIONS, old),
+            RUNS: self._remove_all(RUNS, old),
         }
 
     # -- dead letters ----------------------------------------------------------------------------------------------
@@ -192,8 +201,9 @@ class Storage:
             "LastTime": now,
             "Times": known.get("Times", 0) + 1,
             "TransactionTimeStamp": str(timestamp),
+            **{name: known[name] for name in ("Resubmitted", "ResubmittedBy") if name in known},
             **facts,
-            **_split(self._inline(content, DEAD_LETTER_BLOBS), "Content"),
+            **split(self._inline(content, DEAD_LETTER_BLOBS), "Content"),
         }
 
     def clear_dead_letter(self, key: str) -> None:
@@ -205,6 +215,35 @@ class Storage:
         for entity in self._table(DEAD_LETTERS).list_entities():
             facts = {name: value for name, value in entity.items() if not name.startswith("Content")}
             yield facts | {"Content": _joined(entity, "Content")}
+
+    def dead_letter_facts(self, limit: int) -> list[Entity]:
+        """What is known of dead letters, without their content; at most `limit`."""
+        names = ["Reason", "Remedy", "Mapping", "Key", "NotificationId", "TransactionTimeStamp", "FirstTime", "LastTime"]
+        names += ["Times", "Tries", "Resubmitted", "ResubmittedBy"]
+        found = self._table(DEAD_LETTERS).list_entities(select=["PartitionKey", "RowKey", *names])
+        return [dict(entity) for entity in islice(found, limit)]
+
+    def count_dead_letters(self, limit: int) -> int:
+        """How many there are; counting stops at `limit`."""
+        return sum(1 for _ in islice(self._table(DEAD_LETTERS).list_entities(select=["PartitionKey"]), limit))
+
+    def dead_letter(self, key: str) -> Entity | None:
+        """One dead letter, with its ETag."""
+        entity = self._get(DEAD_LETTERS, key[:2], key)
+        return {**entity, "Content": _joined(entity, "Content")} if entity else None
+
+    def mark_dead_letter(self, key: str, facts: Entity) -> None:
+        """Add facts to a dead letter, if it is still there."""
+        with contextlib.suppress(ResourceNotFoundError):
+            self._table(DEAD_LETTERS).update_entity({"PartitionKey": key[:2], "RowKey": key, **facts}, mode=UpdateMode.MERGE)
+
+    def discard_dead_letter(self, key: str, etag: str) -> bool:
+        """Remove a dead letter, unless it is another one by now."""
+        try:
+            self._table(DEAD_LETTERS).delete_entity(key[:2], key, etag=etag, match_condition=MatchConditions.IfNotModified)
+        except (ResourceModifiedError, ResourceNotFoundError):
+            return False
+        return True
 
     def content_of(self, letter: Entity) -> str:
         """The content of a dead letter, wherever it is kept."""
@@ -234,7 +273,7 @@ class Storage:
             self._inline(change.encode()), visibility_timeout=min(max(math.ceil(delay), 0), _DELAY_MAX), time_to_live=-1
         )
 
-    def in_parallel(self, calls: list[Callable[[], None]]) -> None:
+    def in_parallel(self, calls: Sequence[Callable[[], None]]) -> None:
         """Run many calls of this storage at a time; raises the first failure after trying all."""
         futures = [self._sender.submit(call) for call in calls]
         wait(futures)
@@ -278,12 +317,27 @@ class Storage:
         """Save a slot if nobody else has; returns the new ETag, or None. A save whose answer got lost counts as saved."""
         text = canonical(state)
         try:
-            return self._replace(SESSIONS, {"PartitionKey": "slot", "RowKey": name, **_split(text, "State")}, etag)
+            return self._replace(SESSIONS, {"PartitionKey": "slot", "RowKey": name, **split(text, "State")}, etag)
         except (ResourceExistsError, ResourceModifiedError, ResourceNotFoundError, ServiceResponseError):
             stored, stored_etag = self.load_slot(name)
             return stored_etag if stored == state else None
 
     # -- health ----------------------------------------------------------------------------------------------------
+
+    def now(self) -> float:
+        """Seconds since 1970, by the clock that all of the app uses."""
+        return self._clock()
+
+    def waiting(self) -> tuple[int, datetime | None]:
+        """About how many messages are in the queue, and since when the first of those that can be seen is there."""
+        count = self._queue.get_queue_properties().approximate_message_count or 0
+        seen = self._queue.peek_messages(max_messages=1) if count else []
+        return count, seen[0].inserted_on if seen else None
+
+    @property
+    def runs(self) -> TableClient:
+        """The table of handlers.clients.runs."""
+        return self._table(RUNS)
 
     def check(self) -> None:
         """Raises AzureError unless tables and queue answer."""
@@ -398,7 +452,7 @@ def _moment(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
-def _split(text: str, name: str) -> Entity:
+def split(text: str, name: str) -> Entity:
     """A long text as several properties: a string property holds 64 KiB only."""
     return {f"{name}{i}": text[at : at + _CHUNK] for i, at in enumerate(range(0, len(text), _CHUNK))}
 

@@ -24,7 +24,7 @@ from typing import Any
 # How long to wait for what only an administrator, or time, can mend.
 ACCESS_DELAY = 300.0
 FULL_MAILBOX_DELAY = 900.0
-RUN_AGAIN = "then save the record in Acumatica again."
+RUN_AGAIN = "then resubmit the dead letter, or save the record in Acumatica again."
 
 
 class SyncError(Exception):

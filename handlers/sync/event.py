@@ -107,17 +107,9 @@ def calendar_event(mapping: Mapping, row: Row) -> CalendarEvent:
         body["location"] = {"displayName": event.location.render(row)}
     if event.attendees:
         body["attendees"] = _attendees(mapping, row, mailbox, notes)
-    for name, (known, default) in _CHOICES.items():
-        if template := getattr(event, name):
-            body[name] = _choice(f"event.{name}", template, row, known, default)
-    if event.categories:
-        body["categories"] = list(dict.fromkeys(filter(None, (category.render(row) for category in event.categories))))
-    for name in ("isReminderOn", "hideAttendees"):
-        if template := getattr(event, name):
-            body[name] = _flag(f"event.{name}", template, row)
-    if minutes := event.reminderMinutesBeforeStart:
-        length = _minutes("event.reminderMinutesBeforeStart", minutes, row)
-        body["reminderMinutesBeforeStart"] = _REMINDER_DEFAULT if length is None else length
+    body |= _further(mapping, row)
+    if mapping.test_mailbox:  # read and checked as it will be later; only where it goes is another
+        return CalendarEvent(mapping.test_mailbox, {n: v for n, v in body.items() if n != "attendees"}, notes=tuple(notes))
     return CalendarEvent(mailbox, body, mapping.calendar.render(row) if mapping.calendar else "", tuple(notes))
 
 
@@ -389,6 +381,23 @@ def _minutes(what: str, template: Template, row: Row) -> int | None:
     if not (match := _LENGTH.fullmatch(text)):
         raise _unusable(what, template, row, "is no length in minutes (90, or 1:30)", "Use a column with whole minutes.")
     return int(match[1]) if match[1] else 60 * int(match[2]) + int(match[3])
+
+
+def _further(mapping: Mapping, row: Row) -> dict[str, Any]:
+    """The properties that say how the event is shown and announced."""
+    event, body = mapping.event, dict[str, Any]()
+    for name, (known, default) in _CHOICES.items():
+        if template := getattr(event, name):
+            body[name] = _choice(f"event.{name}", template, row, known, default)
+    if event.categories:
+        body["categories"] = list(dict.fromkeys(filter(None, (category.render(row) for category in event.categories))))
+    for name in ("isReminderOn", "hideAttendees"):
+        if template := getattr(event, name):
+            body[name] = _flag(f"event.{name}", template, row)
+    if minutes := event.reminderMinutesBeforeStart:
+        length = _minutes("event.reminderMinutesBeforeStart", minutes, row)
+        body["reminderMinutesBeforeStart"] = _REMINDER_DEFAULT if length is None else length
+    return body
 
 
 def _subject(subject: str, notes: list[str]) -> str:

@@ -11,6 +11,8 @@ from handlers.sync.mapping import Mapping
 from handlers.sync.notification import RowChange, canonical, digest
 
 STATE_VERSION = 1
+_HISTORY = 8  # changes; older ones are forgotten
+_OUTCOME_MAX = 300  # characters
 
 
 class Version(NamedTuple):
@@ -19,6 +21,17 @@ class Version(NamedTuple):
     timestamp: int
     present: bool
     row_hash: str
+
+
+class Past(NamedTuple):
+    """One entry of a row's history: what came of a change. `at` is in seconds since 1970; `times` counts equal ones."""
+
+    at: float
+    notification: str
+    timestamp: int
+    effect: str
+    outcome: str
+    times: int = 1
 
 
 class Column(NamedTuple):
@@ -76,6 +89,7 @@ class EventLink:
     buried: int = 0  # TimeStamp of the newest change that is a dead letter; 0 without one
     notes: tuple[str, ...] = ()  # what of the row could not be shown as it is
     reported: str = ""  # the reason of a failure that stands in the record
+    history: tuple[Past, ...] = ()  # for people; nothing is decided by it
 
     @property
     def key(self) -> str:
@@ -106,6 +120,18 @@ class EventLink:
         """What marks an event in Outlook as this link's, and (as transactionId) makes its creation repeatable."""
         return f"{self.key}-{generation}"
 
+    def noted(self, at: float, change: RowChange, effect: str, outcome: str) -> "EventLink":
+        """Add to the history what came of a change. It is saved with what is saved anyway, so it costs no operation."""
+        past = Past(at, change.notification[:100], change.timestamp, effect, outcome[:_OUTCOME_MAX])
+        kept = self.history
+        if kept and kept[-1][1:3] == past[1:3]:  # the same change once more
+            last = kept[-1]
+            if last[3:5] == past[3:5]:
+                past, kept = past._replace(times=last.times + 1), kept[:-1]
+            elif not effect and outcome.endswith(last.outcome):  # what became of the failure before
+                past, kept = past._replace(effect=last.effect, times=last.times), kept[:-1]
+        return replace(self, history=(*kept, past)[-_HISTORY:])
+
     def with_entry(self, entry: Entry) -> "EventLink":
         """Put an entry in the place of the one with its generation."""
         return replace(self, entries=tuple(entry if e.generation == entry.generation else e for e in self.entries))
@@ -130,6 +156,7 @@ class EventLink:
         After a repair, what was removed meanwhile is leaving once more: the event may have come after its removal.
         """
         link = replace(self, version=newer.version, columns=newer.columns, buried=max(self.buried, newer.buried))
+        link = replace(link, history=newer.history)
         if newer.repairs == self.repairs:
             return link
         known = {entry.generation for entry in self.entries}
@@ -208,4 +235,5 @@ def from_state(state: dict[str, Any]) -> EventLink:
         buried=state.get("buried", 0),
         notes=tuple(state.get("notes", ())),
         reported=state.get("reported", ""),
+        history=tuple(Past(*past) for past in state.get("history", ())),
     )

@@ -35,6 +35,7 @@ EVENT_ID = "event_id"
 RESULTS = {EVENT_ID, "webLink", "iCalUId", "reason"}  # what write_back can write, and nothing else can use
 LINK = "link"  # the one placeholder of `footer`
 ELSE = "*"  # in [values]: every other label
+NOT_KEYS = {"name", "site", "test_mailbox"}  # of a mapping; told by its file's name and by settings
 
 
 class MappingProblems(Exception):
@@ -352,6 +353,7 @@ class Mapping(_Model):
 
     name: str
     site: str = ""  # the address of the Acumatica site, for deep links
+    test_mailbox: str = ""  # for a trial: where all events go, without attendees
     query: str = Field(
         min_length=1, description="Title of the Generic Inquiry (or class name of the built-in definition) that this is for."
     )
@@ -484,8 +486,8 @@ def _compared(value: Any) -> str:
 
 def _joint_problems(data: Row) -> Iterator[str]:
     """What is wrong between the keys of a file, told from its raw values, so that it is found beside all else."""
-    if "name" in data or "site" in data:
-        yield "name and site: unknown keys (a mapping's name is its file's)"
+    for name in sorted(NOT_KEYS & data.keys()):
+        yield f"{name}: unknown key (a mapping's name is its file's; addresses are settings)"
     others = {name: value for name, value in data.items() if name not in {"write_back", "footer", "when", "values"}}
     texts = [*_texts(others), *_texts(_member(data.get("write_back"), "id"))]
     used = {match[1].strip() for text in texts for match in PLACEHOLDER.finditer(text) if match[1]}
@@ -562,9 +564,7 @@ def _explain(error: ValidationError) -> Iterator[tuple[tuple[str, ...], str]]:
                 level: Any = Mapping
                 for part in places[:-1]:
                     level = _NESTED.get(part, level)
-                known = [
-                    f.alias or n for n, f in level.model_fields.items() if level is not Mapping or n not in {"name", "site"}
-                ]
+                known = [f.alias or n for n, f in level.model_fields.items() if level is not Mapping or n not in NOT_KEYS]
                 near = difflib.get_close_matches(keys[-1], known, 1)
                 yield keys, f"{key}: unknown key{f'; did you mean {near[0]}?' if near else ''} (known: {', '.join(known)})"
             case _:

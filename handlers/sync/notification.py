@@ -18,6 +18,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _TICKS_MAX = 3_155_378_975_999_999_999  # 9999-12-31, the last instant of .NET's DateTime
 _SECONDS_MAX = 253_402_300_799  # the same in seconds since 1970
 _TRIES_MAX = 10**9
+_PAUSE_SECONDS = 7200.0  # no delay between two tries is longer; the app was paused or away if more has passed
 _AHEAD = timedelta(days=1)
 _DEEPEST = 32
 MESSAGE_VERSION = 1
@@ -72,6 +73,9 @@ class RowChange:
     first_sent: float
     tries: int = 0
     problem: str = ""  # why this change cannot be applied, known at intake
+    run: str = ""  # the key of the run that it came with; empty: sent by a version that kept none
+    tried_for: float = 0.0  # seconds of trying so far, in which a pause of the app hardly counts
+    tried_at: float = 0.0  # the last try; 0 = none yet
 
     @property
     def link_key(self) -> str:
@@ -81,6 +85,11 @@ class RowChange:
     def again(self) -> "RowChange":
         """The same change, tried once more."""
         return replace(self, tries=self.tries + 1)
+
+    def tried(self, now: float) -> "RowChange":
+        """The same change, known to have been tried at `now`; what passed since the try before counts up to a limit."""
+        passed = min(max(now - self.tried_at, 0.0), _PAUSE_SECONDS) if self.tried_at else 0.0
+        return replace(self, tried_for=self.tried_for + passed, tried_at=now)
 
     def encode(self) -> dict[str, Any]:
         """As JSON members. None may be named like a queue trigger's metadata (Id, DequeueCount …): the host mixes them."""
@@ -95,6 +104,9 @@ class RowChange:
             "first_sent": self.first_sent,
             "tries": self.tries,
             "problem": self.problem,
+            "run": self.run,
+            "tried_for": self.tried_for,
+            "tried_at": self.tried_at,
         }
 
     @classmethod
@@ -111,15 +123,19 @@ class RowChange:
             "tries": int,
             "problem": str,
         }
+        later: dict[str, Any] = {"run": str, "tried_for": int | float, "tried_at": int | float}  # not in the first messages
         if not isinstance(data, dict) or data.get("v") != MESSAGE_VERSION:
             raise NotARowChange(f"the message is not a row change of version {MESSAGE_VERSION}")
         wrong = [name for name, kind in shape.items() if name not in data or not isinstance(data[name], kind)]
+        wrong += [name for name, kind in later.items() if name in data and not isinstance(data[name], kind)]
         if wrong or not all(isinstance(part, str) for part in data["key"]):
             raise NotARowChange(f"the message's {', '.join(wrong) or 'key'} is missing or of the wrong type")
-        limits = {"timestamp": _TICKS_MAX, "first_sent": _SECONDS_MAX, "tries": _TRIES_MAX}
-        if beyond := [name for name, most in limits.items() if not 0 <= data[name] <= most]:
+        seconds = dict.fromkeys(("first_sent", "tried_for", "tried_at"), _SECONDS_MAX)
+        limits = {"timestamp": _TICKS_MAX, "tries": _TRIES_MAX, **seconds}
+        if beyond := [name for name, most in limits.items() if not 0 <= data.get(name, 0) <= most]:
             raise NotARowChange(f"the message's {', '.join(beyond)} is outside of what it can be")
-        return cls(**{name: data[name] for name in shape if name != "key"}, key=tuple(data["key"]))
+        names = [name for name in (*shape, *later) if name in data and name != "key"]
+        return cls(**{name: data[name] for name in names}, key=tuple(data["key"]))
 
 
 @dataclass(frozen=True)

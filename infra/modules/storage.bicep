@@ -38,6 +38,7 @@ var tables = [
   'DeadLetters'
   'AcumaticaSessions'
   'Mappings'
+  'Runs'
 ]
 
 @description('Containers: the deployed package, rows too large for a message, rows of dead letters too large for an entity.')

@@ -303,6 +303,16 @@ class FakeGraph(Server):
         return Reply(status, {"error": {"code": code, "message": message}}, headers)
 
     @override
+    def control(self, call: Call) -> Reply:
+        """POST /_fake/mailboxes {"mailbox"} makes a mailbox, or brings one back."""
+        if (call.method, call.segments) == ("POST", ["_fake", "mailboxes"]) and isinstance(call.body, dict):
+            if isinstance(mailbox := call.body.get("mailbox"), str):
+                self.add_mailbox(mailbox)
+                return Reply(200, {"mailbox": mailbox.lower()})
+            return Reply(400, {"error": "wanted: mailbox"})
+        return super().control(call)
+
+    @override
     def state(self) -> dict[str, Any]:
         return {
             "mailboxes": {address: self.events(address) for address in self.mailboxes()},

@@ -28,6 +28,7 @@ from handlers.clients.storage import (
     LINKS,
     NOTIFICATIONS,
     QUEUE,
+    RUNS,
     TABLES,
     StateTooLarge,
     Storage,
@@ -200,23 +201,6 @@ def test_two_requests_at_a_time(app: Storage) -> None:
     for thread in threads:
         thread.join()
     assert found == ["receiving"] * 4
-
-
-def test_rejected_notifications_are_capped(
-    app: Storage, tables: TableServiceClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The same content replaces itself; of many, a ring is kept."""
-    monkeypatch.setattr("handlers.clients.storage._REJECTED_MAX", 3)
-    for attempt in (1, 2):
-        app.record_rejected(b"same", {"Attempt": attempt})
-    (only,) = entities(tables, NOTIFICATIONS)
-    assert (only["PartitionKey"], only["State"], only["Attempt"]) == ("rejected", "rejected", 2)
-    for number in range(20):
-        app.record_rejected(b"%d" % number, {"Number": number})
-    kept = entities(tables, NOTIFICATIONS)
-    assert {entity["RowKey"] for entity in kept} == {"000", "001", "002"}
-    assert max(entity["Number"] for entity in kept) == 19
-    assert all("Attempt" not in entity for entity in kept)
 
 
 # -- links --------------------------------------------------------------------------------------------------------------
@@ -400,20 +384,20 @@ def test_only_settled_tombstones_are_purged(app: Storage) -> None:
     ]
     for link in [*keep, *(other(TOMBSTONE, f"t{n}") for n in range(5))]:
         assert app.save_link(link, None)
-    assert app.purge(datetime.now(UTC) + SOON) == {LINKS: 5, NOTIFICATIONS: 0}
+    assert app.purge(datetime.now(UTC) + SOON) == {LINKS: 5, NOTIFICATIONS: 0, RUNS: 0}
     assert sorted(link.row_key[0] for link in app.links()) == ["claimed", "leaving", "present"]
-    assert app.purge(datetime.now(UTC) + SOON) == {LINKS: 0, NOTIFICATIONS: 0}
+    assert app.purge(datetime.now(UTC) + SOON) == {LINKS: 0, NOTIFICATIONS: 0, RUNS: 0}
 
 
 def test_what_was_touched_since_then_stays(app: Storage) -> None:
     """Counted from the last touch, as storage saw it, in whatever zone the moment is given."""
     app.save_link(TOMBSTONE, None)
     app.begin_notification("ab12", {})
-    app.record_rejected(b"x", {})
+    app.begin_notification("cd34", {})
     before = datetime.now(UTC) - SOON
     east = before.astimezone(datetime.fromisoformat("2026-01-01T00:00:00+13:00").tzinfo)
-    assert app.purge(before) == app.purge(east) == {LINKS: 0, NOTIFICATIONS: 0}
-    assert app.purge(datetime.now(UTC) + SOON) == {LINKS: 1, NOTIFICATIONS: 2}
+    assert app.purge(before) == app.purge(east) == {LINKS: 0, NOTIFICATIONS: 0, RUNS: 0}
+    assert app.purge(datetime.now(UTC) + SOON) == {LINKS: 1, NOTIFICATIONS: 2, RUNS: 0}
 
 
 def test_a_link_that_is_used_again_during_the_purge_survives(behind: Storage, app: Storage, proxy: Proxy) -> None:
@@ -430,9 +414,9 @@ def test_a_link_that_is_used_again_during_the_purge_survives(behind: Storage, ap
         assert app.save_link(replace(used, version=Version(9, present=True, row_hash="h")), app.load_link(used.key)[1])
 
     proxy.before = meanwhile
-    assert behind.purge(datetime.now(UTC) + SOON) == {LINKS: 1, NOTIFICATIONS: 0}
+    assert behind.purge(datetime.now(UTC) + SOON) == {LINKS: 1, NOTIFICATIONS: 0, RUNS: 0}
     assert {link.row_key for link in app.links()} == {used.row_key, beside.row_key}
-    assert behind.purge(datetime.now(UTC) + SOON) == {LINKS: 1, NOTIFICATIONS: 0}
+    assert behind.purge(datetime.now(UTC) + SOON) == {LINKS: 1, NOTIFICATIONS: 0, RUNS: 0}
     assert [link.row_key for link in app.links()] == [used.row_key]
 
 
@@ -442,7 +426,7 @@ def test_purging_many_of_one_partition(app: Storage, tables: TableServiceClient)
     rows = [("upsert", {"PartitionKey": "aa", "RowKey": f"aa{number:03}"}) for number in range(105)]
     for batch in (rows[:100], rows[100:]):
         tables.get_table_client(NOTIFICATIONS).submit_transaction(batch)
-    assert app.purge(datetime.now(UTC) + SOON) == {LINKS: 0, NOTIFICATIONS: 105}
+    assert app.purge(datetime.now(UTC) + SOON) == {LINKS: 0, NOTIFICATIONS: 105, RUNS: 0}
 
 
 # -- dead letters -------------------------------------------------------------------------------------------------------

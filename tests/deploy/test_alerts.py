@@ -98,11 +98,11 @@ def dead_at_intake(bench: Bench) -> None:
 
 
 def poisoned(bench: Bench) -> None:
-    bury_poison(json.dumps(bench.change(1).encode()), bench.factory.storage())
+    bury_poison(json.dumps(bench.change(1).encode()), bench.factory)
 
 
 def unreadable(bench: Bench) -> None:
-    bury_poison("no change", bench.factory.storage())
+    bury_poison("no change", bench.factory)
 
 
 def rejected(bench: Bench) -> None:

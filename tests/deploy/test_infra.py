@@ -23,8 +23,6 @@ FILES = {str(path.relative_to(INFRA)): Bicep(path) for path in sorted(INFRA.rglo
 MAIN, GROUP = FILES["main.bicep"], FILES["group.bicep"]
 APP, STORAGE, VAULT = FILES["modules/app.bicep"], FILES["modules/storage.bicep"], FILES["modules/vault.bicep"]
 
-# Settings that are not in the code of this branch yet.
-COMING = {"RUNS_KEY", "TEST_MAILBOX", "SYNC_PAUSED", "RUNS_RETENTION_DAYS"}
 # Settings that Azure must not have: a plain connection, and the addresses of stand-ins.
 LOCAL_ONLY = {"AzureWebJobsStorage", "GRAPH_URL", "GRAPH_AUTHORITY"}
 PLATFORM = {
@@ -99,16 +97,12 @@ def parameters_of(name: str) -> dict[str, str]:
 
 def test_the_app_is_given_every_setting_of_the_code_and_no_other() -> None:
     given = {*literal(GROUP.variables["settings"]), *secret_names(), *own_settings()}
-    assert given == ({*fields()} | COMING | PLATFORM) - LOCAL_ONLY
-
-
-def test_a_coming_setting_that_has_come_is_off_the_list() -> None:
-    assert not COMING & {*fields()}
+    assert given == ({*fields()} | PLATFORM) - LOCAL_ONLY
 
 
 def test_every_secret_of_the_code_is_a_key_vault_reference_and_nothing_else_is() -> None:
     secret = {name for name, field in fields().items() if "SecretStr" in str(field.annotation)} - LOCAL_ONLY
-    assert {*secret_names()} - COMING == secret
+    assert {*secret_names()} == secret
     assert "@Microsoft.KeyVault(VaultName=${vaultName};SecretName=${name})" in GROUP.text
 
 
@@ -136,6 +130,8 @@ def test_defaults_and_bounds_of_parameters_are_those_of_the_code() -> None:
             assert parameter.default == ("0" if unset else f"{field.default:g}"), setting
             assert unset or least >= bounds.get("ge", bounds.get("gt", 0)), setting
             assert most <= bounds.get("le", 2**31), setting
+        elif parameter.type == "bool":
+            assert parameter.default == str(field.default).lower(), setting
         elif field.is_required():
             assert parameter.default is None, setting
         else:

@@ -4,12 +4,13 @@ A new shape gets a new file (and, where an older app would misread it, a new ver
 """
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from handlers.sync.link import STATE_VERSION, Claim, Column, Entry, EventLink, Version, from_state, to_state
+from handlers.sync.link import STATE_VERSION, Claim, Column, Entry, EventLink, Past, Version, from_state, to_state
 from handlers.sync.notification import MESSAGE_VERSION, NotARowChange, RowChange
 from local import fuzz
 
@@ -32,6 +33,10 @@ LINK = EventLink(
     last_effect="CreateEvent, WriteBack",
     last_error="",
     repairs=1,
+    history=(
+        Past(1764547200.5, "5f0c7a3e-8f57-4d0e-9d0a-3f7f0b8e21c4", 639055764123456780, "CreateEvent, WriteBack", "done"),
+        Past(1764547500.0, "0b1c", 639055764123456790, "", "Graph answered 503", 3),
+    ),
 )
 CHANGE = RowChange(
     company="production",
@@ -42,7 +47,12 @@ CHANGE = RowChange(
     notification="5f0c7a3e-8f57-4d0e-9d0a-3f7f0b8e21c4",
     first_sent=1764547200.25,
     tries=3,
+    run="r8235452799999-" + "d" * 64,
+    tried_for=62.5,
+    tried_at=1764547262.75,
 )
+BEFORE_HISTORY = {"link-v1-a", "link-v1-b"}
+BEFORE_RUNS = {"message-v1-a"}
 
 
 def content(file: Path) -> Any:
@@ -53,10 +63,11 @@ def content(file: Path) -> Any:
 def test_what_older_versions_stored_is_understood(file: Path) -> None:
     stored = content(file)
     if file in LINKS:
-        assert from_state(stored) == LINK
+        assert from_state(stored) == (replace(LINK, history=()) if file.stem in BEFORE_HISTORY else LINK)
     else:
-        assert RowChange.decode(stored) == CHANGE
-        assert fuzz.message(json.dumps(stored).encode()) == CHANGE
+        change = replace(CHANGE, run="", tried_for=0.0, tried_at=0.0) if file.stem in BEFORE_RUNS else CHANGE
+        assert RowChange.decode(stored) == change
+        assert fuzz.message(json.dumps(stored).encode()) == change
 
 
 def test_what_is_stored_now_has_a_file() -> None:
@@ -80,7 +91,7 @@ def test_a_message_that_lacks_something_is_no_row_change(member: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "spoilt", [{"timestamp": 10**30}, {"timestamp": -1}, {"first_sent": 10**400}, {"first_sent": -1}, {"tries": -(10**400)}]
+    "spoilt", [{"timestamp": 10**30}, {"timestamp": -1}, {"first_sent": 10**400}, {"tries": -(10**400)}, {"tried_for": -1}]
 )
 def test_numbers_that_could_not_be_reckoned_with_are_no_row_change(spoilt: dict[str, Any]) -> None:
     """Each of them made `apply` fail five times before it became a dead letter with a reason that says nothing."""

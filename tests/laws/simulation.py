@@ -328,8 +328,8 @@ class Store:
     def notification_queued(self, key: str) -> None:
         self._step("queued", "marks it as queued", lambda: self._sim.notifications.update({key: "queued"}))
 
-    def record_rejected(self, content: bytes, facts: dict[str, Any]) -> None:  # noqa: ARG002
-        raise AssertionError(f"rejected: {facts}")
+    def now(self) -> float:
+        return self._sim.now
 
     def pinned_key(self, mapping: str, key: list[str], *, pin: bool = True) -> list[str]:  # noqa: ARG002
         return key

@@ -244,8 +244,8 @@ ABLATIONS = [
     Ablation(
         "newer is merged under a claim",
         applying._apply,
-        "if _saved(storage, merged, etag):\n                return  #",
-        "if True:\n                return  #",
+        "if _saved(storage, merged, etag):\n                return None  #",
+        "if True:\n                return None  #",
         first=17,
     ),
     Ablation(
@@ -423,7 +423,7 @@ ABLATIONS = [
     Ablation(
         "sent again after a repair",
         applying.apply,
-        "_send_again(change, error, storage, services.clock())",
+        "_send_again(change, error, storage)",
         'str(error) == "the claim was lost" or _send_again(change, error, storage)',
         STOPPED,
         first=295,

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from handlers.sync.errors import (
+    RUN_AGAIN,
     DuplicateTransaction,
     EventGone,
     Later,
@@ -159,7 +160,7 @@ def test_a_mailbox_that_is_gone_is_named() -> None:
     assert error.reason == "Mailbox a@x.com does not exist, or has no Exchange Online licence (ErrorInvalidUser)."
     assert error.remedy == (
         "Check the column that the mapping's mailbox is made of, and the licence of its owner; "
-        "then save the record in Acumatica again."
+        "then resubmit the dead letter, or save the record in Acumatica again."
     )
 
 
@@ -316,7 +317,10 @@ def test_large_bodies_are_read_in_time() -> None:
         (403, "Give the API user access to the form behind the entity of the mapping's write_back."),
         (404, "Check ACUMATICA_URL and the endpoint and entity of the mapping's write_back."),
         (302, "Check ACUMATICA_URL and the endpoint and entity of the mapping's write_back."),
-        (422, "Check the fields of the mapping's write_back and the record; then save the record in Acumatica again."),
+        (
+            422,
+            f"Check the fields of the mapping's write_back and the record; {RUN_AGAIN}",
+        ),
     ],
 )
 def test_remedies(status: int, words: str) -> None:

@@ -59,6 +59,48 @@ def merged(*changes: RowChange, link: EventLink | None = None) -> EventLink:
     return link
 
 
+# -- history ------------------------------------------------------------------------------------------------------------
+
+
+def history_of(link: EventLink) -> list[tuple[float, str, str, int]]:
+    return [(past.at, past.effect, past.outcome, past.times) for past in link.history]
+
+
+def test_the_last_changes_are_remembered() -> None:
+    link = new_link(upsert(1))
+    for n in range(20):
+        link = link.noted(float(n), upsert(n), "UpdateEvent", "done")
+    assert history_of(link) == [(float(n), "UpdateEvent", "done", 1) for n in range(12, 20)]
+
+
+def test_the_same_end_of_the_same_change_is_counted() -> None:
+    link = new_link(upsert(1))
+    for n in range(30):
+        link = link.noted(float(n), upsert(1), "", "Graph answered 503")
+    link = link.noted(40.0, upsert(1), "CreateEvent", "done").noted(50.0, upsert(2), "CreateEvent", "done")
+    assert history_of(link) == [
+        (29.0, "", "Graph answered 503", 30),
+        (40.0, "CreateEvent", "done", 1),
+        (50.0, "CreateEvent", "done", 1),
+    ]
+
+
+def test_a_failure_and_its_dead_letter_are_one_entry() -> None:
+    link = new_link(upsert(1)).noted(1.0, upsert(1), "CreateEvent", "No.").noted(2.0, upsert(1), "", "dead letter: No.")
+    assert history_of(link) == [(2.0, "CreateEvent", "dead letter: No.", 1)]
+
+
+def test_long_outcomes_are_cut() -> None:
+    (past,) = new_link(upsert(1)).noted(1.0, upsert(1), "", "x" * 10_000).history
+    assert len(past.outcome) == 300
+
+
+def test_a_holder_adopts_the_history_of_others() -> None:
+    link = merged(upsert(1))
+    newer = link.noted(1.0, upsert(2), "", "left to the worker that has the row")
+    assert link.adopting(newer).history == newer.history
+
+
 # -- merge, by example --------------------------------------------------------------------------------------------------
 
 

@@ -1,0 +1,198 @@
+"""The runs page in a real browser, with the whole app behind it. Without a browser the last lines of pytest say so."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import requests
+from playwright.sync_api import Browser, Page, expect
+
+from local import browser as browsers
+from local.azurite import Azurite
+from local.browser import AXE, KEY, sign_in
+from local.world import World
+from tests.end_to_end.conftest import new_world
+
+pytestmark = pytest.mark.browser
+HOSTILE = {
+    "SCRIPT": "<script>document.title='broken'</script><img src=x onerror=\"document.title='broken'\">",
+    "LINK": "javascript:document.title='broken'",
+    "LONG": "W" * 10_000,
+    "RTL": "\u202eתיאור \U0001f5d3\ufe0f " * 5,
+}
+
+
+@pytest.fixture(scope="module")
+def world(azurite: Azurite) -> Iterator[World]:
+    with new_world(azurite.new_account(), {"RUNS_KEY": KEY}) as running:
+        browsers.furnish(running)
+        for number, (name, value) in enumerate(HOSTILE.items()):
+            running.post(
+                running.inquiry.save(f"HOSTILE-{number}", Subject=value, Room=value, OwnerEmail=f"no mailbox {name}")
+            )
+        running.post({**running.inquiry.notification([], []), "Query": HOSTILE["SCRIPT"]})
+        running.rest()
+        World.wait(lambda: "HOSTILE-3" in listed(running), 20)
+        yield running
+
+
+def listed(world: World) -> str:
+    return requests.get(f"{world.host.url}/api/runs?format=json", headers={"x-runs-key": KEY}, timeout=10).text
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    with browsers.launched() as launched:
+        yield launched
+
+
+@pytest.fixture
+def page(chromium: Browser, world: World) -> Iterator[Page]:
+    """A page of somebody in New York who has signed in; nothing may be said on the console."""
+    context = chromium.new_context(timezone_id="America/New_York", locale="en-US")
+    opened = context.new_page()
+    said: list[str] = []
+    sign_in(opened, world.host.url)
+    opened.on("console", lambda message: said.append(message.text))
+    opened.on("pageerror", lambda error: said.append(str(error)))
+    yield opened
+    context.close()
+    assert [text for text in said if "status of 40" not in text] == []
+
+
+def go(page: Page, world: World, path: str = "") -> None:
+    page.goto(f"{world.host.url}/api/runs{path}")
+
+
+PATHS = [
+    "",
+    "/letters",
+    "/search?q=OP000107",
+    "/search?q=ann@example.com",
+    "/health",
+    "?which=rejected",
+    "/search?q=nothing",
+]
+
+
+def test_a_missing_mailbox_is_found_mended_and_run_again(page: Page, world: World) -> None:
+    """The salesperson says that a meeting is missing."""
+    go(page, world)
+    page.get_by_label("A row's key").fill("OP000107")
+    page.get_by_role("button", name="Find").click()
+    expect(page.locator(".reason")).to_contain_text("Mailbox nora@example.com does not exist")
+    expect(page.locator(".remedy")).to_contain_text("Check the column that the mapping's mailbox is made of")
+    world.graph.add_mailbox("nora@example.com")
+    page.get_by_role("button", name="Resubmit").click()
+    expect(page.get_by_role("heading", name="Resubmitted")).to_be_visible()
+    assert world.wait(lambda: len(world.graph.events("nora@example.com")) == 1, 20)
+    assert world.graph.events("nora@example.com")[0]["subject"] == "Contract review, Northwind"
+
+    def in_order() -> bool:
+        go(page, world, "/search?q=OP000107")
+        return page.locator(".letter").count() == 0 and page.locator(".badge", has_text="in order").count() == 1
+
+    assert world.wait(in_order, 20)
+    expect(page.get_by_text("CreateEvent, WriteBack").first).to_be_visible()
+    go(page, world, "/letters")
+    expect(page.get_by_text("OP000108")).to_be_visible()
+    expect(page.get_by_text("OP000107")).to_have_count(0)
+
+
+def test_with_the_keyboard_alone_a_letter_is_discarded(page: Page, world: World) -> None:
+    go(page, world)
+    page.keyboard.press("Tab")
+    expect(page.get_by_text("To the content")).to_be_focused()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Dead letters")).to_be_visible()
+    tab_to(page, page.locator(".letter", has_text="OP000119").locator("summary"))
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    page.keyboard.type("not needed any more")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Discarded")).to_be_visible()
+    go(page, world, "?which=people")
+    page.locator("table a").first.click()
+    expect(page.get_by_text("not needed any more")).to_be_visible()
+
+
+def tab_to(page: Page, target: Any) -> None:
+    for _ in range(80):
+        if target.evaluate("e => e === document.activeElement"):
+            return
+        page.keyboard.press("Tab")
+    raise AssertionError("never reached with Tab")
+
+
+def test_hostile_contents_are_shown_and_do_nothing(page: Page, world: World) -> None:
+    go(page, world, "/letters")
+    assert "broken" not in page.title()
+    for number, value in enumerate(HOSTILE.values()):
+        go(page, world, f"/search?q=HOSTILE-{number}")
+        page.locator(".letter h2 a").click()
+        assert "broken" not in page.title()
+        cell = page.locator("td[data-label=Value]", has=page.locator("bdi", has_text=value[:40].strip())).first
+        expect(cell).to_be_visible()
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "nothing reaches beyond the screen"
+    go(page, world, "?which=rejected")
+    expect(page.get_by_text("<script>").first).to_be_visible()
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1200), ("dark", 390)])
+def test_axe_finds_nothing(chromium: Browser, world: World, scheme: Any, width: int) -> None:
+    """https://github.com/dequelabs/axe-core: all rules, nothing of any impact; and no page is wider than its screen."""
+    context = chromium.new_context(color_scheme=scheme, viewport={"width": width, "height": 800}, bypass_csp=True)
+    page = context.new_page()
+    page.goto(f"{world.host.url}/api/runs")
+    found = axe(page, "sign-in")
+    sign_in(page, world.host.url)
+    for path in PATHS:
+        go(page, world, path)
+        found += axe(page, path)
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
+    context.close()
+    assert found == []
+
+
+def axe(page: Page, where: str) -> list[str]:
+    page.add_script_tag(path=AXE)
+    violations = page.evaluate("async () => (await axe.run({resultTypes: ['violations']})).violations")
+    return [f"{where}: {v['impact']} {v['id']}: {v['nodes'][0]['html'][:200]}" for v in violations]
+
+
+def test_times_are_the_readers(page: Page, world: World) -> None:
+    go(page, world)
+    expect(page.locator("footer")).to_contain_text("America/New York")
+    time = page.locator("table[aria-label=Runs] time").first
+    assert re.fullmatch(r"(\w+ \d+, )?\d+:\d\d:\d\d [AP]M", time.inner_text().replace("\u202f", " "))
+
+
+def test_without_scripts_times_are_in_utc(chromium: Browser, world: World) -> None:
+    context = chromium.new_context(java_script_enabled=False)
+    page = context.new_page()
+    sign_in(page, world.host.url)
+    expect(page.locator("footer")).to_contain_text("Times in UTC")
+    assert re.fullmatch(
+        r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", page.locator("table[aria-label=Runs] time").first.inner_text()
+    )
+    context.close()
+
+
+def test_the_deep_checks_run_from_the_page(page: Page, world: World) -> None:
+    go(page, world, "/health")
+    page.get_by_label("Mailbox to try").fill("ann@example.com")
+    page.get_by_role("button", name="Check Graph and Acumatica").click()
+    expect(page.get_by_text("ann@example.com can be read")).to_be_visible()
+    expect(page.get_by_text("holds ids of")).to_be_visible()
+    assert world.wait(lambda: not world.acumatica.sessions, 20)
+
+
+def test_signing_out_and_a_wrong_key(page: Page, world: World) -> None:
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_role("heading", name="Runs")).to_be_visible()
+    go_quietly = page.request.post(f"{world.host.url}/api/runs/sign-in", form={"key": "wrong"})
+    assert go_quietly.status == 403
+    assert page.request.get(f"{world.host.url}/api/runs").status == 401

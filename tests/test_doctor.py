@@ -1,0 +1,200 @@
+"""Each check says what it saw and what to do; the bundle tells nothing that it must not."""
+
+import json
+import shutil
+import zipfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from handlers import doctor, uninstall
+from handlers.doctor import Check, deep, quick
+from handlers.services import Factory
+from local.fakes import FakeAcumatica, FakeGraph, Fault
+from tests.test_apply import Bench
+
+SECRET = "a-secret-that-nobody-may-see"
+
+
+@pytest.fixture
+def bench(storage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    with FakeGraph() as graph, FakeAcumatica() as acumatica:
+        monkeypatch.setenv("IDENTITY_ENDPOINT", graph.identity_endpoint)
+        monkeypatch.setenv("IDENTITY_HEADER", graph.identity_header)
+        shutil.copy("ready-made/opportunity-meetings.toml", tmp_path)
+        bench = Bench(storage, graph, acumatica, RUNS_KEY=SECRET, ACUMATICA_LINGER_SECONDS="0", MAPPINGS_DIR=str(tmp_path))
+        yield bench
+        bench.factory.close()
+
+
+def by_name(checks: Any) -> dict[str, Check]:
+    return {check.what: check for check in checks}
+
+
+def looked(bench: Bench, mailbox: str = "ann@example.com") -> dict[str, Check]:
+    return by_name([*quick(bench.factory), *deep(bench.factory.services(), mailbox)])
+
+
+FIELD = "Field custom.Opportunity.AttributeCALEVT"
+
+
+def test_with_all_in_order_nothing_fails(bench: Bench) -> None:
+    bench.apply(bench.change(1))
+    found = looked(bench)
+    names = ["Storage", "Settings", "Mappings", "Queue", "Dead letters", "Sessions", "Clock", "Graph token", "Mailbox"]
+    assert {name: check.verdict for name, check in found.items()} == dict.fromkeys([*names, "Acumatica", FIELD], "ok")
+    assert "holds ids of" in found[FIELD].seen
+    bench.factory.close()
+    assert bench.acumatica.sessions == []
+    assert bench.acumatica.max_sessions_seen == 1
+
+
+def test_before_anything_was_written_the_length_is_asked_for(bench: Bench) -> None:
+    found = looked(bench, "")
+    assert (found[FIELD].verdict, "255" in found[FIELD].remedy) == ("note", True)
+    assert (found["Mailbox"].verdict, "--mailbox" in found["Mailbox"].remedy) == ("note", True)
+
+
+def test_a_field_that_is_too_short_is_found(bench: Bench) -> None:
+    bench.apply(bench.change(1))
+    record: Any = bench.acumatica.record("Opportunity", bench.note_id)
+    value = record["custom"]["Opportunity"]["AttributeCALEVT"]["value"]
+    bench.acumatica.change_record("Opportunity", bench.note_id, {"custom.Opportunity.AttributeCALEVT": value[:20]})
+    found = looked(bench)[FIELD]
+    assert (found.verdict, found.seen.startswith("is too short: 20 of")) == ("fails", True)
+    assert "255" in found.remedy
+
+
+def test_what_other_services_refuse_is_told_with_its_remedy(bench: Bench) -> None:
+    bench.graph.remove_mailbox("ann@example.com")
+    bench.acumatica.custom_fields["Opportunity"].clear()
+    found = looked(bench)
+    assert (found["Mailbox"].verdict, "licence" in found["Mailbox"].remedy) == ("fails", True)
+    assert (found[FIELD].verdict, "write_back.fields" in found[FIELD].remedy) == ("fails", True)
+    bench.graph.deny("bob@example.com")
+    assert "RBAC for Applications" in looked(bench, "bob@example.com")["Mailbox"].remedy
+
+
+def test_a_wrong_password_is_tried_once_and_told(storage: str, bench: Bench) -> None:
+    other = Bench(storage, bench.graph, bench.acumatica, ACUMATICA_PASSWORD="wrong")
+    for _ in range(3):
+        found = looked(other)
+        assert (found["Acumatica"].verdict, "SM303010" in found["Acumatica"].seen) == ("fails", True)
+    assert bench.acumatica.failed_sign_ins == 1
+    assert "sign-in fails" in found["Sessions"].seen
+    other.factory.close()
+
+
+def test_without_a_token_the_identity_is_to_be_looked_at(bench: Bench) -> None:
+    bench.graph.faults.add(Fault(path="msi/token", status=400, body={"error": "invalid_request"}, times=9))
+    found = looked(bench)
+    assert (found["Graph token"].verdict, "identity" in found["Graph token"].remedy, "Mailbox" in found) == (
+        "fails",
+        True,
+        False,
+    )
+
+
+def test_missing_settings_and_storage_are_told() -> None:
+    checks = quick(Factory({}))
+    assert [(check.what, check.verdict) for check in checks] == [("Settings", "fails")]
+    away = "DefaultEndpointsProtocol=http;AccountName=a;AccountKey=YQ==;" + "".join(
+        f"{service}Endpoint=http://127.0.0.1:9/a;" for service in ("Blob", "Queue", "Table")
+    )
+    factory = Factory({"AzureWebJobsStorage": away})
+    found = by_name(quick(factory))
+    assert (found["Storage"].verdict, "Storage Table Data Contributor" in found["Storage"].remedy) == ("fails", True)
+    factory.close()
+
+
+def test_a_pause_a_trial_and_dead_letters_are_noted(storage: str, bench: Bench) -> None:
+    bench.apply(bench.change(1, MeetingEnd="absent"))
+    other = Bench(storage, bench.graph, bench.acumatica, SYNC_PAUSED="true", TEST_MAILBOX="test@example.com")
+    found = by_name(quick(other.factory))
+    assert {name for name, check in found.items() if check.verdict == "note"} == {"Paused", "Trial", "Dead letters"}
+    other.factory.close()
+
+
+# -- the command, and the bundle ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def settings_file(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in bench.factory._environ:
+        monkeypatch.delenv(name, raising=False)
+    file = tmp_path / "local.settings.json"
+    file.write_text(json.dumps({"Values": dict(bench.factory._environ)}), encoding="utf-8")
+    return file
+
+
+def test_the_bundle_holds_no_secrets_and_no_row_contents(
+    bench: Bench, settings_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench.apply(bench.change(1, "very private"))
+    bench.graph.remove_mailbox("secret.person@example.com")
+    bench.apply(bench.change(2, "very private", OwnerEmail="secret.person@example.com"))
+    file = tmp_path / "bundle.zip"
+    assert doctor.main(["--settings", str(settings_file), "--bundle", str(file)]) == 0
+    assert "look into it before you send it" in capsys.readouterr().out
+    with zipfile.ZipFile(file) as archive:
+        texts = {name: archive.read(name).decode() for name in archive.namelist()}
+    assert set(texts) == {
+        "about.json",
+        "settings.json",
+        "checks.json",
+        "state.json",
+        "mappings/opportunity-meetings.toml",
+    }
+    whole = "\n".join(texts.values())
+    environ = bench.factory._environ
+    for hidden in (SECRET, environ["ACUMATICA_PASSWORD"], environ["ACUMATICA_CLIENT_SECRET"], "AccountKey", "very private"):
+        assert hidden not in whole
+    assert "secret.person" not in whole
+    shown = json.loads(texts["settings.json"])
+    assert (shown["RUNS_KEY"], shown["ACUMATICA_TENANT"], shown["TEST_MAILBOX"]) == ("(set)", "Production", "(not set)")
+    assert shown["AzureWebJobsStorage"] == "(set)"
+    state = json.loads(texts["state.json"])
+    assert state["links"] == {"opportunity-meetings: present": 1}
+    assert list(state["dead_letters"].values()) == [1]
+    assert json.loads(texts["about.json"])["packages"]["requests"]
+
+
+def test_the_command_fails_where_a_check_does(settings_file: Path, bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    bench.graph.remove_mailbox("ann@example.com")
+    status = doctor.main(["--settings", str(settings_file), "--json", "--mailbox", "ann@example.com"])
+    found = {check["what"]: check["verdict"] for check in json.loads(capsys.readouterr().out)}
+    assert (status, found["Mailbox"], found["Acumatica"]) == (1, "fails", "ok")
+    assert doctor.main(["--settings", str(settings_file), "--quick"]) == 0
+    assert "✓ Storage" in capsys.readouterr().out
+    assert bench.acumatica.sessions == []
+
+
+# -- uninstall ----------------------------------------------------------------------------------------------------------
+
+
+def test_every_event_that_was_made_is_removed_after_a_dry_run(
+    bench: Bench, settings_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for key in ("A", "B", "C", "D"):
+        bench.apply(replace(bench.change(1), key=(key,)))
+    bench.apply(replace(bench.change(1, OwnerEmail="bob@example.com"), key=("E",)))
+    bench.apply(replace(bench.change(1), key=("F",), mapping="old"))  # no such mapping: a dead letter without events
+    command = ["--settings", str(settings_file), "--json"]
+    assert uninstall.main(command) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["events_by_mailbox"], told["removed"]) == ({"ann@example.com": 4, "bob@example.com": 1}, 0)
+    assert len(bench.subjects()) == 4
+    assert uninstall.main([*command, "--remove", "--mailbox", "bob@example.com"]) == 0
+    assert json.loads(capsys.readouterr().out)["removed"] == 1
+    assert (len(bench.subjects()), bench.subjects("bob@example.com")) == (4, [])
+    bench.graph.faults.add(Fault(method="DELETE", status=400, body={"error": {"code": "ErrorX", "message": "no"}}, times=1))
+    assert uninstall.main([*command, "--remove"]) == 1
+    assert len(json.loads(capsys.readouterr().out)["failed"]) == 1
+    assert uninstall.main([*command, "--remove"]) == 0
+    capsys.readouterr()
+    assert bench.subjects() == []
+    bench.apply(replace(bench.change(2), key=("A",)))
+    assert len(bench.subjects()) == 1, "a row that changes later has its event again"
