@@ -56,6 +56,9 @@ def test_defaults() -> None:
         "CLAIM_SECONDS": 360,
         "REQUEST_TIMEOUT_SECONDS": 100,
         "MAPPINGS_DIR": "mappings",
+        "RUNS_KEY": SecretStr(""),
+        "TEST_MAILBOX": "",
+        "SYNC_PAUSED": False,
     }
 
 

@@ -245,8 +245,8 @@ ABLATIONS = [
     Ablation(
         "newer is merged under a claim",
         applying._apply,
-        "if _saved(storage, merged, etag):\n                return  #",
-        "if True:\n                return  #",
+        "if _saved(storage, merged, etag):\n                return None  #",
+        "if True:\n                return None  #",
         first=17,
     ),
     Ablation(
