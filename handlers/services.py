@@ -107,10 +107,10 @@ class Factory:
 
     def close(self) -> None:
         """Sign out of Acumatica and end all connections."""
-        self._runs.close()
         if self._services:
             self._services.sessions.close()
             self._services.graph.close()
+        self._runs.close()
         if self._storage:
             self._storage.close()
 

@@ -41,6 +41,7 @@ _TEXT = 1000  # characters of what others have sent
 _NAMES = 120
 _PAGES = 20
 _REFUSALS = 500
+_CLOSE_SECONDS = 3.0
 
 
 def run_key(received: float, key: str) -> str:
@@ -86,6 +87,7 @@ class Recorder:
         self._lock = threading.Lock()
         self._writing = threading.Lock()
         self._closing = threading.Event()
+        self._end = float("inf")
         self._writer: threading.Thread | None = None
 
     # -- what happens --------------------------------------------------------------------------------------------------
@@ -167,9 +169,13 @@ class Recorder:
                 self._write(self._storage, entities[at : at + _BATCH])
 
     def close(self) -> None:
-        """Write down the rest."""
+        """Write down the rest, for a few seconds at most."""
         self._closing.set()
-        self.flush()
+        self._end = time.monotonic() + _CLOSE_SECONDS
+        try:
+            self.flush()
+        except Exception:  # what else has to be closed must not suffer
+            log.exception("the last runs could not be written down")
 
     def _row(self, change: RowChange, facts: Entity, **numbers: int) -> None:
         if change.run.startswith("r"):
@@ -229,6 +235,13 @@ class Recorder:
                 self._note(str(known["Run"]), {"Received": known["Received"]}, duplicates=times)
 
     def _write(self, storage: Storage, entities: list[Entity]) -> None:
+        if (
+            self._closing.is_set() and len(entities) > 1
+        ):  # a transaction of the SDK needs threads, and at exit there are none
+            for entity in entities:
+                if time.monotonic() < self._end:
+                    self._write(storage, [entity])
+            return
         try:
             if len(entities) == 1:
                 storage.runs.upsert_entity(entities[0], mode=UpdateMode.MERGE)

@@ -1,6 +1,8 @@
 """The table of runs on Azurite: numbers of several workers, what is written when, what is found, and how fast."""
 
 import json
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -242,3 +244,19 @@ def test_keys_of_any_number_and_size_fit_an_entity(app: Storage) -> None:
 def test_the_first_rows_are_named() -> None:
     some = [change("", key) for key in ("A", "A", "B", "C", "D")]
     assert (first_keys(some), first_keys(some[:2])) == ("A; B; C …", "A")
+
+
+def test_at_exit_nothing_is_lost_although_there_are_no_threads_any_more(storage: str) -> None:
+    """As Azure's worker ends: from an exit handler, when the SDK can send no transaction."""
+    code = (
+        "import atexit, sys\n"
+        "from handlers.services import Factory\n"
+        "factory = Factory({'AzureWebJobsStorage': sys.argv[1]})\n"
+        "atexit.register(factory.close)\n"
+        "[factory.runs().began(f'r{n:013}-a', {'Query': 'Q'}) for n in range(3)]\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, storage], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stderr == ""
+    settings = load_settings(StorageSettings, {"AzureWebJobsStorage": storage})
+    with closing(Storage(settings)) as opened:
+        assert len(newest(opened)) == 3
