@@ -36,6 +36,7 @@ from handlers import upkeep
 from handlers.apply import apply
 from handlers.clients import sessions
 from handlers.clients.storage import QUEUE
+from handlers.clients.storage_rest import Queue
 from handlers.receive import receive
 from handlers.services import Factory, load_mappings
 from handlers.settings import Settings, load_settings
@@ -240,20 +241,20 @@ class Play:
         names = {port: text.partition("Endpoint")[0].lower() for port, text in ports.items()}
         names |= {int(urlsplit(self.graph.url).port or 0): "graph", int(urlsplit(self.acumatica.url).port or 0): "acumatica"}
         self.wire = wire = Wire(names, self._cuts)
-        request, send = HTTPConnectionPool.urlopen, QueueClient.send_message
+        request, send = HTTPConnectionPool.urlopen, Queue.send_message
 
         def urlopen(pool: HTTPConnectionPool, method: str, url: str, **options: Any) -> Any:
             return wire.urlopen(request, pool, method, url, **options)
 
-        def send_message(queue: QueueClient, text: str, *, visibility_timeout: int = 0, **options: Any) -> Any:
+        def send_message(queue: Queue, text: str, *, visibility_timeout: int = 0) -> None:
             # The storage cannot jump ahead in time: it is the driver that keeps to the delay.
             self._delays[text] = visibility_timeout
-            return send(queue, text, visibility_timeout=0, **options)
+            send(queue, text)
 
         identity = {"IDENTITY_ENDPOINT": self.graph.identity_endpoint, "IDENTITY_HEADER": self.graph.identity_header}
         with (
             patch.object(HTTPConnectionPool, "urlopen", urlopen),
-            patch.object(QueueClient, "send_message", send_message),
+            patch.object(Queue, "send_message", send_message),
             patch.object(sessions, "_WAIT_SECONDS", 0.0),  # nobody else is there who might give a session back
             patch.object(sessions.Sessions, "_start_keeper", lambda _: None),  # a thread by real time
             patch.dict(os.environ, identity),  # msal reads them there

@@ -19,10 +19,8 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import UTC, datetime
 from functools import cached_property
 from hashlib import sha256
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any
 
-import requests
-from azure.core import MatchConditions
 from azure.core.exceptions import (
     HttpResponseError,
     ResourceExistsError,
@@ -30,13 +28,14 @@ from azure.core.exceptions import (
     ResourceNotFoundError,
     ServiceResponseError,
 )
-from azure.core.pipeline.transport import RequestsTransport
-from azure.data.tables import TableClient, TableServiceClient, UpdateMode
-from azure.storage.queue import QueueClient, TextBase64EncodePolicy
 
+from handlers.clients.storage_rest import Account, Queue, Table
 from handlers.settings import StorageSettings
 from handlers.sync.link import EventLink, from_state, to_state
 from handlers.sync.notification import NotARowChange, RowChange, canonical, load_json
+
+if TYPE_CHECKING:  # the SDKs are slow to import, and few requests need them
+    from azure.data.tables import TableClient
 
 log = logging.getLogger(__name__)
 
@@ -74,23 +73,17 @@ class Storage:
     def __init__(self, settings: StorageSettings, clock: Callable[[], float] = time.time) -> None:
         self._settings = settings
         self._clock = clock
-        session = requests.Session()
-        # The SDK's clients are used by many threads; the default of 10 pooled connections would be thrown away and remade.
-        for scheme in ("https://", "http://"):
-            session.mount(scheme, requests.adapters.HTTPAdapter(pool_maxsize=2 * _SENDERS))
-        self._session = session
-        self._transport = RequestsTransport(session=session, session_owner=False, connection_timeout=5, read_timeout=10)
+        self._account = Account(settings, lambda: self._credential)
+        self._clients: list[Any] = []  # of the SDKs
         self._containers: dict[str, Any] = {}
-        self._table_service = self._client(TableServiceClient, "table", retry_total=2, retry_backoff_factor=0.2)
-        self._queue_client = self._client(
-            QueueClient, "queue", QUEUE, message_encode_policy=TextBase64EncodePolicy(), **_RETRY
-        )
         self._sender = ThreadPoolExecutor(_SENDERS, thread_name_prefix="sender")
 
     def close(self) -> None:
         """End the connections and the sender threads."""
         self._sender.shutdown(cancel_futures=True)
-        self._session.close()
+        self._account.close()
+        for client in self._clients:
+            client.close()
 
     # -- notifications ---------------------------------------------------------------------------------------------
 
@@ -107,13 +100,13 @@ class Storage:
     def notification_queued(self, key: str) -> None:
         """All of a notification's row changes are in the queue."""
         entity = {"PartitionKey": key[:2], "RowKey": key, "State": "queued"}
-        self._table(NOTIFICATIONS).upsert_entity(entity, mode=UpdateMode.MERGE)
+        self._fast(NOTIFICATIONS).merge(entity)
 
     def record_rejected(self, content: bytes, facts: Entity) -> None:
         """Remember a refused request, without its rows; the same content again, or a 501st one, replaces an older one."""
         row_key = f"{int(sha256(content).hexdigest(), 16) % _REJECTED_MAX:03}"
         entity = {"PartitionKey": "rejected", "RowKey": row_key, "State": "rejected", **facts}
-        self._table(NOTIFICATIONS).upsert_entity(entity, mode=UpdateMode.REPLACE)
+        self._table(NOTIFICATIONS).upsert_entity(entity, mode="replace")
 
     # -- links -----------------------------------------------------------------------------------------------------
 
@@ -230,9 +223,8 @@ class Storage:
 
     def send(self, change: RowChange, delay: float = 0.0) -> None:
         """Put one change into the queue, to be seen after `delay` seconds. It never expires."""
-        self._queue.send_message(
-            self._inline(change.encode()), visibility_timeout=min(max(math.ceil(delay), 0), _DELAY_MAX), time_to_live=-1
-        )
+        seconds = min(max(math.ceil(delay), 0), _DELAY_MAX)
+        self._queue.send_message(self._inline(change.encode()), visibility_timeout=seconds)
 
     def in_parallel(self, calls: list[Callable[[], None]]) -> None:
         """Run many calls of this storage at a time; raises the first failure after trying all."""
@@ -271,8 +263,8 @@ class Storage:
 
     def slots(self) -> dict[str, tuple[Entity, str | None]]:
         """All slots (and the gate) that were ever used, with their ETags."""
-        found = self._table(SESSIONS).query_entities("PartitionKey eq 'slot'")
-        return {e["RowKey"]: (json.loads(_joined(e, "State")), e.metadata["etag"]) for e in found}
+        found = self._fast(SESSIONS).query("PartitionKey eq 'slot'")
+        return {e["RowKey"]: (json.loads(_joined(e, "State")), e["ETag"]) for e in found}
 
     def save_slot(self, name: str, state: Entity, etag: str | None) -> str | None:
         """Save a slot if nobody else has; returns the new ETag, or None. A save whose answer got lost counts as saved."""
@@ -288,7 +280,7 @@ class Storage:
     def check(self) -> None:
         """Raises AzureError unless tables and queue answer."""
         self._get(SESSIONS, "slot", "0")
-        self._queue.get_queue_properties()
+        self._queue.check()
 
     # -- below -----------------------------------------------------------------------------------------------------
 
@@ -303,23 +295,27 @@ class Storage:
 
     def _client(self, client: Any, service: str, *name: str, **options: Any) -> Any:
         """A client of the SDK, by connection string or by identity."""
-        options |= {"transport": self._transport}
+        options |= {"connection_timeout": 5, "read_timeout": 10}
         if self._settings.connection_string:
-            return client.from_connection_string(self._settings.connection_string.get_secret_value(), *name, **options)
-        url = f"https://{self._settings.account_name}.{service}.core.windows.net"
-        return client(url, *name, credential=self._credential, **options)
+            made = client.from_connection_string(self._settings.connection_string.get_secret_value(), *name, **options)
+        else:
+            url = f"https://{self._settings.account_name}.{service}.core.windows.net"
+            made = client(url, *name, credential=self._credential, **options)
+        self._clients.append(made)
+        return made
 
     @cached_property
-    def _tables(self) -> dict[str, TableClient]:
-        for name in TABLES:
-            self._table_service.create_table_if_not_exists(name)
-        return {name: self._table_service.get_table_client(name) for name in TABLES}
+    def _tables(self) -> dict[str, Table]:
+        tables = {name: Table(self._account, name) for name in TABLES}
+        for table in tables.values():
+            table.create()
+        return tables
 
     @cached_property
-    def _queue(self) -> QueueClient:
-        with contextlib.suppress(ResourceExistsError):
-            self._queue_client.create_queue()
-        return cast("QueueClient", self._queue_client)
+    def _queue(self) -> Queue:
+        queue = Queue(self._account, QUEUE)
+        queue.create()
+        return queue
 
     def _container(self, name: str) -> Any:
         from azure.storage.blob import ContainerClient  # noqa: PLC0415  (slow; few rows are that large)
@@ -334,32 +330,40 @@ class Storage:
     def _blob(self, container: str, name: str) -> Any:
         return self._container(container).get_blob_client(name)
 
-    def _table(self, name: str) -> TableClient:
+    def _fast(self, name: str) -> Table:
+        """A table for what every row needs."""
         return self._tables[name]
+
+    def _table(self, name: str) -> "TableClient":
+        """The same table with all that the SDK can do, at five times the cost."""
+        return self._sdk_tables[name]
+
+    @cached_property
+    def _sdk_tables(self) -> dict[str, "TableClient"]:
+        from azure.data.tables import TableServiceClient  # noqa: PLC0415  (slow)
+
+        service = self._client(TableServiceClient, "table", retry_total=2, retry_backoff_factor=0.2)
+        return {name: service.get_table_client(name) for name in self._tables}
 
     def _get(self, table: str, partition: str, row: str) -> Entity | None:
         try:
-            entity = self._table(table).get_entity(partition, row)
+            return self._fast(table).get(partition, row)
         except ResourceNotFoundError:
             return None
-        return {**entity, "ETag": entity.metadata["etag"]}
 
     def _insert(self, table: str, entity: Entity) -> str:
         """Insert; a lost answer is asked for once more, when the entity that is there then may be the own one."""
         try:
-            return str(self._table(table).create_entity(entity)["etag"])
+            return self._fast(table).insert(entity)
         except ServiceResponseError:
-            return str(self._table(table).create_entity(entity)["etag"])
+            return self._fast(table).insert(entity)
 
     def _replace(self, table: str, entity: Entity, etag: str | None) -> str:
-        if etag is None:
-            return str(self._table(table).create_entity(entity)["etag"])
-        answer = self._table(table).update_entity(
-            entity, mode=UpdateMode.REPLACE, etag=etag, match_condition=MatchConditions.IfNotModified
-        )
-        return str(answer["etag"])
+        return self._fast(table).insert(entity) if etag is None else self._fast(table).replace(entity, etag)
 
     def _remove_all(self, table: str, condition: str) -> int:
+        from azure.core import MatchConditions  # noqa: PLC0415
+
         client = self._table(table)
         removed = 0
         batches: dict[str, list[Any]] = {}
