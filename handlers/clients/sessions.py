@@ -67,7 +67,8 @@ class Sessions:
         self._settings = settings
         self._clock = clock
         self._pool = _Pool()
-        self._changed = threading.Condition()
+        self._changed = threading.Condition()  # waited for by those who want a session
+        self._ending = threading.Condition()  # waited for by the keeper
         self._keeper: threading.Thread | None = None
         self._closing = False
         self._line = Line()
@@ -113,6 +114,8 @@ class Sessions:
         with self._changed:
             self._closing = True
             self._changed.notify_all()
+            with self._ending:
+                self._ending.notify_all()
             self._changed.wait_for(lambda: not any(held.busy for held in self._pool.held), _WAIT_SECONDS)
             idle = [held for held in self._pool.held if not held.busy]
             for held in idle:
@@ -170,7 +173,7 @@ class Sessions:
             tired = now - held.taken >= _HAND_OVER_SECONDS
             if not (tired or self._near_expiry(held)):
                 held.busy = False
-                self._changed.notify_all()
+                self._changed.notify()  # one session, one who gets it
                 return
         if self._near_expiry(held):
             self._sign_out(held)
@@ -323,8 +326,9 @@ class Sessions:
         """Look after the sessions now and then; ends when there is nothing left to look after."""
         lease, linger = self._settings.acumatica_lease_seconds, self._settings.acumatica_linger_seconds
         while True:
+            with self._ending:
+                self._ending.wait_for(lambda: self._closing, min(lease / 4, max(linger / 2, 0.1)))
             with self._changed:
-                self._changed.wait_for(lambda: self._closing, min(lease / 4, max(linger / 2, 0.1)))
                 if self._closing or not self._pool.held:
                     self._keeper = None
                     return

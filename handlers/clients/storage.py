@@ -106,7 +106,7 @@ class Storage:
         """Remember a refused request, without its rows; the same content again, or a 501st one, replaces an older one."""
         row_key = f"{int(sha256(content).hexdigest(), 16) % _REJECTED_MAX:03}"
         entity = {"PartitionKey": "rejected", "RowKey": row_key, "State": "rejected", **facts}
-        self._table(NOTIFICATIONS).upsert_entity(entity, mode="replace")
+        self._fast(NOTIFICATIONS).put(entity)
 
     # -- links -----------------------------------------------------------------------------------------------------
 
@@ -191,7 +191,7 @@ class Storage:
 
     def clear_dead_letter(self, key: str) -> None:
         """The row is in order again."""
-        self._table(DEAD_LETTERS).delete_entity(key[:2], key)
+        self._fast(DEAD_LETTERS).delete(key[:2], key)
 
     def dead_letters(self) -> Iterator[Entity]:
         """All dead letters; `Content` is the JSON of the change (or the text of an unreadable message)."""

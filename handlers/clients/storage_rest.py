@@ -8,6 +8,7 @@ https://learn.microsoft.com/rest/api/storageservices/queue-service-rest-api
 """
 
 import base64
+import contextlib
 import hashlib
 import hmac
 import json
@@ -184,10 +185,8 @@ class Table:
 
     def create(self) -> None:
         """Make the table unless it is there."""
-        try:
+        with contextlib.suppress(ResourceExistsError):
             self._send("POST", "/Tables", {"TableName": self._name})
-        except ResourceExistsError:
-            return
 
     def get(self, partition: str, row: str) -> Entity:
         """One entity. Raises ResourceNotFoundError."""
@@ -202,6 +201,15 @@ class Table:
         """Replace the entity with that ETag (`*`: any); returns the new one. Raises ResourceModified- or NotFoundError."""
         path = self._path(entity["PartitionKey"], entity["RowKey"])
         return str(self._send("PUT", path, entity, If_Match=etag).headers["ETag"])
+
+    def put(self, entity: Entity) -> None:
+        """Insert, or replace whatever is there."""
+        self._send("PUT", self._path(entity["PartitionKey"], entity["RowKey"]), entity)
+
+    def delete(self, partition: str, row: str) -> None:
+        """Remove the entity, if there is one."""
+        with contextlib.suppress(ResourceNotFoundError):
+            self._send("DELETE", self._path(partition, row), If_Match="*")
 
     def merge(self, entity: Entity) -> None:
         """Insert, or change the properties that are given."""
@@ -242,10 +250,8 @@ class Queue:
 
     def create(self) -> None:
         """Make the queue unless it is there."""
-        try:
+        with contextlib.suppress(ResourceExistsError):
             self._account.request("queue", "PUT", f"/{self._name}")
-        except ResourceExistsError:
-            return
 
     def send_message(self, text: str, *, visibility_timeout: int = 0) -> None:
         """Send a message that is seen after so many seconds and never expires."""

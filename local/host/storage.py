@@ -9,6 +9,7 @@ import base64
 import hashlib
 import hmac
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import formatdate, parsedate_to_datetime
@@ -62,7 +63,7 @@ class Account:
 
     async def request(
         self, method: str, path: str, query: dict[str, str] | None = None, body: str = "", *, tries: int = 4
-    ) -> tuple[aiohttp.typedefs.LooseHeaders, bytes]:
+    ) -> tuple[Mapping[str, str], bytes]:
         """One request; the answer's headers and body. Raises AzureError."""
         for pause in (*_PAUSES[: tries - 1], None):
             try:
@@ -73,7 +74,7 @@ class Account:
                 await asyncio.sleep(pause)
         raise AssertionError("the last try returns or raises")
 
-    async def _send(self, method: str, path: str, query: dict[str, str], body: str) -> Any:
+    async def _send(self, method: str, path: str, query: dict[str, str], body: str) -> tuple[Mapping[str, str], bytes]:
         # The session is made here since it belongs to the running loop.
         self._http = self._http or aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=30),
@@ -149,7 +150,7 @@ class Queue:
         query = {"popreceipt": message.pop_receipt, "visibilitytimeout": str(visibility)}
         body = f"<QueueMessage><MessageText>{escape(message.content)}</MessageText></QueueMessage>"
         headers, _ = await self._account.request("PUT", f"{self._path}/messages/{message.id}", query, body)
-        message.pop_receipt = dict(headers)["x-ms-popreceipt"]  # type: ignore[arg-type]
+        message.pop_receipt = headers["x-ms-popreceipt"]
 
 
 def _message(element: ET.Element) -> Message:
