@@ -11,11 +11,9 @@ import itertools
 import json
 import os
 import random
-import statistics
 import sys
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
@@ -26,13 +24,13 @@ from typing import Any, override
 import requests
 from azure.storage.queue import QueueClient
 
-from handlers.clients.storage import QUEUE
+from handlers.clients.storage import LINKS, QUEUE
 from local.azurite import Azurite, AzuriteError
 from local.fakes import Fault
 from local.host import HostProcess, start
 from local.host.process import HostError
 from local.inquiry import Notification
-from local.measure import Cost, Operations, azurite_alone, cold_start, spent
+from local.measure import Cost, Operations, azurite_alone, cold_start, machine_cpu, spent
 from local.world import World
 
 GRAPH_SECONDS, ACUMATICA_SECONDS, SESSIONS = 0.020, 0.030, 4
@@ -74,6 +72,7 @@ class Result:
     case: str
     hosts: int
     rows: int
+    notifications: int
     seconds: float = 0.0  # from the first notification until no message is left
     answers_ms: list[float] = field(default_factory=list)
     graph_calls: int = 0
@@ -84,6 +83,7 @@ class Result:
     host_cpu: float = 0.0  # of all hosts
     azurite_cpu: float = 0.0
     bench_cpu: float = 0.0  # of the stand-ins and of the load
+    other_cpu: float = 0.0  # of everything else on the machine: what disturbs the measurement
     deferred: int = 0
     sessions_open: int = 0
     bounds: dict[str, float] = field(default_factory=dict)  # rows per second
@@ -99,6 +99,10 @@ class Result:
         """The least of the bounds."""
         return min(self.bounds.values(), default=0.0)
 
+    def per_row(self, operation: str) -> float:
+        """Operations of one kind for each row."""
+        return self.operations.get(operation, 0) / self.rows
+
     def answered(self, percent: int) -> float:
         """Milliseconds within which so many percent of the notifications were answered."""
         times = sorted(self.answers_ms)
@@ -113,10 +117,13 @@ class Result:
 class Bench(World):
     """A world with several hosts on one storage; each case is measured from its first notification to quiescence."""
 
-    def __init__(self, azurite: Azurite, hosts: int, *, hurried: bool = False, seed: int = 0, until: float) -> None:
+    def __init__(
+        self, azurite: Azurite, hosts: int, options: argparse.Namespace, until: float, *, hurried: bool = False
+    ) -> None:
+        seed = options.seed
         super().__init__(
             azurite.connection_string(),
-            SETTINGS | (HURRIED if hurried else {}),
+            SETTINGS | (HURRIED if hurried else {}) | dict(options.set),
             graph={"latency": GRAPH_SECONDS, "seed": seed},
             acumatica={"latency": ACUMATICA_SECONDS, "session_limit": SESSIONS, "session_timeout": 5.0, "seed": seed},
             fetch_visibility=20 if hurried else None,
@@ -153,7 +160,7 @@ class Bench(World):
     def transactions(self, numbers: range, each: int, change: Callable[[int], Notification]) -> list[Notification]:
         """One notification for each so many rows; `change` is what happens to a row."""
         made = []
-        for some in itertools.batched(numbers, each):
+        for some in itertools.batched(numbers, each, strict=False):
             parts = [change(number) for number in some]
             inserted, deleted = ([row for part in parts for row in part[side]] for side in ("Inserted", "Deleted"))
             made.append(self.inquiry.notification(inserted, deleted))
@@ -181,7 +188,7 @@ class Bench(World):
 
     def measure(self, case: str, notifications: list[Notification], rows: int, *, rate: float = OFFERED) -> Result:
         """Send the notifications, so many rows per second, wait until all is done, and look at what it took."""
-        result = Result(case, len(self.hosts), rows)
+        result = Result(case, len(self.hosts), rows, len(notifications))
         before = self._look()
         began = time.monotonic()
         over = threading.Event()
@@ -232,6 +239,7 @@ class Bench(World):
             "hosts": [spent(host.pid) for host in self.hosts],
             "azurite": spent(self._azurite.pid or 0),
             "bench": spent(os.getpid()),
+            "machine": machine_cpu(),
             "deferred": sum(host.log.count("apply: deferred") for host in self.hosts),
         }
 
@@ -249,6 +257,8 @@ class Bench(World):
         result.host_cpu = cpu(quiet["hosts"], before["hosts"])
         result.azurite_cpu = cpu([quiet["azurite"]], [before["azurite"]])
         result.bench_cpu = cpu([quiet["bench"]], [before["bench"]])
+        ours = result.host_cpu + result.azurite_cpu + result.bench_cpu
+        result.other_cpu = quiet["machine"] - before["machine"] - ours
 
     def _tell(self, result: Result, before: dict[str, Any], over: threading.Event) -> None:
         began, pause = time.monotonic(), 1.0 if sys.stderr.isatty() else 10.0
@@ -278,7 +288,7 @@ def tell(what: str) -> None:
 
 def common(options: argparse.Namespace, until: float) -> Iterator[Result]:
     """New rows, updates and echoes on one host; and what Azurite alone does with the operations of the new rows."""
-    with Azurite(access_log=True) as azurite, Bench(azurite, 1, seed=options.seed, until=until) as bench:
+    with Azurite(access_log=True) as azurite, Bench(azurite, 1, options, until) as bench:
         numbers = range(options.rows)
         for case, change in (("new rows", bench.new), ("updates", bench.changed), ("echoes", bench.echo)):
             yield bench.measure(case, bench.transactions(numbers, ROWS_EACH, change), len(numbers))
@@ -286,28 +296,28 @@ def common(options: argparse.Namespace, until: float) -> Iterator[Result]:
 
 def hot_mailbox(options: argparse.Namespace, until: float) -> Iterator[Result]:
     """Half of the rows belong to one mailbox."""
-    with Azurite(access_log=True) as azurite, Bench(azurite, 1, seed=options.seed, until=until) as bench:
+    with Azurite(access_log=True) as azurite, Bench(azurite, 1, options, until) as bench:
         yield bench.measure("hot mailbox", bench.transactions(range(options.rows), ROWS_EACH, bench.hot), options.rows)
 
 
 def large(options: argparse.Namespace, until: float) -> Iterator[Result]:
     """One notification of ten times the rows."""
     rows = 10 * options.rows
-    with Azurite(access_log=True) as azurite, Bench(azurite, 1, seed=options.seed, until=until) as bench:
+    with Azurite(access_log=True) as azurite, Bench(azurite, 1, options, until) as bench:
         yield bench.measure(f"one of {rows:,}", bench.transactions(range(rows), rows, bench.new), rows)
 
 
 def instances(options: argparse.Namespace, until: float) -> Iterator[Result]:
     """Several hosts on one storage."""
     for hosts in options.instances:
-        with Azurite(access_log=True) as azurite, Bench(azurite, hosts, seed=options.seed, until=until) as bench:
+        with Azurite(access_log=True) as azurite, Bench(azurite, hosts, options, until) as bench:
             rows = bench.transactions(range(options.rows), ROWS_EACH, bench.new)
             yield bench.measure(f"{hosts} hosts", rows, options.rows)
 
 
 def trickle(options: argparse.Namespace, until: float) -> Iterator[Result]:
     """One row per second."""
-    with Azurite(access_log=True) as azurite, Bench(azurite, 1, seed=options.seed, until=until) as bench:
+    with Azurite(access_log=True) as azurite, Bench(azurite, 1, options, until) as bench:
         rows = range(options.trickle)
         yield bench.measure("trickle", bench.transactions(rows, 1, bench.new), len(rows), rate=1.0)
 
@@ -315,16 +325,15 @@ def trickle(options: argparse.Namespace, until: float) -> Iterator[Result]:
 def trouble(options: argparse.Namespace, until: float) -> Iterator[Result]:
     """Everything twice and in any order, on as many hosts as there may be, while Graph and Acumatica fail now and then."""
     hosts, rows = max(options.instances, default=1), options.rows // 2
-    with Azurite(access_log=True) as azurite:
-        with Bench(azurite, hosts, hurried=True, seed=options.seed, until=until) as bench:
-            bench.graph.faults.add(*TROUBLE["graph"])
-            bench.acumatica.faults.add(*TROUBLE["acumatica"])
-            sent = bench.transactions(range(rows), ROWS_EACH, bench.new)
-            sent += bench.transactions(range(rows), ROWS_EACH, bench.changed)
-            sent += bench.transactions(range(rows // 4), ROWS_EACH, lambda n: bench.inquiry.remove(f"B{n:05}"))
-            sent *= 2
-            bench.random.shuffle(sent)
-            yield bench.measure(f"trouble, {hosts} hosts", sent, sum(len(n["Inserted"] or n["Deleted"]) for n in sent))
+    with Azurite(access_log=True) as azurite, Bench(azurite, hosts, options, until, hurried=True) as bench:
+        bench.graph.faults.add(*TROUBLE["graph"])
+        bench.acumatica.faults.add(*TROUBLE["acumatica"])
+        sent = bench.transactions(range(rows), ROWS_EACH, bench.new)
+        sent += bench.transactions(range(rows), ROWS_EACH, bench.changed)
+        sent += bench.transactions(range(rows // 4), ROWS_EACH, lambda n: bench.inquiry.remove(f"B{n:05}"))
+        sent *= 2
+        bench.random.shuffle(sent)
+        yield bench.measure(f"trouble, {hosts} hosts", sent, sum(len(n["Inserted"] or n["Deleted"]) for n in sent))
 
 
 CASES = {
@@ -340,34 +349,106 @@ CASES = {
 # -- in all --------------------------------------------------------------------------------------------------------------
 
 
-def bounds(results: list[Result], alone: dict[str, float]) -> None:
-    """What the services allow, beside what was reached: rows per second."""
+def set_bounds(results: list[Result], seconds: Callable[[], float]) -> None:
+    """Beside what was reached, what the services allow, in rows per second; Azurite alone as long as there is time."""
+    known: dict[tuple[int, int], float] = {}
     for result in results:
         if result.acumatica_calls:
             result.bounds["sessions"] = SESSIONS / ACUMATICA_SECONDS
-        if saves := 1 if result.case == "echoes" else 2:
-            result.bounds["Azurite alone"] = alone[str(saves)]
+        if result.case == "trickle":
+            result.bounds["offered"] = 1.0
+        saves = round(sum(result.per_row(f"{LINKS} {kind}") for kind in ("insert", "replace")))
+        if result.notifications == 1 or result.hosts > 1 or not saves:
+            continue
+        each = result.rows // result.notifications
+        if (saves, each) not in known and seconds() > 20:
+            tell(f"Azurite alone, as for: {result.case}")
+            known[saves, each] = azurite_alone(rows=1000, each=each, saves=saves)
+        if (saves, each) in known:
+            result.bounds["Azurite alone"] = known[saves, each]
+
+
+def table(results: list[Result]) -> str:
+    """Everything in one table (Markdown), a column for each case."""
+    operations = sorted({name for result in results for name in result.operations})
+    lines: list[tuple[str, Callable[[Result], str]]] = [
+        ("hosts", lambda r: f"{r.hosts}"),
+        ("rows", lambda r: f"{r.rows:,}"),
+        ("**rows/s**", lambda r: f"**{r.rate:.1f}**"),
+        ("least bound, rows/s", lambda r: f"{r.bound:.0f} {min(r.bounds, key=r.bounds.__getitem__, default='')}"),
+        ("ratio to it", lambda r: f"{r.rate / r.bound:.0%}" if r.bound else "-"),
+        ("answer p50, ms", lambda r: f"{r.answered(50):.0f}"),
+        ("answer p95, ms", lambda r: f"{r.answered(95):.0f}"),
+        ("answer p99, ms", lambda r: f"{r.answered(99):.0f}"),
+        ("Graph calls/row", lambda r: f"{r.graph_calls / r.rows:.3f}"),
+        ("Acumatica calls/row", lambda r: f"{r.acumatica_calls / r.rows:.3f}"),
+        ("sign-ins", lambda r: f"{r.sign_ins}"),
+        ("sessions left open", lambda r: f"{r.sessions_open}"),
+        ("deferred/row", lambda r: f"{r.deferred / r.rows:.3f}"),
+        ("host CPU, ms/row", lambda r: f"{r.host_cpu / r.rows * 1000:.1f}"),
+        ("host memory, MiB", lambda r: f"{r.host_mib:.0f}"),
+        ("Azurite CPU, ms/row", lambda r: f"{r.azurite_cpu / r.rows * 1000:.1f}"),
+        ("bench CPU, ms/row", lambda r: f"{r.bench_cpu / r.rows * 1000:.1f}"),
+        ("other CPU, cores", lambda r: f"{r.other_cpu / r.seconds:.2f}" if r.seconds else "-"),
+        *((f"{name}/row", lambda r, name=name: f"{r.per_row(name):.3f}") for name in operations),
+        ("differences", lambda r: f"{len(r.differences)}"),
+    ]
+    rows = [["", *(result.case for result in results)]]
+    rows += [[name, *(show(result) for result in results)] for name, show in lines]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    written = ["| " + " | ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)) + " |" for row in rows]
+    return "\n".join([written[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *written[1:]])
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the cases; the exit status is 0 only if all were run and the judge finds no differences."""
     options = _options(arguments)
-    began = time.monotonic()
-    until = began + options.minutes * 60
+    until = time.monotonic() + options.minutes * 60
     results: list[Result] = []
+    missing: list[str] = []
+    start_up: dict[str, float] = {}
     try:
+        tell("cold start")
+        start_up = cold_start()
         for name in options.only or CASES:
+            if time.monotonic() + 15 > until:
+                missing.append(name)
+                continue
             for result in CASES[name](options, until):
                 results.append(result)
-                tell("")
-                print(f"{result.case}: {result.rate:.1f} rows/s, {result.as_json()}", flush=True)
+                tell(f"{result.case}: {result.rate:.1f} rows/s, {len(result.differences)} differences")
+        set_bounds(results, lambda: until - time.monotonic())
     except (AzuriteError, HostError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\nStopped: no verdict.")
         return 130
-    return 0
+    return _report(options, results, missing, start_up)
+
+
+def _report(options: argparse.Namespace, results: list[Result], missing: list[str], start_up: dict[str, float]) -> int:
+    alone, app = start_up["azure.functions"], start_up["function_app"]
+    print(f"\n{table(results)}\n")
+    print(f"Cold start: function_app {app * 1000:.0f} ms = {app / alone:.2f} x azure.functions ({alone * 1000:.0f} ms)")
+    machine = {"cores": os.cpu_count(), "python": sys.version.split()[0], "seed": options.seed, "set": dict(options.set)}
+    told = {"machine": machine, "cold_start": start_up, "cases": [r.as_json() for r in results], "missing": missing}
+    options.json.parent.mkdir(parents=True, exist_ok=True)
+    options.json.write_text(json.dumps(told, indent=1), encoding="utf-8")
+    print(f"All numbers: {options.json}")
+    found = [f"{result.case}: {difference}" for result in results for difference in result.differences]
+    found += [f"{name}: not run, the {options.minutes:g} minutes were over" for name in missing]
+    for difference in found[:20]:
+        print(f"  ✗ {difference}")
+    print(f"FAILED: {len(found)} differences" if found else "OK: every case was run, and the judge finds no differences.")
+    return 1 if found else 0
+
+
+def _setting(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"{text} is not NAME=VALUE")
+    return name, value
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
@@ -378,6 +459,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--trickle", type=int, default=20, help="seconds of one row each (default: 20)")
     parser.add_argument("--seed", type=int, default=1, help="of all that is drawn (default: 1)")
     parser.add_argument("--minutes", type=float, default=5.0, help="the most that it may take (default: 5)")
+    parser.add_argument("--set", action="append", default=[], type=_setting, metavar="NAME=VALUE", help="an app setting")
     parser.add_argument("--json", type=Path, default=Path(".local/bench.json"), help="where the numbers go")
     return parser.parse_args(arguments)
 

@@ -16,7 +16,14 @@ from typing import Any, Self
 from urllib.parse import quote
 
 import aiohttp
-from azure.storage.queue import AccountSasPermissions, ResourceTypes, Services, generate_account_sas
+from azure.core.credentials import AzureNamedKeyCredential
+from azure.data.tables import AccountSasPermissions as TablePermissions
+from azure.data.tables import ResourceTypes as TableTypes
+from azure.data.tables import generate_account_sas as table_signature
+from azure.storage.queue import AccountSasPermissions as QueuePermissions
+from azure.storage.queue import ResourceTypes as QueueTypes
+from azure.storage.queue import generate_account_sas as queue_signature
+from yarl import URL
 
 from handlers.clients.storage import LINKS, NOTIFICATIONS, QUEUE
 from local.azurite import ACCOUNT, ACCOUNT_KEY, Azurite
@@ -25,6 +32,7 @@ from local.host.process import ROOT
 _LINE = re.compile(rf'"(\w+) /{ACCOUNT}/([^/?( "]+)([^?" ]*)(\S*) HTTP')
 _TABLE = {"GET": "read", "POST": "insert", "PUT": "replace", "PATCH": "merge", "DELETE": "delete"}
 _QUEUE = {"GET": "receive", "POST": "send", "PUT": "update", "DELETE": "delete"}
+_STATE, _MESSAGE = 1100, 700  # bytes of an event link, and of a message in base64, as in the cases of the bench
 _LOOK = f"queue {QUEUE} other"  # how many messages there are: asked by the bench itself, and by health
 
 
@@ -45,6 +53,12 @@ def spent(pid: int) -> Cost:
     ticks = int(fields[11]) + int(fields[12])
     peak = re.search(r"VmHWM:\s+(\d+) kB", (process / "status").read_text(encoding="utf-8"))
     return Cost(ticks / os.sysconf("SC_CLK_TCK"), int(peak[1]) / 1024 if peak else 0.0)
+
+
+def machine_cpu() -> float:
+    """CPU seconds that all processes together have spent since the start of the machine."""
+    user, nice, system, *_ = Path("/proc/stat").read_text(encoding="ascii").split()[1:]
+    return (int(user) + int(nice) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True)
@@ -74,31 +88,32 @@ class Operations:
 # -- Azurite alone -------------------------------------------------------------------------------------------------------
 
 
-def azurite_alone(*, rows: int, each: int, saves: int, state: int, message: int, at_a_time: int) -> float:
+def azurite_alone(*, rows: int, each: int, saves: int, at_a_time: int = 16) -> float:
     """Rows per second that Azurite carries when the app's operations are all that there is to do.
 
-    The same operations as for `rows` rows in notifications of `each`, in the same order and as many at a time as the app
-    has threads, from one process, without an SDK: HTTP by aiohttp, with a shared access signature instead of signed
-    headers. `saves` are the writes of each event link; `state` and `message` are bytes.
+    The same operations as for `rows` rows in notifications of `each`, with `saves` writes of each event link, in the same
+    order and `at_a_time` rows at once, from one process, without an SDK: HTTP by aiohttp, with a shared access signature
+    instead of signed headers.
     """
     with Azurite() as azurite:
-        return asyncio.run(_Replay(azurite, saves, state, message).run(rows, each, at_a_time))
+        return asyncio.run(_Replay(azurite, saves).run(rows, each, at_a_time))
 
 
 class _Replay:
-    def __init__(self, azurite: Azurite, saves: int, state: int, message: int) -> None:
+    def __init__(self, azurite: Azurite, saves: int) -> None:
         self._azurite = azurite
         self._saves = saves
-        self._state = "x" * state
-        self._message = f"<QueueMessage><MessageText>{'x' * message}</MessageText></QueueMessage>"
-        self._signature = generate_account_sas(
-            ACCOUNT,
-            ACCOUNT_KEY,
-            ResourceTypes(service=True, container=True, object=True),
-            AccountSasPermissions(**dict.fromkeys(("read", "write", "delete", "list", "add", "update", "process"), True)),
-            datetime.now(UTC) + timedelta(hours=1),
-            services=Services(queue=True, table=True),  # type: ignore[call-arg]
-        )
+        self._state = "x" * _STATE
+        self._message = f"<QueueMessage><MessageText>{'x' * _MESSAGE}</MessageText></QueueMessage>"
+        until = datetime.now(UTC) + timedelta(hours=1)
+        key = AzureNamedKeyCredential(ACCOUNT, ACCOUNT_KEY)
+        everything = "rwdlacup"  # read, write, delete, list, add, create, update, process
+        self._signatures = {
+            "table": table_signature(key, TableTypes.from_string("sco"), TablePermissions.from_string(everything), until),  # type: ignore[no-untyped-call]
+            "queue": queue_signature(
+                ACCOUNT, ACCOUNT_KEY, QueueTypes.from_string("sco"), QueuePermissions.from_string(everything), until
+            ),
+        }
         self._http: aiohttp.ClientSession
 
     async def run(self, rows: int, each: int, at_a_time: int) -> float:
@@ -150,17 +165,15 @@ class _Replay:
     async def _table(self, method: str, path: str, body: Any = None, etag: str = "", wanted: int = 0) -> str:
         headers = {"Accept": "application/json;odata=minimalmetadata", "Content-Type": "application/json"}
         headers |= {"Prefer": "return-no-content"} | ({"If-Match": etag} if etag else {})
-        url = f"{self._azurite.endpoint('table')}/{path}?{self._signature}"
+        url = URL(f"{self._azurite.endpoint('table')}/{path}?{self._signatures['table']}", encoded=True)
         async with self._http.request(method, url, headers=headers, data=json.dumps(body) if body else None) as answer:
             await answer.read()
             _expect(answer.status, wanted)
             return answer.headers.get("ETag", "")
 
     async def _queue(self, method: str, path: str, query: str = "", body: str = "") -> str:
-        url = f"{self._azurite.endpoint('queue')}/{path}?{query}{'&' if query else ''}{self._signature}"
+        url = f"{self._azurite.endpoint('queue')}/{path}?{query}{'&' if query else ''}{self._signatures['queue']}"
         headers = {"x-ms-version": "2024-11-04"}
-        from yarl import URL
-
         async with self._http.request(method, URL(url, encoded=True), headers=headers, data=body or None) as answer:
             text = await answer.text()
             _expect(answer.status)

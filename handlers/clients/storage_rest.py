@@ -110,10 +110,10 @@ class Account:
                 error = ServiceResponseError(f"no answer of {service} storage ({type(reason).__name__})", error=reason)
                 wait = pause if method in _REPEATABLE else None
             else:
-                if answer.status < 300:  # noqa: PLR2004
+                if answer.status < 300:
                     return answer
                 error = self._refusal(service, answer)
-                if answer.status == 401:  # noqa: PLR2004  (the token may have been withdrawn)
+                if answer.status == 401:
                     with self._lock:
                         self._token_until = 0.0
                 if answer.status not in _AGAIN:

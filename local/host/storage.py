@@ -94,7 +94,7 @@ class Account:
             raise ServiceRequestError(f"no connection ({type(error).__name__})", error=error) from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise ServiceResponseError(f"no answer ({type(error).__name__})", error=error) from error
-        if answer.status >= 400:  # noqa: PLR2004
+        if answer.status >= 400:
             code = answer.headers.get("x-ms-error-code", "")
             refusal = _ERRORS.get(answer.status, HttpResponseError)(f"storage answered {answer.status} {code}")
             refusal.status_code, refusal.error_code = answer.status, code  # type: ignore[attr-defined]
