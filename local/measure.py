@@ -109,9 +109,18 @@ class _Replay:
         key = AzureNamedKeyCredential(ACCOUNT, ACCOUNT_KEY)
         everything = "rwdlacup"  # read, write, delete, list, add, create, update, process
         self._signatures = {
-            "table": table_signature(key, TableTypes.from_string("sco"), TablePermissions.from_string(everything), until),  # type: ignore[no-untyped-call]
+            "table": table_signature(
+                key,
+                TableTypes.from_string("sco"),
+                TablePermissions.from_string(everything),
+                until,
+            ),
             "queue": queue_signature(
-                ACCOUNT, ACCOUNT_KEY, QueueTypes.from_string("sco"), QueuePermissions.from_string(everything), until
+                ACCOUNT,
+                ACCOUNT_KEY,
+                QueueTypes.from_string("sco"),  # type: ignore[no-untyped-call]
+                QueuePermissions.from_string(everything),  # type: ignore[no-untyped-call]
+                until,
             ),
         }
         self._http: aiohttp.ClientSession

@@ -53,7 +53,7 @@ class _Held:
 class _Pool:
     held: list[_Held] = field(default_factory=list)
     opening: int = 0
-    handed_over: float = 0.0
+    look_again: float = 0.0  # when a slot may be free, after all were taken or one was handed over
 
 
 class Sessions:
@@ -147,20 +147,22 @@ class Sessions:
                         held.busy = True
                         return held
                 room = len(self._pool.held) + self._pool.opening < self._settings.acumatica_max_sessions
-                wanted = room and now >= self._pool.handed_over + 2 * _POLL_SECONDS
+                wanted = room and now >= self._pool.look_again
                 if wanted:
                     self._pool.opening += 1
+                    if self._pool.look_again:  # slots were taken: one looks, for all who wait here
+                        self._pool.look_again = now + _POLL_SECONDS
                 elif now >= give_up:
                     raise self._no_session()
                 else:
                     self._changed.wait(min(_POLL_SECONDS, give_up - now))
             if wanted:
-                if opened := self._open(deadline):
-                    return opened
-                if self._clock() >= give_up:
-                    raise self._no_session()
+                opened = self._open(deadline)
+                pause = _POLL_SECONDS * random.uniform(0.5, 1.0)  # noqa: S311
                 with self._changed:
-                    self._changed.wait(_POLL_SECONDS * random.uniform(0.5, 1.0))  # noqa: S311
+                    self._pool.look_again = 0.0 if opened else max(self._pool.look_again, self._clock() + pause)
+                if opened:
+                    return opened
 
     def _no_session(self) -> Later:
         delay = self._line.place(self._clock(), 0.1)
@@ -197,7 +199,7 @@ class Sessions:
                 if held in self._pool.held:
                     self._pool.held.remove(held)
                 if state == "open":
-                    self._pool.handed_over = self._clock()
+                    self._pool.look_again = self._clock() + 2 * _POLL_SECONDS
                 self._changed.notify_all()
 
     def _sign_out(self, held: _Held) -> None:

@@ -13,6 +13,7 @@ import json
 import logging
 import math
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -74,6 +75,9 @@ class Storage:
         self._settings = settings
         self._clock = clock
         self._account = Account(settings, lambda: self._credential)
+        self._all_tables = {name: Table(self._account, name) for name in TABLES}
+        self._one_queue = Queue(self._account, QUEUE)
+        self._creating, self._created = threading.Lock(), False
         self._clients: list[Any] = []  # of the SDKs
         self._containers: dict[str, Any] = {}
         self._sender = ThreadPoolExecutor(_SENDERS, thread_name_prefix="sender")
@@ -304,18 +308,26 @@ class Storage:
         self._clients.append(made)
         return made
 
-    @cached_property
+    @property
     def _tables(self) -> dict[str, Table]:
-        tables = {name: Table(self._account, name) for name in TABLES}
-        for table in tables.values():
-            table.create()
-        return tables
+        self._create()
+        return self._all_tables
 
-    @cached_property
+    @property
     def _queue(self) -> Queue:
-        queue = Queue(self._account, QUEUE)
-        queue.create()
-        return queue
+        self._create()
+        return self._one_queue
+
+    def _create(self) -> None:
+        """Make the tables and the queue, at the first use in this process, which many threads may begin at a time."""
+        if self._created:
+            return
+        with self._creating:
+            if not self._created:
+                for table in self._all_tables.values():
+                    table.create()
+                self._one_queue.create()
+                self._created = True
 
     def _container(self, name: str) -> Any:
         from azure.storage.blob import ContainerClient  # noqa: PLC0415  (slow; few rows are that large)
