@@ -10,10 +10,10 @@ import uuid
 from contextlib import ExitStack
 from dataclasses import replace
 from hashlib import sha256
+from typing import TYPE_CHECKING
 
 from azure.core.exceptions import AzureError, HttpResponseError
 
-from handlers.clients.graph import Graph
 from handlers.clients.storage import StateTooLarge, Storage
 from handlers.services import Factory, NotReady, Services
 from handlers.sync.errors import (
@@ -40,6 +40,9 @@ from handlers.sync.plan import (
     settled,
     wanted_event,
 )
+
+if TYPE_CHECKING:
+    from handlers.clients.graph import Graph
 
 log = logging.getLogger(__name__)
 
@@ -236,7 +239,7 @@ class _Settlement:
                     raise Later("the claim was lost", 1.0)
 
     @property
-    def _graph(self) -> Graph:
+    def _graph(self) -> "Graph":
         """Graph, if there is time left for one more request."""
         if self.services.clock() + self.services.settings.longest_request_seconds > self.deadline:
             raise Later("no time left under the claim", counted=False)

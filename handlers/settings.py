@@ -39,7 +39,7 @@ type _Address = Annotated[str, AfterValidator(_address)]
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False, defer_build=True)
 
     @classmethod
     def joint_problems(cls, values: Mapping[str, str]) -> list[str]:

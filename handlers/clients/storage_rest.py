@@ -70,7 +70,7 @@ class Account:
         if parts.get("usedevelopmentstorage", "").lower() == "true":
             parts = dict(parse_connection_string(_EMULATOR))
         self._name = parts.get("accountname") or settings.account_name or ""
-        self._key = base64.b64decode(parts.get("accountkey", ""))
+        self._key = base64.b64decode(parts.get("accountkey", ""), validate=True)
         self._signature = parts.get("sharedaccesssignature", "").removeprefix("?")
         self._credential = credential
         self._tokens: Any = None
@@ -113,7 +113,7 @@ class Account:
                 if answer.status < 300:
                     return answer
                 error = self._refusal(service, answer)
-                if answer.status == 401:
+                if answer.status in {401, 403}:  # the token may have been withdrawn
                     with self._lock:
                         self._token_until = 0.0
                 if answer.status not in _AGAIN:
@@ -177,7 +177,10 @@ class Account:
 
 
 class Table:
-    """One table. Entities are dicts of str, bool, int, float and datetime; a read one has its ETag as `ETag`."""
+    """One table. Entities are dicts of str, bool, int, float and datetime; a read one has its ETag as `ETag`.
+
+    Storage's own Timestamp is left out.
+    """
 
     def __init__(self, account: Account, name: str) -> None:
         self._account = account
@@ -285,7 +288,7 @@ def _encoded(entity: Entity) -> Entity:
 
 
 def _decoded(item: Entity) -> Entity:
-    entity = {name: value for name, value in item.items() if "odata." not in name}
+    entity = {name: value for name, value in item.items() if "odata." not in name and name != "Timestamp"}
     for name, kind in item.items():
         if kind == "Edm.DateTime" and name.endswith("@odata.type"):
             of = name.removesuffix("@odata.type")
