@@ -39,7 +39,7 @@ OFFERED = 100.0  # rows that Acumatica sends per second, above what is to be rea
 THREADS = 16
 SETTINGS = {
     "ACUMATICA_MAX_SESSIONS": str(SESSIONS),
-    "ACUMATICA_LINGER_SECONDS": "3",  # 20 in production: how long an idle session is kept
+    "ACUMATICA_LINGER_SECONDS": "2",  # 20 in production: how long an idle session is kept
     "PYTHON_THREADPOOL_THREAD_COUNT": str(THREADS),
 }
 # For the case with faults: what takes minutes in production takes seconds, and little enough for the poison queue.
@@ -296,8 +296,9 @@ def common(options: argparse.Namespace, until: float) -> Iterator[Result]:
 
 def hot_mailbox(options: argparse.Namespace, until: float) -> Iterator[Result]:
     """Half of the rows belong to one mailbox."""
+    rows = options.rows // 2
     with Azurite(access_log=True) as azurite, Bench(azurite, 1, options, until) as bench:
-        yield bench.measure("hot mailbox", bench.transactions(range(options.rows), ROWS_EACH, bench.hot), options.rows)
+        yield bench.measure("hot mailbox", bench.transactions(range(rows), ROWS_EACH, bench.hot), rows)
 
 
 def large(options: argparse.Namespace, until: float) -> Iterator[Result]:
@@ -311,8 +312,8 @@ def instances(options: argparse.Namespace, until: float) -> Iterator[Result]:
     """Several hosts on one storage."""
     for hosts in options.instances:
         with Azurite(access_log=True) as azurite, Bench(azurite, hosts, options, until) as bench:
-            rows = bench.transactions(range(options.rows), ROWS_EACH, bench.new)
-            yield bench.measure(f"{hosts} hosts", rows, options.rows)
+            rows = options.rows // 2
+            yield bench.measure(f"{hosts} hosts", bench.transactions(range(rows), ROWS_EACH, bench.new), rows)
 
 
 def trickle(options: argparse.Namespace, until: float) -> Iterator[Result]:
@@ -324,7 +325,7 @@ def trickle(options: argparse.Namespace, until: float) -> Iterator[Result]:
 
 def trouble(options: argparse.Namespace, until: float) -> Iterator[Result]:
     """Everything twice and in any order, on as many hosts as there may be, while Graph and Acumatica fail now and then."""
-    hosts, rows = max(options.instances, default=1), options.rows // 2
+    hosts, rows = max(options.instances, default=1), options.rows // 8
     with Azurite(access_log=True) as azurite, Bench(azurite, hosts, options, until, hurried=True) as bench:
         bench.graph.faults.add(*TROUBLE["graph"])
         bench.acumatica.faults.add(*TROUBLE["acumatica"])
@@ -349,23 +350,27 @@ CASES = {
 # -- in all --------------------------------------------------------------------------------------------------------------
 
 
-def set_bounds(results: list[Result], seconds: Callable[[], float]) -> None:
-    """Beside what was reached, what the services allow, in rows per second; Azurite alone as long as there is time."""
-    known: dict[tuple[int, int], float] = {}
-    for result in results:
+class Bounds:
+    """What the services allow, in rows per second; Azurite alone is tried right after the case, as long as there is time."""
+
+    def __init__(self, until: float) -> None:
+        self._until = until
+        self._alone: dict[tuple[int, int], float] = {}
+
+    def set(self, result: Result) -> None:
+        """Put them beside what was reached."""
         if result.acumatica_calls:
             result.bounds["sessions"] = SESSIONS / ACUMATICA_SECONDS
         if result.case == "trickle":
             result.bounds["offered"] = 1.0
+            return
         saves = round(sum(result.per_row(f"{LINKS} {kind}") for kind in ("insert", "replace")))
-        if result.notifications == 1 or result.hosts > 1 or not saves:
-            continue
-        each = result.rows // result.notifications
-        if (saves, each) not in known and seconds() > 20:
+        kind = (saves, result.rows // result.notifications)
+        if result.hosts == 1 and kind not in self._alone and self._until - time.monotonic() > result.seconds:
             tell(f"Azurite alone, as for: {result.case}")
-            known[saves, each] = azurite_alone(rows=1000, each=each, saves=saves)
-        if (saves, each) in known:
-            result.bounds["Azurite alone"] = known[saves, each]
+            self._alone[kind] = azurite_alone(rows=result.rows, each=kind[1], saves=saves)
+        if kind in self._alone:
+            result.bounds["Azurite alone"] = self._alone[kind]
 
 
 def table(results: list[Result]) -> str:
@@ -404,6 +409,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the cases; the exit status is 0 only if all were run and the judge finds no differences."""
     options = _options(arguments)
     until = time.monotonic() + options.minutes * 60
+    bounds = Bounds(until)
     results: list[Result] = []
     missing: list[str] = []
     start_up: dict[str, float] = {}
@@ -416,8 +422,8 @@ def main(arguments: list[str] | None = None) -> int:
                 continue
             for result in CASES[name](options, until):
                 results.append(result)
+                bounds.set(result)
                 tell(f"{result.case}: {result.rate:.1f} rows/s, {len(result.differences)} differences")
-        set_bounds(results, lambda: until - time.monotonic())
     except (AzuriteError, HostError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
@@ -454,9 +460,11 @@ def _setting(text: str) -> tuple[str, str]:
 def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m local.bench", description=(__doc__ or "").partition("\n\n")[0])
     parser.add_argument("--only", nargs="+", choices=CASES, metavar="CASE", help=f"of {', '.join(CASES)} (default: all)")
-    parser.add_argument("--rows", type=int, default=1000, help="of most cases; the large one has ten times as many")
+    parser.add_argument(
+        "--rows", type=int, default=1000, help="of new rows, updates and echoes; others have more or fewer (default: 1000)"
+    )
     parser.add_argument("--instances", type=int, nargs="*", default=[2, 4], help="numbers of hosts (default: 2 4)")
-    parser.add_argument("--trickle", type=int, default=20, help="seconds of one row each (default: 20)")
+    parser.add_argument("--trickle", type=int, default=12, help="seconds of one row each (default: 12)")
     parser.add_argument("--seed", type=int, default=1, help="of all that is drawn (default: 1)")
     parser.add_argument("--minutes", type=float, default=5.0, help="the most that it may take (default: 5)")
     parser.add_argument("--set", action="append", default=[], type=_setting, metavar="NAME=VALUE", help="an app setting")
