@@ -108,7 +108,7 @@ class Account:
                 error = ServiceRequestError(f"no connection to {service} storage ({type(reason).__name__})", error=reason)
             except urllib3.exceptions.HTTPError as reason:
                 error = ServiceResponseError(f"no answer of {service} storage ({type(reason).__name__})", error=reason)
-                wait = pause if method in _REPEATABLE else None
+                wait = pause if method in _REPEATABLE or service == "queue" else None  # a message may come twice
             else:
                 if answer.status < 300:
                     return answer

@@ -11,6 +11,7 @@ from typing import Any
 import jwt
 import pytest
 import trustme
+import urllib3
 from azure.core.credentials import AzureNamedKeyCredential
 from azure.core.exceptions import (
     HttpResponseError,
@@ -18,6 +19,7 @@ from azure.core.exceptions import (
     ResourceModifiedError,
     ResourceNotFoundError,
     ServiceRequestError,
+    ServiceResponseError,
 )
 from azure.data.tables import AccountSasPermissions, ResourceTypes, TableServiceClient, generate_account_sas
 from azure.storage.queue import QueueClient, TextBase64DecodePolicy
@@ -187,6 +189,45 @@ def test_storage_that_is_not_there_is_known_as_never_reached(monkeypatch: pytest
     with closing(account(text)) as opened, pytest.raises(ServiceRequestError, match="no connection to table storage"):
         Table(opened, "Things").insert(ENTITY)
     assert len(pauses) == 2
+
+
+@pytest.fixture
+def lost(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The first answer of each kind of request gets lost; the requests that were sent."""
+    sent: list[str] = []
+    send = urllib3.HTTPConnectionPool.urlopen
+
+    def urlopen(pool: Any, method: str, url: str, **options: Any) -> Any:
+        answer = send(pool, method, url, **options)
+        sent.append(method)
+        if sent.count(method) == 1:
+            raise urllib3.exceptions.ProtocolError("Connection aborted.")
+        return answer
+
+    monkeypatch.setattr(urllib3.HTTPConnectionPool, "urlopen", urlopen)
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    return sent
+
+
+def test_a_lost_answer_is_asked_for_again_where_that_does_no_harm(table: Table, lost: list[str]) -> None:
+    """Not after an insert or a merge: their caller knows what a repetition would mean."""
+    with pytest.raises(ServiceResponseError):
+        table.insert(ENTITY)
+    with pytest.raises(ServiceResponseError):
+        table.merge(ENTITY)
+    assert table.get(*KEYS.values())["Number"] == -5
+    table.put(ENTITY)
+    table.delete(*KEYS.values())
+    assert lost == ["POST", "PATCH", "GET", "GET", "PUT", "PUT", "DELETE", "DELETE"]
+
+
+def test_a_message_whose_sending_was_not_answered_is_sent_again(storage: str, lost: list[str]) -> None:
+    """Two of it do no harm, none would."""
+    with closing(account(storage)) as opened:
+        queue = Queue(opened, "work")
+        queue.create()
+        queue.send_message("hello")
+    assert lost == ["PUT", "PUT", "POST", "POST"]
 
 
 @pytest.mark.parametrize("text", ["nonsense", "AccountName=a;AccountKey=no base64!;"])
