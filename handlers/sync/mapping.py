@@ -88,7 +88,12 @@ type _Template = Annotated[Template, BeforeValidator(Template.parse)]
 
 class _Model(BaseModel):
     model_config = ConfigDict(
-        extra="forbid", frozen=True, arbitrary_types_allowed=True, str_strip_whitespace=True, strict=True
+        extra="forbid",
+        frozen=True,
+        arbitrary_types_allowed=True,
+        str_strip_whitespace=True,
+        strict=True,
+        defer_build=True,  # not before the first request
     )
 
 
