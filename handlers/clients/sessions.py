@@ -53,7 +53,8 @@ class _Held:
 class _Pool:
     held: list[_Held] = field(default_factory=list)
     opening: int = 0
-    look_again: float = 0.0  # when a slot may be free, after all were taken or one was handed over
+    handed_over: float = 0.0
+    look_again: float = 0.0  # when to ask storage again, after all slots were taken
 
 
 class Sessions:
@@ -147,7 +148,7 @@ class Sessions:
                         held.busy = True
                         return held
                 room = len(self._pool.held) + self._pool.opening < self._settings.acumatica_max_sessions
-                wanted = room and now >= self._pool.look_again
+                wanted = room and now >= max(self._pool.look_again, self._pool.handed_over + 2 * _POLL_SECONDS)
                 if wanted:
                     self._pool.opening += 1
                     if self._pool.look_again:  # slots were taken: one looks, for all who wait here
@@ -199,7 +200,7 @@ class Sessions:
                 if held in self._pool.held:
                     self._pool.held.remove(held)
                 if state == "open":
-                    self._pool.look_again = self._clock() + 2 * _POLL_SECONDS
+                    self._pool.handed_over = self._clock()
                 self._changed.notify_all()
 
     def _sign_out(self, held: _Held) -> None:
