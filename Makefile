@@ -3,7 +3,7 @@ PYTHON ?= python3
 PYTEST_ARGS ?= -n 6 --dist worksteal
 RUN = .venv/bin/python
 
-.PHONY: help setup run demo test lint fakes docs
+.PHONY: help setup run demo test lint fakes docs bench
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' Makefile
@@ -22,6 +22,9 @@ fakes: setup ## run the stand-ins for Acumatica and Microsoft Graph
 
 test: setup ## run all tests
 	@$(RUN) -m pytest $(PYTEST_ARGS)
+
+bench: setup ## measure how fast the app is, and what a row costs (5 minutes)
+	@$(RUN) -m local.bench $(BENCH_ARGS)
 
 lint: setup ## check style and types
 	@$(RUN) -m ruff check

@@ -11,12 +11,11 @@ import uuid
 from contextlib import ExitStack
 from dataclasses import replace
 from hashlib import sha256
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from azure.core.exceptions import AzureError, HttpResponseError
 
 from handlers import telemetry
-from handlers.clients.graph import Graph
 from handlers.clients.runs import readable
 from handlers.clients.storage import StateTooLarge, Storage
 from handlers.services import Factory, NotReady, Services
@@ -48,6 +47,9 @@ from handlers.sync.plan import (
     wanted_event,
 )
 from handlers.sync.template import MissingColumns
+
+if TYPE_CHECKING:
+    from handlers.clients.graph import Graph
 
 log = logging.getLogger(__name__)
 
@@ -287,7 +289,7 @@ class _Settlement:
                     raise Later("the claim was lost", 1.0)
 
     @property
-    def _graph(self) -> Graph:
+    def _graph(self) -> "Graph":
         """Graph, if there is time left for one more request."""
         if self.services.clock() + self.services.settings.longest_request_seconds > self.deadline:
             raise Later("no time left under the claim", counted=False)

@@ -6,17 +6,19 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from handlers.clients.acumatica import Acumatica
-from handlers.clients.graph import Graph
 from handlers.clients.runs import Recorder
-from handlers.clients.sessions import Sessions
 from handlers.clients.storage import Storage
 from handlers.settings import Settings, SettingsProblems, StorageSettings, load_settings
 from handlers.sync.mapping import Mapping as SyncMapping
 from handlers.sync.mapping import MappingProblems
 from handlers.sync.mapping import load_mappings as read_mappings
 from handlers.sync.trial import redirected
+
+if TYPE_CHECKING:
+    from handlers.clients.graph import Graph
+    from handlers.clients.sessions import Sessions
 
 log = logging.getLogger(__name__)
 
@@ -39,8 +41,8 @@ class Services:
     settings: Settings
     mappings: dict[str, SyncMapping]
     storage: Storage
-    graph: Graph
-    sessions: Sessions
+    graph: "Graph"
+    sessions: "Sessions"
     clock: Callable[[], float] = time.time
     pinned: set[str] = field(default_factory=set)  # mappings whose key columns were compared with the pinned ones
     runs: Recorder = field(default_factory=Recorder)
@@ -115,6 +117,11 @@ class Factory:
             self._storage.close()
 
     def _build(self, storage: Storage) -> Services:
+        # Not before the first request: Azure waits for the import of function_app.py on every start of an instance.
+        from handlers.clients.acumatica import Acumatica  # noqa: PLC0415
+        from handlers.clients.graph import Graph  # noqa: PLC0415
+        from handlers.clients.sessions import Sessions  # noqa: PLC0415
+
         try:
             settings = load_settings(Settings, self._environ)
         except SettingsProblems as error:

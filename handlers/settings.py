@@ -46,7 +46,7 @@ type _Mailbox = Annotated[str, AfterValidator(_mailbox)]
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False, defer_build=True)
 
     @classmethod
     def joint_problems(cls, values: Mapping[str, str]) -> list[str]:

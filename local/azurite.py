@@ -47,6 +47,7 @@ class Azurite:
     `data` is the folder that keeps its data; without it they live in memory and are gone after `stop`.
     `accounts` is how many further accounts `new_account` can hand out.
     `certificate` is a pair of PEM files (certificate, key); with it Azurite speaks HTTPS and takes Entra tokens too.
+    With `access_log` the log holds a line for each request.
     """
 
     def __init__(
@@ -55,8 +56,10 @@ class Azurite:
         *,
         accounts: int = 0,
         certificate: tuple[Path, Path] | None = None,
+        access_log: bool = False,
     ) -> None:
         self.data = data
+        self.access_log = access_log
         self.certificate = certificate
         self.ports: dict[str, int] = {}
         self._keys = {ACCOUNT: ACCOUNT_KEY} | {f"account{n}": _key() for n in range(1, accounts + 1)}
@@ -171,7 +174,8 @@ class Azurite:
     def _command(self, ports: Mapping[str, int]) -> list[str]:
         if not SCRIPT.is_file():
             raise AzuriteError(f"Azurite is not installed ({SCRIPT.relative_to(ROOT)} is missing): run `make setup`.")
-        command = [find_node(), "--require", str(ENDS_WITH_PARENT), str(SCRIPT), "--silent", "--disableTelemetry"]
+        command = [find_node(), "--require", str(ENDS_WITH_PARENT), str(SCRIPT), "--disableTelemetry"]
+        command += [] if self.access_log else ["--silent"]
         # The SDKs are newer than the API versions that Azurite knows by name.
         command += ["--skipApiVersionCheck"]
         command += [word for service, port in ports.items() for word in (f"--{service}Port", str(port))]

@@ -198,7 +198,10 @@ class Graph:
             return dict(self._http.json(answer)) if answer.content else {}
         code = graph_code(answer.content)
         log.warning("Graph: %s: %d %s, client-request-id %s", method, answer.status_code, code, request_id)
-        raise graph_error(answer.status_code, answer.headers, answer.content, mailbox=mailbox)
+        error = graph_error(answer.status_code, answer.headers, answer.content, mailbox=mailbox)
+        if answer.status_code == requests.codes.too_many_requests and isinstance(error, Later):
+            self.gate.throttled(mailbox, error.delay)  # each further request would count against the mailbox
+        raise error
 
     def _token(self, refused: str = "") -> str:
         """The app's token: one request for many threads, then from msal's cache; another one than was `refused`.

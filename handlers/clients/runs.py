@@ -22,7 +22,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from azure.core.exceptions import AzureError, HttpResponseError, ResourceNotFoundError
-from azure.data.tables import UpdateMode
 
 from handlers.clients.storage import Entity, Storage, split
 from handlers.sync.notification import RowChange, canonical, digest
@@ -244,9 +243,9 @@ class Recorder:
             return
         try:
             if len(entities) == 1:
-                storage.runs.upsert_entity(entities[0], mode=UpdateMode.MERGE)
+                storage.runs.upsert_entity(entities[0])
             else:
-                storage.runs.submit_transaction([("upsert", entity, {"mode": UpdateMode.MERGE}) for entity in entities])
+                storage.runs.submit_transaction([("upsert", entity) for entity in entities])
         except HttpResponseError as error:
             if error.status_code == 400 and len(entities) > 1:  # one of them cannot be stored: the others can
                 for entity in entities:

@@ -55,6 +55,7 @@ class _Pool:
     held: list[_Held] = field(default_factory=list)
     opening: int = 0
     handed_over: float = 0.0
+    look_again: float = 0.0  # when to ask storage again, after all slots were taken
 
 
 class Sessions:
@@ -68,7 +69,8 @@ class Sessions:
         self._settings = settings
         self._clock = clock
         self._pool = _Pool()
-        self._changed = threading.Condition()
+        self._changed = threading.Condition()  # waited for by those who want a session
+        self._ending = threading.Condition()  # waited for by the keeper
         self._keeper: threading.Thread | None = None
         self._closing = False
         self._line = Line()
@@ -119,6 +121,8 @@ class Sessions:
         with self._changed:
             self._closing = True
             self._changed.notify_all()
+            with self._ending:
+                self._ending.notify_all()
             self._changed.wait_for(lambda: not any(held.busy for held in self._pool.held), _WAIT_SECONDS)
             idle = [held for held in self._pool.held if not held.busy]
             for held in idle:
@@ -150,20 +154,22 @@ class Sessions:
                         held.busy = True
                         return held
                 room = len(self._pool.held) + self._pool.opening < self._settings.acumatica_max_sessions
-                wanted = room and now >= self._pool.handed_over + 2 * _POLL_SECONDS
+                wanted = room and now >= max(self._pool.look_again, self._pool.handed_over + 2 * _POLL_SECONDS)
                 if wanted:
                     self._pool.opening += 1
+                    if self._pool.look_again:  # slots were taken: one looks, for all who wait here
+                        self._pool.look_again = now + _POLL_SECONDS
                 elif now >= give_up:
                     raise self._no_session()
                 else:
                     self._changed.wait(min(_POLL_SECONDS, give_up - now))
             if wanted:
-                if opened := self._open(deadline):
-                    return opened
-                if self._clock() >= give_up:
-                    raise self._no_session()
+                opened = self._open(deadline)
+                pause = _POLL_SECONDS * random.uniform(0.5, 1.0)  # noqa: S311
                 with self._changed:
-                    self._changed.wait(_POLL_SECONDS * random.uniform(0.5, 1.0))  # noqa: S311
+                    self._pool.look_again = 0.0 if opened else max(self._pool.look_again, self._clock() + pause)
+                if opened:
+                    return opened
 
     def _no_session(self) -> Later:
         delay = self._line.place(self._clock(), 0.1)
@@ -176,7 +182,7 @@ class Sessions:
             tired = now - held.taken >= _HAND_OVER_SECONDS
             if not (tired or self._near_expiry(held)):
                 held.busy = False
-                self._changed.notify_all()
+                self._changed.notify()  # one session, one who gets it
                 return
         if self._near_expiry(held):
             self._sign_out(held)
@@ -330,8 +336,9 @@ class Sessions:
         """Look after the sessions now and then; ends when there is nothing left to look after."""
         lease, linger = self._settings.acumatica_lease_seconds, self._settings.acumatica_linger_seconds
         while True:
+            with self._ending:
+                self._ending.wait_for(lambda: self._closing, min(lease / 4, max(linger / 2, 0.1)))
             with self._changed:
-                self._changed.wait_for(lambda: self._closing, min(lease / 4, max(linger / 2, 0.1)))
                 if self._closing or not self._pool.held:
                     self._keeper = None
                     return

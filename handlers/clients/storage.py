@@ -14,6 +14,7 @@ import json
 import logging
 import math
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -21,9 +22,8 @@ from datetime import UTC, datetime
 from functools import cached_property
 from hashlib import sha256
 from itertools import islice
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
-import requests
 from azure.core import MatchConditions
 from azure.core.exceptions import (
     HttpResponseError,
@@ -32,13 +32,14 @@ from azure.core.exceptions import (
     ResourceNotFoundError,
     ServiceResponseError,
 )
-from azure.core.pipeline.transport import RequestsTransport
-from azure.data.tables import TableClient, TableServiceClient, UpdateMode
-from azure.storage.queue import QueueClient, TextBase64EncodePolicy
 
 from handlers.settings import StorageSettings
 from handlers.sync.link import Entry, EventLink, from_state, to_state
 from handlers.sync.notification import NotARowChange, RowChange, canonical, load_json
+
+if TYPE_CHECKING:
+    from azure.data.tables import TableClient
+    from azure.storage.queue import QueueClient
 
 log = logging.getLogger(__name__)
 
@@ -75,8 +76,16 @@ class Storage:
     """All of the app's storage. Safe for many threads; every method may raise azure.core.exceptions.AzureError."""
 
     def __init__(self, settings: StorageSettings, clock: Callable[[], float] = time.time) -> None:
+        # Slow to import, and Azure waits for function_app.py at every start of an instance: so not before the first request.
+        import requests  # noqa: PLC0415
+        from azure.core.pipeline.transport import RequestsTransport  # noqa: PLC0415
+        from azure.data.tables import TableServiceClient, UpdateMode  # noqa: PLC0415
+        from azure.storage.queue import QueueClient, TextBase64EncodePolicy  # noqa: PLC0415
+
         self._settings = settings
         self._clock = clock
+        self._making = threading.Lock()
+        self._whole = UpdateMode.REPLACE  # rather than a merge, the default
         session = requests.Session()
         # The SDK's clients are used by many threads; the default of 10 pooled connections would be thrown away and remade.
         for scheme in ("https://", "http://"):
@@ -110,7 +119,7 @@ class Storage:
     def notification_queued(self, key: str) -> None:
         """All of a notification's row changes are in the queue."""
         entity = {"PartitionKey": key[:2], "RowKey": key, "State": "queued"}
-        self._table(NOTIFICATIONS).upsert_entity(entity, mode=UpdateMode.MERGE)
+        self._table(NOTIFICATIONS).upsert_entity(entity)
 
     def notification(self, key: str) -> Entity | None:
         """What is remembered of a notification; `Keys` is the JSON of its rows' keys."""
@@ -235,7 +244,7 @@ class Storage:
     def mark_dead_letter(self, key: str, facts: Entity) -> None:
         """Add facts to a dead letter, if it is still there."""
         with contextlib.suppress(ResourceNotFoundError):
-            self._table(DEAD_LETTERS).update_entity({"PartitionKey": key[:2], "RowKey": key, **facts}, mode=UpdateMode.MERGE)
+            self._table(DEAD_LETTERS).update_entity({"PartitionKey": key[:2], "RowKey": key, **facts})
 
     def discard_dead_letter(self, key: str, etag: str) -> bool:
         """Remove a dead letter, unless it is another one by now."""
@@ -335,7 +344,7 @@ class Storage:
         return count, seen[0].inserted_on if seen else None
 
     @property
-    def runs(self) -> TableClient:
+    def runs(self) -> "TableClient":
         """The table of handlers.clients.runs."""
         return self._table(RUNS)
 
@@ -368,14 +377,24 @@ class Storage:
         url = f"https://{self._settings.account_name}.{service}.core.windows.net"
         return client(url, *name, credential=self._credential, **options)
 
+    @property
+    def _tables(self) -> "dict[str, TableClient]":
+        with self._making:  # once, however many threads begin together
+            return self._made_tables
+
     @cached_property
-    def _tables(self) -> dict[str, TableClient]:
+    def _made_tables(self) -> "dict[str, TableClient]":
         for name in TABLES:
             self._table_service.create_table_if_not_exists(name)
         return {name: self._table_service.get_table_client(name) for name in TABLES}
 
+    @property
+    def _queue(self) -> "QueueClient":
+        with self._making:
+            return self._made_queue
+
     @cached_property
-    def _queue(self) -> QueueClient:
+    def _made_queue(self) -> "QueueClient":
         with contextlib.suppress(ResourceExistsError):
             self._queue_client.create_queue()
         return cast("QueueClient", self._queue_client)
@@ -393,7 +412,7 @@ class Storage:
     def _blob(self, container: str, name: str) -> Any:
         return self._container(container).get_blob_client(name)
 
-    def _table(self, name: str) -> TableClient:
+    def _table(self, name: str) -> "TableClient":
         return self._tables[name]
 
     def _get(self, table: str, partition: str, row: str) -> Entity | None:
@@ -414,7 +433,7 @@ class Storage:
         if etag is None:
             return str(self._table(table).create_entity(entity)["etag"])
         answer = self._table(table).update_entity(
-            entity, mode=UpdateMode.REPLACE, etag=etag, match_condition=MatchConditions.IfNotModified
+            entity, mode=self._whole, etag=etag, match_condition=MatchConditions.IfNotModified
         )
         return str(answer["etag"])
 

@@ -116,7 +116,12 @@ type _AttendeeType = Annotated[Template, _AsText, _among(ATTENDEE_TYPES), _liter
 
 class _Model(BaseModel):
     model_config = ConfigDict(
-        extra="forbid", frozen=True, arbitrary_types_allowed=True, str_strip_whitespace=True, strict=True
+        extra="forbid",
+        frozen=True,
+        arbitrary_types_allowed=True,
+        str_strip_whitespace=True,
+        strict=True,
+        defer_build=True,  # not before the first request
     )
 
 

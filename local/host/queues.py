@@ -19,11 +19,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from azure.core.exceptions import AzureError, HttpResponseError, ResourceExistsError, ResourceNotFoundError
-from azure.storage.queue import QueueMessage
-from azure.storage.queue.aio import QueueClient, QueueServiceClient
 
 from local.host.config import ConfigError, QueueOptions, resolve
 from local.host.invocations import Invocations
+from local.host.storage import Account, Message, Queue, account_of
 from local.host.worker import Binding, Data, Function
 
 log = logging.getLogger("host")
@@ -38,40 +37,32 @@ class Queues:
     def __init__(self, settings: Mapping[str, str], options: QueueOptions) -> None:
         self._settings = settings
         self._options = options
-        self._services: dict[str, QueueServiceClient] = {}
+        self._services: dict[str, Account] = {}
         self._credentials: list[Any] = []
         self._listeners: dict[tuple[str, str], asyncio.Event] = {}
 
-    def queue(self, connection: str, name: str) -> QueueClient:
+    def queue(self, connection: str, name: str) -> Queue:
         """Return the client of a queue; `connection` is the name of the setting, or "" for the app's own storage."""
         connection = connection or "AzureWebJobsStorage"
         if connection not in self._services:
             self._services[connection] = self._service(connection)
-        return self._services[connection].get_queue_client(name)
+        return Queue(self._services[connection], name)
 
-    def _service(self, connection: str) -> QueueServiceClient:
+    def _service(self, connection: str) -> Account:
         """Connect by connection string or by identity.
 
         https://learn.microsoft.com/azure/azure-functions/functions-reference#configure-an-identity-based-connection
         """
-        # The SDK's own pauses before a retry start at 15 s and vary by 3 s.
-        patience: dict[str, Any] = {
-            "retry_total": 3,
-            "initial_backoff": 0.2,
-            "increment_base": 1,
-            "random_jitter_range": 1,
-            "read_timeout": 30,
-        }
         for name in (connection, f"AzureWebJobs{connection}"):
             if text := self._settings.get(name):
                 try:
-                    return QueueServiceClient.from_connection_string(text, **patience)
+                    return account_of(text)
                 except ValueError as error:
                     raise ConfigError(f"The app setting {name} is no connection string: {error}") from error
             account = self._settings.get(f"{name}__accountName")
             default = f"https://{account}.queue.core.windows.net" if account else ""
             if uri := self._settings.get(f"{name}__queueServiceUri", default):
-                return QueueServiceClient(uri, credential=self._credential(name), **patience)
+                return Account(uri, credential=self._credential(name))
         raise ConfigError(f"A binding needs the app setting {connection} (or {connection}__queueServiceUri).")
 
     def _credential(self, name: str) -> Any:
@@ -108,11 +99,11 @@ class Queues:
         """Send a message as it is; make the queue when there is none."""
         queue = self.queue(connection, name)
         try:
-            await queue.send_message(content)
+            await queue.send(content)
         except ResourceNotFoundError:
             with contextlib.suppress(ResourceExistsError):
-                await queue.create_queue()
-            await queue.send_message(content)
+                await queue.create()
+            await queue.send(content)
         self.arrivals(connection, name).set()
 
     async def close(self) -> None:
@@ -135,7 +126,7 @@ def output_messages(data: Data) -> list[bytes]:
     ]
 
 
-def trigger_metadata(message: QueueMessage, text: str) -> dict[str, Data]:
+def trigger_metadata(message: Message, text: str) -> dict[str, Data]:
     """Return what a function is told of its message; properties of a JSON message override it, in any case of letters.
 
     https://learn.microsoft.com/azure/azure-functions/functions-bindings-storage-queue-trigger#message-metadata
@@ -170,12 +161,10 @@ def _json_properties(text: str) -> dict[str, Any]:
     return document if isinstance(document, dict) else {}
 
 
-def message_by_hand(text: str) -> QueueMessage:
+def message_by_hand(text: str) -> Message:
     """Return a message that was never in a queue, for a function that is fired by hand."""
-    message = QueueMessage(content=text)
-    message.id, message.pop_receipt, message.dequeue_count = str(uuid.uuid4()), "by hand", 1
-    message.inserted_on = message.next_visible_on = datetime.now(UTC)
-    return message
+    now = datetime.now(UTC)
+    return Message(str(uuid.uuid4()), text, "by hand", 1, now, None, now)
 
 
 class QueueListener:
@@ -231,13 +220,7 @@ class QueueListener:
     async def _fetch(self) -> bool:
         """Fetch one batch and begin with its messages; return whether there were any."""
         try:
-            batch = self._queue.receive_messages(
-                max_messages=self._options.batch_size,
-                messages_per_page=self._options.batch_size,
-                visibility_timeout=int(self._fetch_visibility),
-                retry_total=0,  # the next look is the retry
-            )
-            messages = [message async for message in batch]
+            messages = await self._queue.receive(self._options.batch_size, int(self._fetch_visibility))
         except ResourceNotFoundError:
             messages = []  # a queue that is not there yet is an empty queue
         except Exception as error:  # noqa: BLE001 - whatever it is, a listener never gives up
@@ -258,7 +241,7 @@ class QueueListener:
         """Run the function with a text as its message."""
         await self._invocations.run(self._function, Data("string", text), trigger_metadata(message_by_hand(text), text))
 
-    async def _process(self, message: QueueMessage) -> None:
+    async def _process(self, message: Message) -> None:
         try:
             try:
                 text = self._queues.decode(message.content).decode(errors="replace")
@@ -267,7 +250,7 @@ class QueueListener:
                     log.warning("A message in queue '%s' is not base64; it is moved to '%s'.", self.name, self._poison)
                     await self._move_to_poison(message)
                 return
-            if self._poison and _dequeue_count(message) > self._options.max_dequeue_count:
+            if self._poison and message.dequeue_count > self._options.max_dequeue_count:
                 await self._give_up(message)
                 return
             await self._run_and_settle(message, text)
@@ -275,7 +258,7 @@ class QueueListener:
             # The message becomes visible again when its time is over.
             log.warning("A message of queue %s could not be settled. %s", self.name, _first_line(error))
 
-    async def _run_and_settle(self, message: QueueMessage, text: str) -> None:
+    async def _run_and_settle(self, message: Message, text: str) -> None:
         done = asyncio.Event()
         renewal = asyncio.create_task(self._keep_invisible(message, done))
         try:
@@ -287,12 +270,12 @@ class QueueListener:
             await self._delete(message)
         elif not self._poison:
             pass  # left invisible, so that it is not tried over and over without a pause
-        elif _dequeue_count(message) >= self._options.max_dequeue_count:
+        elif message.dequeue_count >= self._options.max_dequeue_count:
             await self._give_up(message)
         else:
             await self._update(message, self._options.visibility_timeout)
 
-    async def _keep_invisible(self, message: QueueMessage, done: asyncio.Event) -> None:
+    async def _keep_invisible(self, message: Message, done: asyncio.Event) -> None:
         """Renew the invisibility at half time, as long as the function runs."""
         pause = self._fetch_visibility / 2
         while True:
@@ -307,7 +290,7 @@ class QueueListener:
             else:
                 return
 
-    async def _give_up(self, message: QueueMessage) -> None:
+    async def _give_up(self, message: Message) -> None:
         log.warning(
             "Message has reached MaxDequeueCount of %s. Moving message to queue '%s'.",
             self._options.max_dequeue_count,
@@ -315,25 +298,18 @@ class QueueListener:
         )
         await self._move_to_poison(message)
 
-    async def _move_to_poison(self, message: QueueMessage) -> None:
+    async def _move_to_poison(self, message: Message) -> None:
         if self._poison:
             await self._queues.send(self._connection, self._poison, message.content)
             await self._delete(message)
 
-    async def _delete(self, message: QueueMessage) -> None:
+    async def _delete(self, message: Message) -> None:
         with _unless_taken_over():
-            await self._queue.delete_message(message.id, message.pop_receipt)
+            await self._queue.delete(message)
 
-    async def _update(self, message: QueueMessage, visibility: float) -> None:
+    async def _update(self, message: Message, visibility: float) -> None:
         with _unless_taken_over():
-            updated = await self._queue.update_message(
-                message.id, message.pop_receipt, visibility_timeout=int(visibility), content=message.content
-            )
-            message.pop_receipt = updated.pop_receipt
-
-
-def _dequeue_count(message: QueueMessage) -> int:
-    return message.dequeue_count or 0
+            await self._queue.update(message, int(visibility))
 
 
 def _first_line(error: Exception) -> str:

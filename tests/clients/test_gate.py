@@ -155,3 +155,38 @@ def test_many_threads(gate: Gate) -> None:
         gate.enter({"a"})
         gate.enter({"b"})
     refused(gate, "a")
+
+
+def test_a_throttled_mailbox_is_shut_for_as_long_as_graph_says(gate: Gate, clock: Clock) -> None:
+    """Each further request would count against it; the others go on."""
+    gate.throttled("a", 7.0)
+    gate.enter({"b"})
+    assert refused(gate, "a") >= 7.0
+    clock.now += 6.9
+    refused(gate, "a")
+    clock.now += 0.2
+    gate.enter({"a"})
+
+
+def test_those_who_wait_for_a_throttled_mailbox_come_one_after_the_other(gate: Gate) -> None:
+    """Else all of them would come back at once."""
+    gate.throttled("a", 7.0)
+    delays = [refused(gate, "a") for _ in range(3)]
+    assert delays == pytest.approx([0.5 + 7 + 0.25, 0.5 + 7 + 0.5, 0.5 + 7 + 0.75])
+
+
+def test_a_throttled_mailbox_gets_fewer_places_for_a_minute(gate: Gate, clock: Clock) -> None:
+    """Other instances write to it too; those that were refused together count once, and one place is always left."""
+    for places in (2, 1, 1):
+        gate.throttled("a", 5.0)
+        gate.throttled("a", 5.0)
+        clock.now += 5.0
+        for _ in range(places):
+            gate.enter({"a"})
+        refused(gate, "a")
+        for _ in range(places):
+            gate.leave({"a"}, 0.5)
+    clock.now += 60.0
+    for _ in range(3):
+        gate.enter({"a"})
+    refused(gate, "a")

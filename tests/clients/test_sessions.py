@@ -1,5 +1,7 @@
 """The budget of Acumatica sessions, on real storage and the stand-in of Acumatica."""
 
+import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -80,3 +82,35 @@ def test_a_sign_out_that_fails_keeps_no_other_session_open(storage: str) -> None
         clock.now += settings.acumatica_lease_seconds
         sessions.upkeep()
         assert [state["state"] for state, _ in tables.slots().values()] == ["free", "free"]
+
+
+def test_one_looks_for_a_free_slot_for_all_who_wait(storage: str) -> None:
+    """Where other instances have all the sessions, waiting threads must not ask storage over and over, each for itself."""
+    clock, looking, go_on = Clock(), threading.Semaphore(0), threading.Event()
+    taken = {name: ({"state": "open", "until": clock.now + 1000, "used": clock.now}, "etag") for name in ("0", "1")}
+    looks = 0
+
+    def look(_: Storage) -> Any:
+        nonlocal looks
+        looks += 1
+        looking.release()
+        go_on.wait(30)
+        clock.now += 100  # nobody waits any longer
+        return taken
+
+    with (
+        FakeAcumatica() as acumatica,
+        at_work(acumatica, storage, clock) as (sessions, _, _),
+        patch.object(Storage, "slots", look),
+        ThreadPoolExecutor(6) as threads,
+    ):
+        sessions._pool.look_again = 1.0  # all slots were taken at the last look
+        waiting = [threads.submit(sessions.put, UPDATE, clock.now + 1000) for _ in range(6)]
+        assert looking.acquire(timeout=30)
+        while looks == 1 and len(sessions._changed._waiters) < 5:  # type: ignore[attr-defined]
+            time.sleep(0.01)
+        go_on.set()
+        for each in waiting:
+            with pytest.raises(Later, match="sessions of the budget are in use"):
+                each.result(30)
+    assert looks == 1

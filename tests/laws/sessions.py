@@ -85,6 +85,10 @@ class Condition:
     def notify_all(self) -> None:
         self._notified += 1
 
+    def notify(self) -> None:
+        """Wakes all, which threading.Condition may do too."""
+        self.notify_all()
+
     def wait(self, timeout: float) -> bool:
         return self._wait_until(self._scheduler.now + timeout)
 
