@@ -29,10 +29,11 @@ def still(azurite: Azurite) -> Play:
 def requests(play: Play) -> Counter[str]:
     """What was counted, without the account's name and the addresses' changing parts.
 
-    Without the records of runs as well: they are written together every few seconds (tests/clients/test_runs.py).
+    Without the records of runs, which are written together every few seconds (tests/clients/test_runs.py), and without the
+    queue's being made by each process.
     """
     names = "EventLinks|PushNotifications|AcumaticaSessions|row-changes/messages|events|token|logout|Opportunity"
-    counted = (request for request in play.wire.requests if not re.search(r"Runs|\$batch", request))
+    counted = (request for request in play.wire.requests if not re.search(r"Runs|\$batch|^queue PUT", request))
     found = (re.match(rf"(\w+ \w+) .*?({names})", request) for request in counted)
     return Counter(f"{match[1]} {match[2]}" if match else "something else" for match in found)
 
