@@ -60,7 +60,7 @@ class RowState:
 
     @property
     def state(self) -> str:
-        """In order, removed, failed, deferred, in doubt, working, waiting (not looked at yet)."""
+        """In order, left out (by [when]), removed, failed, deferred, in doubt, working, waiting (not looked at yet)."""
         link = self.link
         if link is None:
             return "waiting"
@@ -72,7 +72,9 @@ class RowState:
             return "in doubt" if link.last_error else "working"
         if link.last_error:
             return "deferred"
-        return "in order" if link.present else "removed"
+        if not link.present:
+            return "removed"
+        return "in order" if link.live else "left out"
 
     @property
     def mailbox(self) -> str:
@@ -98,6 +100,7 @@ class RowState:
             "changed": ticks_to_datetime(link.version.timestamp).isoformat() if link.version else None,
             "last_effect": link.last_effect,
             "last_error": link.last_error,
+            "notes": list(link.notes),
             "history": [
                 {**past._asdict(), "at": _moment(past.at).isoformat(), "timestamp": str(past.timestamp)}
                 for past in reversed(link.history)

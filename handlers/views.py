@@ -409,6 +409,7 @@ def row(frame: Frame, shown: RowState, dead: Letter | None) -> str:
                     ("Id in Acumatica", _id(link.written_back) if link.written_back else "not written, or not known"),
                     ("Last effect", link.last_effect),
                     ("Last error", _bdi(link.last_error) if link.last_error else ""),
+                    ("Notes", _join(Markup("<div>{}</div>").format(note) for note in link.notes)),
                     ("Link", Markup("<code>{}</code>").format(shown.key)),
                 ]
             ),

@@ -104,6 +104,22 @@ def test_a_mailbox_that_was_missing(bench: Bench) -> None:
     ]
 
 
+def test_a_row_that_the_mapping_leaves_out_says_so_and_what_could_not_be_shown_is_noted(
+    bench: Bench, tmp_path: Path
+) -> None:
+    """A row in the inquiry without an event would look like a fault otherwise."""
+    text = Path("ready-made/opportunity-meetings.toml").read_text("utf-8") + '\n[when]\nStatus = "Open"\n'
+    (tmp_path / "opportunity-meetings.toml").write_text(text, "utf-8")
+    bench.reconfigure(MAPPINGS_DIR=str(tmp_path))
+    for status, state in (("Lost", "left out"), ("Open", "in order")):
+        change = bench.change(1 if status == "Lost" else 2, "x" * 300, Status=status)
+        bench.apply(change)
+        shown = runs.row(change.link_key, bench.factory.storage())
+        assert shown
+        assert shown.state == state
+    assert shown.as_json()["notes"] == ["The subject is longer than 255 characters and was cut."]
+
+
 def test_one_that_fails_again_says_so(bench: Bench) -> None:
     bench.graph.remove_mailbox("ann@example.com")
     bench.apply(bench.change(1))
