@@ -25,6 +25,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, Self, override
 from unittest.mock import patch
 from urllib.parse import urlsplit
@@ -155,6 +156,7 @@ class Play:
         self.inquiry: Inquiry
         self._connection = connection
         self._settings = dict(settings or {})
+        self.emptied: list[str] = []  # fields that have to be empty in the end
         self._cuts = list(cuts)
         self._echoes: list[str] = []
         self._delays: dict[str, float] = {}  # of messages in the queue, by their text
@@ -224,14 +226,19 @@ class Play:
     def _verdict(self) -> list[str]:
         found = judge.judge(
             {MAPPING: self.inquiry.rows.values()},
-            load_mappings(MAPPINGS),
+            load_mappings(Path(self._settings.get("MAPPINGS_DIR", str(MAPPINGS)))),
             self.graph,
             self.acumatica,
             self._connection,
         )
+        found += [f"{field} of a removed row still holds something" for field in self.emptied if self._written(field)]
         return found + ["the death did not come: the scenario is not the same each time"] * (
             bool(self._cuts) > self.wire.deaths
         )
+
+    def _written(self, field: str) -> list[Any]:
+        fields = [record.get("custom", {}).get("Opportunity", {}) for record in self.acumatica.records("Opportunity")]
+        return [known[field]["value"] for known in fields if known.get(field, {}).get("value")]
 
     @contextlib.contextmanager
     def _taps(self) -> Iterator[None]:
@@ -508,15 +515,66 @@ def dead_letter_unread(play: Play) -> None:
     play.arrive(play.inquiry.save("A", Subject="complete"))
 
 
+def adopted(play: Play) -> None:
+    """An event of an earlier integration is taken over."""
+    old = _everything(play).graph.add_event("ann@example.com", "made by a flow")
+    play.begin()
+    play.arrive(play.inquiry.save("A", Team="Calendar", OldID=old))
+
+
+def adopted_and_changed(play: Play) -> None:
+    """The row no longer names the event by the time that it is taken over."""
+    old = _everything(play).graph.add_event("ann@example.com", "made by a flow")
+    play.begin()
+    play.arrive(play.inquiry.save("A", Team="Calendar", OldID=old))
+    play.drain()
+    play.arrive(play.inquiry.save("A", Subject="changed", OldID=""))
+
+
+def emptied(play: Play) -> None:
+    """A row comes and goes, and its record is emptied."""
+    _everything(play).emptied = ["AttributeCALEVT", "UsrCalendarEventId", "UsrReason"]
+    play.begin()
+    play.arrive(play.inquiry.save("A", Team="Calendar", OldID=""))
+    play.drain()
+    play.arrive(play.inquiry.remove("A"))
+
+
+def other_calendar(play: Play) -> None:
+    """A row moves to another calendar of its mailbox."""
+    for name in ("Service", "Sales"):
+        _everything(play).graph.add_calendar("ann@example.com", name)
+    play.arrive(play.inquiry.save("A", Team="Service", OldID=""))
+    play.begin()
+    play.arrive(play.inquiry.save("A", Team="Sales"))
+
+
+def reported(play: Play) -> None:
+    """A row cannot be rendered, which its record is told; then it can."""
+    _everything(play).emptied = ["UsrReason"]
+    play.begin()
+    play.arrive(play.inquiry.save("A", Team="Calendar", OldID="", MeetingStart="soon"))
+    play.drain()
+    play.arrive(play.inquiry.save("A", MeetingStart="2026-12-01T09:30:00"))
+
+
+def _everything(play: Play) -> Play:
+    play.acumatica.declare("Opportunity", "Opportunity", "UsrReason")
+    return play
+
+
 SCENARIOS: dict[str, Scenario] = {
     scenario.__name__.replace("_", "-"): scenario
     for scenario in (
         first_start, new_row, update, two_updates, move, there_and_back, removal, removal_and_return, new_row_and_removal,
         split_pair, large_row, several_rows, write_back, cookie_session, ended_session, left_session, event_deleted,
-        event_moved, dead_letter, dead_letter_unread,
+        event_moved, dead_letter, dead_letter_unread, adopted, adopted_and_changed, emptied, other_calendar, reported,
     )
 }  # fmt: skip
-SETTINGS = {"cookie-session": {"ACUMATICA_AUTH": "cookie"}}
+EVERYTHING = {"MAPPINGS_DIR": str(Path(__file__).parent / "everything")}
+SETTINGS = dict.fromkeys(("adopted", "adopted-and-changed", "emptied", "other-calendar", "reported"), EVERYTHING) | {
+    "cookie-session": {"ACUMATICA_AUTH": "cookie"}
+}
 
 # -- the runs ------------------------------------------------------------------------------------------------------------
 
