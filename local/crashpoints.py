@@ -124,7 +124,9 @@ class Wire:
                 raise Died
             if not self.counting:
                 return None
-            path = re.sub(r"'[0-9a-f]{2}'|[0-9a-f]{64}", "…", urlsplit(url).path)  # keys hold hashes, which differ
+            path = re.sub(
+                r"'[0-9a-f]{2}'|[0-9a-f]{64}|'[rh]\d[^']*'", "…", urlsplit(url).path
+            )  # hashes and times, which differ
             self.requests.append(f"{service} {method} {path}")
             return self.cuts.get(len(self.requests))
 

@@ -207,8 +207,12 @@ class Recorder:
 
     def _start_writer(self) -> None:
         if self._writer is None and not self._closing.is_set():
-            self._writer = threading.Thread(target=self._write_now_and_then, name="runs", daemon=True)
-            self._writer.start()
+            writer = threading.Thread(target=self._write_now_and_then, name="runs", daemon=True)
+            try:
+                writer.start()
+            except RuntimeError:  # the machine has no thread left: the next note tries again
+                return
+            self._writer = writer
 
     def _write_now_and_then(self) -> None:
         """Ends when there is nothing to write; the next note starts another one."""
@@ -254,7 +258,7 @@ class Recorder:
             log.warning("%d runs could not be written down: %s", len(entities), error.status_code)
             if error.status_code not in {400, 413}:
                 self._keep(entities)
-        except AzureError as error:
+        except (AzureError, RuntimeError) as error:  # RuntimeError: the SDK found no thread for its transaction
             log.warning("%d runs could not be written down: %s", len(entities), type(error).__name__)
             self._keep(entities)
 
