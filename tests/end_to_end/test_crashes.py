@@ -4,6 +4,7 @@ import random
 import threading
 
 import pytest
+import requests
 
 from local.azurite import Azurite
 from local.judge import look
@@ -34,9 +35,9 @@ def test_twenty_kills_leave_no_trace(azurite: Azurite) -> None:
                     change = (
                         world.inquiry.remove(key) if gone else world.inquiry.save(key, OwnerEmail=owner, Subject=subject)
                     )
-                world.deliver(change)
+                world.deliver(change, timeout=300)
                 if draw.random() < 0.2:
-                    world.deliver(change)
+                    world.deliver(change, timeout=300)
 
         feeder = threading.Thread(target=load)
         feeder.start()
@@ -44,6 +45,8 @@ def test_twenty_kills_leave_no_trace(azurite: Azurite) -> None:
             for _ in range(KILLS):
                 stop.wait(rng.uniform(0.05, 1.0))
                 world.restart_host(kill=True)
+                # The first request builds the clients: without it, a slow machine would only ever kill idle hosts.
+                requests.get(f"{world.host.url}/api/health", timeout=60)
         finally:
             stop.set()
             feeder.join()
