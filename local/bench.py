@@ -125,7 +125,13 @@ class Bench(World):
             azurite.connection_string(),
             SETTINGS | (HURRIED if hurried else {}) | dict(options.set),
             graph={"latency": GRAPH_SECONDS, "seed": seed},
-            acumatica={"latency": ACUMATICA_SECONDS, "session_limit": SESSIONS, "session_timeout": 5.0, "seed": seed},
+            acumatica={
+                "latency": ACUMATICA_SECONDS,
+                "session_limit": SESSIONS,
+                # As Acumatica's own; hurried, where workers are killed, what they leave ends soon.
+                "session_timeout": 5.0 if hurried else 600.0,
+                "seed": seed,
+            },
             fetch_visibility=20 if hurried else None,
         )
         self.hosts: list[HostProcess] = []

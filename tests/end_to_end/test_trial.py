@@ -26,7 +26,12 @@ def test_from_the_pause_over_the_trial_to_the_real_mailbox(azurite: Azurite) -> 
         # Switched over: the row's next change moves its event.
         world.configure(TEST_MAILBOX="")
         world.restart_host(kill=False)
-        assert requests.get(f"{world.host.url}/api/health", timeout=10).json().keys() == {"status", "version", "python", "not_ready"}
+        assert requests.get(f"{world.host.url}/api/health", timeout=10).json().keys() == {
+            "status",
+            "version",
+            "python",
+            "not_ready",
+        }
         world.post(world.inquiry.save("TRIAL1", Subject="third"))
         assert world.differences() == []
         assert world.graph.events("test@example.com") == []
