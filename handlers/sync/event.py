@@ -124,6 +124,11 @@ def record_id(mapping: Mapping, row: Row) -> str:
     return mapping.write_back.id.render(row) if mapping.write_back else ""
 
 
+def names_record(text: str | None) -> bool:
+    """Whether a text can be the id of a record."""
+    return bool(text and _GUID.fullmatch(text))
+
+
 def reports(mapping: Mapping) -> bool:
     """Whether failures are written into the record."""
     fields = mapping.write_back.fields.values() if mapping.write_back else ()
@@ -144,7 +149,7 @@ def record_update(mapping: Mapping, record: str, results: MappingOf[str, str] | 
     target = mapping.write_back
     if not target:
         raise ValueError("this mapping writes nothing back")
-    if not _GUID.fullmatch(record):
+    if not names_record(record):
         wrong = "is empty" if not record else "is no GUID"
         made = f", made of {' and '.join(target.id.columns)}," if target.id.columns else ""
         raise Permanent(

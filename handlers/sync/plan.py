@@ -13,7 +13,7 @@
 
 from dataclasses import dataclass, replace
 
-from handlers.sync.event import CalendarEvent, adopted_id, calendar_event, record_id
+from handlers.sync.event import CalendarEvent, adopted_id, calendar_event, names_record, record_id
 from handlers.sync.link import Entry, EventLink
 from handlers.sync.mapping import Mapping
 
@@ -118,7 +118,7 @@ def plan(link: EventLink, wanted: CalendarEvent | None, mapping: Mapping) -> lis
     effects += [DeleteEvent(entry, link.stamp(entry.generation), comment) for entry in link.entries if entry.leaving]
     if wanted and live and live.id and mapping.write_back and (link.written_back != live.id or link.reported):
         effects.append(WriteBack(live.id))
-    elif not wanted and mapping.on.clear and link.written_to:
+    elif not wanted and mapping.on.clear and link.written_to and names_record(link.written_to):
         effects.append(ClearRecord(link.written_to))
     return effects
 

@@ -239,6 +239,7 @@ def present(mapping: Mapping, link: EventLink = LINK, **columns: Any) -> EventLi
     return merge(link, RowChange("P", "m", ("A",), 1, ROW | columns, "n", 0.0), mapping)
 
 
+NOTE = "6b0f6a52-5d0e-4f1e-9c2a-0a1b2c3d4e5f"
 WHEN = writing('[when]\nStatus = "Open"')
 
 
@@ -288,11 +289,17 @@ def test_meetings_may_be_cancelled_with_a_comment() -> None:
 def test_fields_may_be_emptied() -> None:
     """Last, in the record that got the id or may have got it; once, and never while the event is wanted."""
     mapping = writing("[on]\nclear = true")
-    link = with_entries(Entry("a@x.com", 1, "id1", EQUAL, leaving=True))
-    assert plan(link, None, mapping) == [DeleteEvent(link.entries[0], LINK.stamp(1)), ClearRecord("note1")]
+    link = with_entries(Entry("a@x.com", 1, "id1", EQUAL, leaving=True), written_to=NOTE)
+    assert plan(link, None, mapping) == [DeleteEvent(link.entries[0], LINK.stamp(1)), ClearRecord(NOTE)]
     assert settled(replace(LINK, written_to=None), None, mapping)
     assert plan(link, None, WRITING) == [DeleteEvent(link.entries[0], LINK.stamp(1))]
     assert settled(with_entries(Entry("a@x.com", 1, "id1", EQUAL), written_back="id1"), WANTED, mapping)
+
+
+@pytest.mark.parametrize("record", ["", "n", "OP000123"])
+def test_what_is_no_record_is_not_emptied(record: str) -> None:
+    """Nothing was ever written to it; else each removal of such a row would be a dead letter."""
+    assert settled(replace(LINK, written_to=record), None, writing("[on]\nclear = true"))
 
 
 def test_a_record_is_named_before_it_is_written_to() -> None:
