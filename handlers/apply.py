@@ -6,7 +6,6 @@ triggers. See docs/decisions for why each step is where it is.
 
 import logging
 import random
-import re
 import uuid
 from contextlib import ExitStack
 from dataclasses import replace
@@ -77,7 +76,7 @@ def apply(message: str, factory: Factory) -> None:
         return
     try:
         try:
-            services.runs.applied(change, _apply(change, services))
+            services.runs.applied(change, settle(change, services))
         except AzureError as error:
             if not _away(error):
                 raise
@@ -114,16 +113,14 @@ def bury_poison(message: str, factory: Factory) -> None:
 def _bury_unreadable(message: str, reason: str, storage: Storage) -> None:
     key = sha256(message.encode()).hexdigest()
     storage.put_dead_letter(key, message, reason, _AGAIN, {})
-    telemetry.emit(telemetry.DEAD_LETTER, level=logging.ERROR, row=key[:16], reason=_loggable(reason))
+    telemetry.emit(telemetry.DEAD_LETTER, level=logging.ERROR, row=key[:16], reason=telemetry.loggable(reason))
 
 
 def settle(change: RowChange, services: Services) -> list[str] | None:
-    """Settle one row without the queue; returns what was done. Raises SyncError or AzureError where that failed."""
-    return _apply(change, services)
+    """Settle the change's row; returns what was done, in words (None: there was nothing to do).
 
-
-def _apply(change: RowChange, services: Services) -> list[str] | None:
-    """Settle the change's row; returns what was done, in words (None: there was nothing to do)."""
+    Raises SyncError or AzureError where that failed.
+    """
     mapping = services.mappings.get(change.mapping)
     if not mapping:
         raise Permanent(f"There is no active mapping {change.mapping!r}.", f"Add {change.mapping}.toml again; {RUN_AGAIN}")
@@ -437,11 +434,6 @@ def _in_order(link: EventLink, storage: Storage) -> EventLink:
     return replace(link, last_error="", buried=0)
 
 
-def _loggable(reason: str) -> str:
-    """The part of a reason that names columns and codes; what follows a colon may be about the row, or a mailbox."""
-    return re.split("[:;]", reason, maxsplit=1)[0]
-
-
 def _about(change: RowChange, now: float) -> dict[str, Any]:
     """What the events of a row have in common."""
     return {
@@ -458,7 +450,7 @@ def _send_again(change: RowChange, why: Later, storage: Storage) -> None:
     delay = max(why.delay + backoff, 1.0)
     storage.send(change.again() if why.counted else change, delay)
     about = _about(change, storage.now()) | {"try": change.tries + 1, "delay": delay}
-    telemetry.emit(telemetry.DEFERRED, reason=_loggable(why.reason), **about)
+    telemetry.emit(telemetry.DEFERRED, reason=telemetry.loggable(why.reason), **about)
 
 
 def _bury(change: RowChange, error: Permanent, storage: Storage) -> None:
@@ -484,7 +476,7 @@ def _bury(change: RowChange, error: Permanent, storage: Storage) -> None:
         if marked != stored:
             marked = marked.noted(storage.now(), change, "", f"dead letter: {error.reason}")
         if marked == stored or storage.save_link(marked, etag):
-            what = "no such mailbox" if isinstance(error, MailboxGone) else _loggable(error.reason)
+            what = "no such mailbox" if isinstance(error, MailboxGone) else telemetry.loggable(error.reason)
             about = _about(change, storage.now()) | {"tries": change.tries}
             telemetry.emit(telemetry.DEAD_LETTER, level=logging.ERROR, reason=what, **about)
             return

@@ -44,9 +44,11 @@ class Health:
 
     def _age(self) -> float | None:
         try:
-            return self._factory.storage().waiting_seconds()
+            storage = self._factory.storage()
+            since = storage.waiting_since()
         except (NotReady, AzureError):
             return None  # said by `not_ready`
+        return max(0.0, storage.now() - since.timestamp()) if since else 0.0
 
     def _look(self) -> list[str]:
         try:

@@ -124,7 +124,7 @@ def _bury(row: Unidentified, notification: PushNotification, storage: Storage) -
         notification=notification.id,
         mapping=row.mapping,
         row=digest(content)[:16],
-        reason=row.reason.partition(":")[0],
+        reason=telemetry.loggable(row.reason),
     )
 
 

@@ -33,6 +33,7 @@ from handlers.sync.notification import (
     RowChange,
     digest,
     folded,
+    link_key,
     load_json,
     row_changes,
     ticks_to_datetime,
@@ -117,13 +118,12 @@ def rows_of(run: Run, storage: Storage) -> tuple[list[RowState], int]:
     found: dict[str, RowState] = {}
 
     def look(company: str, mapping: str, row_key: tuple[str, ...]) -> None:
-        key = digest([company, mapping, row_key])
+        key = link_key(company, mapping, row_key)
         found[key] = RowState(key, mapping, row_key, storage.load_link(key)[0], timestamp)
 
     calls = [partial(look, company, mapping, tuple(row_key)) for company, mapping, row_key in keys[:_ROWS]]
     storage.in_parallel(calls)
-    order = [digest(key) for key in keys[:_ROWS]]
-    return [found[key] for key in order], max(total, len(keys))
+    return [found[link_key(*key)] for key in keys[:_ROWS]], max(total, len(keys))
 
 
 def row(key: str, storage: Storage) -> RowState | None:
@@ -140,7 +140,7 @@ def search(text: str, storage: Storage, mappings: Mapping[str, SyncMapping], com
     found = []
     for name, mapping in mappings.items():
         parts = [text] if len(mapping.key) == 1 else [part.strip() for part in text.split(",")]
-        key = digest([folded(company), name, parts])
+        key = link_key(folded(company), name, parts)
         if state := row(key, storage):
             found.append(state)
     if not found and "@" in text:

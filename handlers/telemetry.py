@@ -6,6 +6,7 @@ queries in infra/queries read them. Never in an event: row contents, mailboxes, 
 
 import json
 import logging
+import re
 from typing import Any
 
 from handlers import __version__
@@ -35,6 +36,11 @@ def emit(event: str, *, level: int = logging.INFO, **facts: Any) -> None:
     """Say that something has happened. Facts that are None are left out, long texts cut."""
     known = {name: _short(value) for name, value in facts.items() if value is not None}
     log.log(level, "%s %s", event, json.dumps(known | {"version": __version__}, ensure_ascii=False))
+
+
+def loggable(reason: str) -> str:
+    """The part of a reason that names columns and codes; what follows a colon may be about the row, or a mailbox."""
+    return re.split("[:;]", reason, maxsplit=1)[0]
 
 
 def _short(value: Any) -> Any:

@@ -42,7 +42,7 @@ from handlers.services import Factory, load_mappings
 from handlers.settings import Settings, load_settings
 from local import judge
 from local.azurite import Azurite, AzuriteError
-from local.fakes import FakeAcumatica, FakeGraph
+from local.fakes import FakeAcumatica, FakeGraph, app_settings
 from local.inquiry import Inquiry, Notification
 from local.world import MAPPING, MAPPINGS
 
@@ -259,28 +259,20 @@ class Play:
             self._delays[text] = visibility_timeout
             return send(queue, text, visibility_timeout=0, **options)
 
-        identity = {"IDENTITY_ENDPOINT": self.graph.identity_endpoint, "IDENTITY_HEADER": self.graph.identity_header}
         with (
             patch.object(HTTPConnectionPool, "urlopen", urlopen),
             patch.object(QueueClient, "send_message", send_message),
             patch.object(sessions, "_WAIT_SECONDS", 0.0),  # nobody else is there who might give a session back
             patch.object(sessions.Sessions, "_start_keeper", lambda _: None),  # a thread by real time
             patch.object(runs.Recorder, "_start_writer", lambda _: None),  # another one; what is left is written at the end
-            patch.dict(os.environ, identity),  # msal reads them there
+            patch.dict(os.environ, self.graph.identity_settings),  # msal reads them there
         ):
             yield
 
     def _new_process(self) -> None:
         environ = {
             "AzureWebJobsStorage": self._connection,
-            "GRAPH_URL": self.graph.url,
-            "ACUMATICA_URL": self.acumatica.url,
-            "MAPPINGS_DIR": MAPPINGS.name,
-            "ACUMATICA_TENANT": "Production",
-            "ACUMATICA_CLIENT_ID": self.acumatica.client_id,
-            "ACUMATICA_CLIENT_SECRET": self.acumatica.client_secret,
-            "ACUMATICA_USERNAME": self.acumatica.username,
-            "ACUMATICA_PASSWORD": self.acumatica.password,
+            **app_settings(self.graph, self.acumatica),
             "ACUMATICA_SESSION_TIMEOUT_SECONDS": str(SESSION_SECONDS),
             "CLAIM_SECONDS": "120",  # the longer, the more often a dead process's message comes in vain
             "REQUEST_TIMEOUT_SECONDS": "10",

@@ -16,10 +16,10 @@ from azure.storage.queue import QueueServiceClient
 
 from handlers.clients.storage import POISON_QUEUE, QUEUE, Storage
 from handlers.settings import StorageSettings, load_settings
+from handlers.sync import notification
 from handlers.sync.event import calendar_event
 from handlers.sync.link import EventLink
 from handlers.sync.mapping import Mapping as SyncMapping
-from handlers.sync.notification import digest, folded
 from handlers.sync.template import Template
 from local.fakes import FakeAcumatica, FakeGraph
 
@@ -113,7 +113,7 @@ def judge(
 
 def link_key(tenant: str, mapping: SyncMapping, row: Row) -> str:
     """The identity of a row under a mapping."""
-    return digest([folded(tenant), mapping.name, mapping.key_of(row)])
+    return notification.link_key(notification.folded(tenant), mapping.name, mapping.key_of(row))
 
 
 def _row_differences(

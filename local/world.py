@@ -13,7 +13,7 @@ import requests
 from handlers.services import load_mappings
 from handlers.sync.mapping import Mapping as SyncMapping
 from local import judge
-from local.fakes import FakeAcumatica, FakeGraph
+from local.fakes import FakeAcumatica, FakeGraph, app_settings
 from local.host import HostProcess, start
 from local.inquiry import QUERY, Inquiry
 
@@ -64,16 +64,8 @@ class World:
         """All app settings."""
         return {
             "AzureWebJobsStorage": self.connection,
-            "GRAPH_URL": self.graph.url,
-            "IDENTITY_ENDPOINT": self.graph.identity_endpoint,
-            "IDENTITY_HEADER": self.graph.identity_header,
-            "ACUMATICA_URL": self.acumatica.url,
-            "ACUMATICA_TENANT": "Production",
-            "ACUMATICA_CLIENT_ID": self.acumatica.client_id,
-            "ACUMATICA_CLIENT_SECRET": self.acumatica.client_secret,
-            "ACUMATICA_USERNAME": self.acumatica.username,
-            "ACUMATICA_PASSWORD": self.acumatica.password,
-            "MAPPINGS_DIR": MAPPINGS.name,
+            **self.graph.identity_settings,
+            **app_settings(self.graph, self.acumatica),
             **self._settings,
         }
 

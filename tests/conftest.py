@@ -5,6 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from local.azurite import Azurite
+from local.fakes import FakeAcumatica, FakeGraph
+from tests.bench import Bench
 
 
 @pytest.fixture(scope="session")
@@ -18,6 +20,17 @@ def azurite() -> Iterator[Azurite]:
 def storage(azurite: Azurite) -> str:
     """Return the connection string of a storage account that no other test uses."""
     return azurite.new_account()
+
+
+@pytest.fixture
+def bench(storage: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    """The app without a host, the stand-ins, and one record."""
+    with FakeGraph() as graph, FakeAcumatica() as acumatica:
+        for name, value in graph.identity_settings.items():
+            monkeypatch.setenv(name, value)
+        bench = Bench(storage, graph, acumatica)
+        yield bench
+        bench.factory.close()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

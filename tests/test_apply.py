@@ -2,101 +2,16 @@
 
 import json
 import time
-from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from azure.core.exceptions import ResourceNotFoundError, ServiceRequestError
-from azure.storage.queue import QueueClient
+from azure.core.exceptions import ServiceRequestError
 
-from handlers.apply import apply, bury_poison
-from handlers.clients.storage import QUEUE
-from handlers.services import Factory
+from handlers.apply import bury_poison
 from handlers.sync.errors import Later
-from handlers.sync.notification import RowChange, datetime_to_ticks
-from local.fakes import FakeAcumatica, FakeGraph, Fault
-
-QUERY = "Calendar - Opportunity Meetings"
-
-
-class Bench:
-    """The app's services, and one record of Acumatica whose row changes are applied by hand."""
-
-    def __init__(self, storage: str, graph: FakeGraph, acumatica: FakeAcumatica, **settings: str) -> None:
-        self.graph, self.acumatica = graph, acumatica
-        self.now = time.time()
-        self.connection = storage
-        environ = {
-            "AzureWebJobsStorage": storage,
-            "GRAPH_URL": graph.url,
-            "ACUMATICA_URL": acumatica.url,
-            "MAPPINGS_DIR": "ready-made",
-            "ACUMATICA_TENANT": "Production",
-            "ACUMATICA_CLIENT_ID": acumatica.client_id,
-            "ACUMATICA_CLIENT_SECRET": acumatica.client_secret,
-            "ACUMATICA_USERNAME": acumatica.username,
-            "ACUMATICA_PASSWORD": acumatica.password,
-            **settings,
-        }
-        self._environ = environ
-        self.factory = Factory(environ, lambda: self.now)
-        self.note_id = acumatica.put_record("Opportunity", {"OpportunityID": "OP1", "Subject": "s"})
-        self.first = datetime_to_ticks(datetime.now(UTC))
-
-    def change(self, number: int, subject: str = "s", **columns: Any) -> RowChange:
-        """The row as of transaction `number`; a column that is "absent" is left out."""
-        row = {
-            "OpportunityID": "OP1",
-            "Subject": subject,
-            "OwnerEmail": "ann@example.com",
-            "MeetingStart": "2026-12-01T09:00:00",
-            "MeetingEnd": "2026-12-01T10:00:00",
-            "Room": "1",
-            "NoteID": self.note_id,
-            **columns,
-        }
-        row = {name: value for name, value in row.items() if value != "absent"}
-        return RowChange("production", "opportunity-meetings", ("OP1",), self.first + number, row, "n", self.now)
-
-    def removal(self, number: int) -> RowChange:
-        """The row has left the inquiry in transaction `number`."""
-        return replace(self.change(number), row=None)
-
-    def reconfigure(self, **settings: str) -> None:
-        """Go on with other settings, as after a restart."""
-        self.factory.close()
-        self.factory = Factory(self._environ | settings, lambda: self.now)
-
-    def apply(self, change: RowChange) -> None:
-        """As the host does it, with what the queue has got out of it thrown away."""
-        apply(json.dumps(change.encode()), self.factory)
-
-    def sent(self) -> int:
-        """How many messages were sent again."""
-        with QueueClient.from_connection_string(self.connection, QUEUE) as queue, suppress(ResourceNotFoundError):
-            return queue.get_queue_properties().approximate_message_count or 0
-        return 0
-
-    def subjects(self, mailbox: str = "ann@example.com") -> list[str]:
-        return [event["subject"] for event in self.graph.events(mailbox)]
-
-    def letters(self) -> dict[str, Any]:
-        """Reason and content of dead letters, by reason."""
-        return {e["Reason"]: json.loads(e["Content"]) for e in self.factory.storage().dead_letters()}
-
-
-@pytest.fixture
-def bench(storage: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
-    with FakeGraph() as graph, FakeAcumatica() as acumatica:
-        monkeypatch.setenv("IDENTITY_ENDPOINT", graph.identity_endpoint)
-        monkeypatch.setenv("IDENTITY_HEADER", graph.identity_header)
-        bench = Bench(storage, graph, acumatica)
-        yield bench
-        bench.factory.close()
-
+from local.fakes import Fault
+from tests.bench import Bench
 
 MISSING = "The inquiry's rows have no column MeetingEnd."
 

@@ -14,7 +14,7 @@ from handlers import doctor, uninstall
 from handlers.doctor import Check, deep, quick
 from handlers.services import Factory
 from local.fakes import FakeAcumatica, FakeGraph, Fault
-from tests.test_apply import Bench
+from tests.bench import Bench
 
 SECRET = "a-secret-that-nobody-may-see"
 
@@ -22,8 +22,8 @@ SECRET = "a-secret-that-nobody-may-see"
 @pytest.fixture
 def bench(storage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     with FakeGraph() as graph, FakeAcumatica() as acumatica:
-        monkeypatch.setenv("IDENTITY_ENDPOINT", graph.identity_endpoint)
-        monkeypatch.setenv("IDENTITY_HEADER", graph.identity_header)
+        for name, value in graph.identity_settings.items():
+            monkeypatch.setenv(name, value)
         shutil.copy("ready-made/opportunity-meetings.toml", tmp_path)
         bench = Bench(storage, graph, acumatica, RUNS_KEY=SECRET, ACUMATICA_LINGER_SECONDS="0", MAPPINGS_DIR=str(tmp_path))
         yield bench

@@ -10,9 +10,7 @@ import pytest
 from handlers.clients.graph import STAMP
 from local.fakes import Fault
 from local.fakes.graph import FakeGraph
-from tests.test_apply import Bench, bench
-
-__all__ = ["bench"]
+from tests.bench import Bench
 
 MAPPING = """
 query = "Calendar - Opportunity Meetings"

@@ -14,7 +14,7 @@ from handlers import views
 from handlers.access import Access, NotNow
 from handlers.page import Answer, Page, Request
 from handlers.services import Factory
-from tests.test_apply import Bench
+from tests.bench import Bench
 
 KEY = "a-key-of-the-runs-page"
 ROOT = Path(__file__).resolve().parent.parent
@@ -327,7 +327,7 @@ def bench_of() -> Iterator[Callable[[str], Bench]]:
 
     class Nobody:
         url = "http://127.0.0.1:9"
-        client_id, client_secret, username, password = "i@P", "s", "u", "p"
+        client_id, client_secret, username, password, tenant = "i@P", "s", "u", "p", "Production"
 
         def put_record(self, *_: Any) -> str:
             return "6b0f6a52-0000-0000-0000-0a1b2c3d4e5f"

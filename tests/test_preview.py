@@ -10,9 +10,7 @@ from typing import Any
 import pytest
 
 from handlers.preview import main
-from tests.test_apply import Bench, bench
-
-__all__ = ["bench"]
+from tests.bench import Bench
 
 ROOT = Path(__file__).resolve().parent.parent
 FIXTURES = ROOT / "tests/fixtures"

@@ -2,7 +2,6 @@
 
 import json
 import os
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -19,20 +18,10 @@ from handlers.clients.storage import QUEUE
 from handlers.receive import receive
 from handlers.runs import Refused, discard, letters, main, resubmit, rows_of, search
 from handlers.sync.notification import RowChange
-from local.fakes import FakeAcumatica, FakeGraph, Fault
-from tests.test_apply import Bench
+from local.fakes import Fault
+from tests.bench import Bench
 
 WHO = "Erin (test)"
-
-
-@pytest.fixture
-def bench(storage: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
-    with FakeGraph() as graph, FakeAcumatica() as acumatica:
-        monkeypatch.setenv("IDENTITY_ENDPOINT", graph.identity_endpoint)
-        monkeypatch.setenv("IDENTITY_HEADER", graph.identity_header)
-        bench = Bench(storage, graph, acumatica)
-        yield bench
-        bench.factory.close()
 
 
 def work(bench: Bench) -> int:

@@ -54,6 +54,10 @@ def stamped(stamp: str) -> dict[str, Any]:
     return {"singleValueExtendedProperties": [{"id": STAMP, "value": stamp}]}
 
 
+def _event(event_id: str) -> str:
+    return f"/events/{quote(event_id, safe='')}"
+
+
 class Graph:
     """Create, change, remove and find events. All methods may raise any SyncError."""
 
@@ -87,12 +91,12 @@ class Graph:
     def update(self, mailbox: str, event_id: str, event: CalendarEvent, stamp: str | None = None) -> None:
         """PATCH an event with all that is mapped (and, where it is not ours yet, with its stamp). Raises EventGone."""
         body = event.body | (stamped(stamp) if stamp else {})
-        self._call("PATCH", mailbox, f"/events/{quote(event_id, safe='')}", body)
+        self._call("PATCH", mailbox, _event(event_id), body)
 
     def adoptable(self, mailbox: str, event_id: str, link_key: str) -> bool:
         """Whether an event is there that another integration has made in this mailbox, and no other row owns."""
         expand = f"singleValueExtendedProperties($filter=id eq '{STAMP}')"
-        path = f"/events/{quote(event_id, safe='')}?$select=isOrganizer,type&$expand={quote(expand, safe='')}"
+        path = f"{_event(event_id)}?$select=isOrganizer,type&$expand={quote(expand, safe='')}"
         try:
             answer = self._call("GET", mailbox, path)
         except MailboxGone:
@@ -105,7 +109,7 @@ class Graph:
 
     def details(self, mailbox: str, event_id: str) -> dict[str, str]:
         """What else of an event a record can be told. Raises EventGone."""
-        answer = self._call("GET", mailbox, f"/events/{quote(event_id, safe='')}?$select=webLink,iCalUId")
+        answer = self._call("GET", mailbox, f"{_event(event_id)}?$select=webLink,iCalUId")
         return {name: str(answer.get(name) or "") for name in ("webLink", "iCalUId")}
 
     def cancel(self, mailbox: str, event_id: str, comment: str) -> bool:
@@ -114,7 +118,7 @@ class Graph:
         https://learn.microsoft.com/graph/api/event-cancel
         """
         try:
-            self._call("POST", mailbox, f"/events/{quote(event_id, safe='')}/cancel", {"comment": comment})
+            self._call("POST", mailbox, f"{_event(event_id)}/cancel", {"comment": comment})
         except MailboxGone:
             raise
         except Permanent:
@@ -123,7 +127,7 @@ class Graph:
 
     def delete(self, mailbox: str, event_id: str) -> None:
         """DELETE an event; an appointment without attendees sends no mail. Raises EventGone, MailboxGone."""
-        self._call("DELETE", mailbox, f"/events/{quote(event_id, safe='')}")
+        self._call("DELETE", mailbox, _event(event_id))
 
     def find(self, mailbox: str, stamp: str, calendar: str = "") -> list[str]:
         """Ids of the events that carry a stamp, in a stable order, first in the calendar that is named. Raises MailboxGone.

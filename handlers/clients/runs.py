@@ -238,9 +238,8 @@ class Recorder:
                 self._note(str(known["Run"]), {"Received": known["Received"]}, duplicates=times)
 
     def _write(self, storage: Storage, entities: list[Entity]) -> None:
-        if (
-            self._closing.is_set() and len(entities) > 1
-        ):  # a transaction of the SDK needs threads, and at exit there are none
+        if self._closing.is_set() and len(entities) > 1:
+            # A transaction of the SDK needs threads, and at exit there are none.
             for entity in entities:
                 if time.monotonic() < self._end:
                     self._write(storage, [entity])

@@ -340,8 +340,12 @@ class Storage:
     def waiting(self) -> tuple[int, datetime | None]:
         """About how many messages are in the queue, and since when the first of those that can be seen is there."""
         count = self._queue.get_queue_properties().approximate_message_count or 0
-        seen = self._queue.peek_messages(max_messages=1) if count else []
-        return count, seen[0].inserted_on if seen else None
+        return count, self.waiting_since() if count else None
+
+    def waiting_since(self) -> datetime | None:
+        """When the first message that can be seen was put into the queue; None if there is none."""
+        seen = self._queue.peek_messages(max_messages=1)
+        return seen[0].inserted_on if seen else None
 
     @property
     def runs(self) -> "TableClient":
@@ -352,11 +356,6 @@ class Storage:
         """Raises AzureError unless tables and queue answer."""
         self._get(SESSIONS, "slot", "0")
         self._queue.get_queue_properties()
-
-    def waiting_seconds(self) -> float:
-        """How long ago the first message that can be seen was put into the queue; 0 if there is none."""
-        first = next(iter(self._queue.peek_messages(1)), None)
-        return max(0.0, self._clock() - first.inserted_on.timestamp()) if first and first.inserted_on else 0.0
 
     # -- below -----------------------------------------------------------------------------------------------------
 

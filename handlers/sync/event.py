@@ -53,6 +53,7 @@ _CHOICES = {
     "importance": (IMPORTANCE, "normal"),
 }
 _REMINDER_DEFAULT = 15
+_NO_DATE = "Use a date-time column, and leave rows without one out with [when] or in the inquiry."
 
 
 @dataclass(frozen=True)
@@ -131,14 +132,12 @@ def names_record(text: str | None) -> bool:
 
 def reports(mapping: Mapping) -> bool:
     """Whether failures are written into the record."""
-    fields = mapping.write_back.fields.values() if mapping.write_back else ()
-    return any(isinstance(field.value, Template) and "reason" in field.value.columns for field in fields)
+    return "reason" in mapping.results
 
 
 def wants_details(mapping: Mapping) -> bool:
     """Whether the record is told more of the event than its id."""
-    fields = mapping.write_back.fields.values() if mapping.write_back else ()
-    return any({"webLink", "iCalUId"} & set(f.value.columns) for f in fields if isinstance(f.value, Template))
+    return bool({"webLink", "iCalUId"} & mapping.results)
 
 
 def record_update(mapping: Mapping, record: str, results: MappingOf[str, str] | None) -> RecordUpdate:
@@ -157,19 +156,18 @@ def record_update(mapping: Mapping, record: str, results: MappingOf[str, str] | 
         )
     body: dict[str, Any] = {"id": record}
     for name, field in target.fields.items():
-        template = isinstance(field.value, Template)
-        needed = set(field.value.columns) if isinstance(field.value, Template) else set()
-        if results is not None and not (needed or {EVENT_ID}) <= results.keys():
+        template = field.value if isinstance(field.value, Template) else None
+        needed = (template and template.columns) or (EVENT_ID,)
+        if results is not None and not set(needed) <= results.keys():
             continue
-        value: Any = field.value
-        if isinstance(field.value, Template):
-            value = field.value.render(dict(results or {})) if results is not None else ""
+        kind, value = field.type or _custom_type(field.value), field.value
+        if template:
+            value = template.render(dict(results)) if results is not None else ""
         elif results is None:
             value = None
-        kind = field.type or _custom_type(field.value)
         match name.split("."):
             case ["custom", view, member]:
-                empty = template and not value and kind != "CustomStringField"
+                empty = template is not None and not value and kind != "CustomStringField"
                 body.setdefault("custom", {}).setdefault(view, {})[member] = {
                     "type": kind,
                     "value": None if empty else value,
@@ -223,8 +221,7 @@ def _times(mapping: Mapping, row: Row) -> dict[str, Any]:
     all_day = _flag("event.isAllDay", event.isAllDay, row)
     start = _moment("start", event.start, row, zone, all_day=all_day)
     if start is None:
-        remedy = "Use a date-time column, and leave rows without one out with [when] or in the inquiry."
-        raise _unusable("start", _template(event.start), row, "is empty", remedy)
+        raise _unusable("start", _template(event.start), row, "is empty", _NO_DATE)
     if all_day:
         first, last = start.date(), _last_day(mapping, row, zone, start)
         days = {"start": first, "end": last + timedelta(days=1)}  # Graph's end is exclusive
@@ -263,8 +260,7 @@ def _moment(what: str, source: Template | DateAndTime, row: Row, zone: _Zone, *,
         moment = (naive if naive.tzinfo else naive.replace(tzinfo=zone.info)).replace(microsecond=0)
         return moment.astimezone(UTC).astimezone(zone.info)  # also takes a time out of the gap
     except (ValueError, OverflowError):
-        remedy = "Use a date-time column, and leave rows without one out with [when] or in the inquiry."
-        raise _unusable(what, _template(source), row, "is no ISO date and time", remedy) from None
+        raise _unusable(what, _template(source), row, "is no ISO date and time", _NO_DATE) from None
 
 
 def _date(text: str) -> date:

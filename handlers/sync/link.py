@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, NamedTuple
 
 from handlers.sync.mapping import Mapping
-from handlers.sync.notification import RowChange, canonical, digest
+from handlers.sync.notification import RowChange, canonical, digest, link_key
 
 STATE_VERSION = 1
 _HISTORY = 8  # changes; older ones are forgotten
@@ -94,7 +94,7 @@ class EventLink:
     @property
     def key(self) -> str:
         """The same hash as RowChange.link_key."""
-        return digest([self.company, self.mapping, self.row_key])
+        return link_key(self.company, self.mapping, self.row_key)
 
     @property
     def present(self) -> bool:

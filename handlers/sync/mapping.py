@@ -401,6 +401,12 @@ class Mapping(_Model):
         return key
 
     @cached_property
+    def results(self) -> set[str]:
+        """What of an event, or of a failure, is written back: placeholders of RESULTS."""
+        fields = self.write_back.fields.values() if self.write_back else ()
+        return {name for f in fields if isinstance(f.value, Template) for name in f.value.columns}
+
+    @cached_property
     def columns(self) -> tuple[str, ...]:
         """All columns that the mapping reads, each once, the key columns first."""
         parts = (self.mailbox, self.event, self.write_back and self.write_back.id, self.calendar, self.time_zone)

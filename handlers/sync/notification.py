@@ -80,7 +80,7 @@ class RowChange:
     @property
     def link_key(self) -> str:
         """Identity of row and mapping: lower-case hex, since table keys and the look-up of stamps want plain letters."""
-        return digest([self.company, self.mapping, self.key])
+        return link_key(self.company, self.mapping, self.key)
 
     def again(self) -> "RowChange":
         """The same change, tried once more."""
@@ -155,6 +155,11 @@ def canonical(value: Any) -> str:
 def digest(value: Any) -> str:
     """SHA-256 of the canonical text, in lower-case hex."""
     return hashlib.sha256(canonical(value).encode()).hexdigest()
+
+
+def link_key(company: str, mapping: str, key: Iterable[str]) -> str:
+    """Identity of a row under a mapping; `company` as `folded`, `key` as Mapping.key_of gives it."""
+    return digest([company, mapping, list(key)])
 
 
 def ticks_to_datetime(ticks: int) -> datetime:

@@ -5,4 +5,19 @@ from local.fakes.faults import Fault, Faults
 from local.fakes.graph import FakeGraph, Invitation
 from local.fakes.server import Call
 
-__all__ = ["Call", "FakeAcumatica", "FakeGraph", "Fault", "Faults", "Invitation", "Session"]
+__all__ = ["Call", "FakeAcumatica", "FakeGraph", "Fault", "Faults", "Invitation", "Session", "app_settings"]
+
+
+def app_settings(graph: FakeGraph, acumatica: FakeAcumatica) -> dict[str, str]:
+    """The app settings that point to running fakes, beside FakeGraph.identity_settings; with the ready-made mappings."""
+    return {
+        "MAPPINGS_DIR": "ready-made",
+        "GRAPH_URL": graph.url,
+        "ACUMATICA_URL": acumatica.url,
+        "ACUMATICA_TENANT": acumatica.tenant,
+        "ACUMATICA_AUTH": "oauth",
+        "ACUMATICA_CLIENT_ID": acumatica.client_id,
+        "ACUMATICA_CLIENT_SECRET": acumatica.client_secret,
+        "ACUMATICA_USERNAME": acumatica.username,
+        "ACUMATICA_PASSWORD": acumatica.password,
+    }

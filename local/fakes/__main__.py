@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 
-from local.fakes import FakeAcumatica, FakeGraph
+from local.fakes import FakeAcumatica, FakeGraph, app_settings
 
 _HINTS = """
 # Paste the lines above where the app is started (make run). Then look, and change, from a third terminal:
@@ -35,27 +35,10 @@ def main() -> None:
         options.acumatica_port, options.latency_acumatica / 1000, tenant=options.tenant, session_limit=options.session_limit
     )
     with graph, acumatica:
-        for name, value in settings(graph, acumatica).items():
+        for name, value in (graph.identity_settings | app_settings(graph, acumatica)).items():
             print(f"export {name}={shlex.quote(value)}", flush=True)
         print(_HINTS.format(graph=graph.url, acumatica=acumatica.url), file=sys.stderr, flush=True)
         ended.wait()
-
-
-def settings(graph: FakeGraph, acumatica: FakeAcumatica) -> dict[str, str]:
-    """The app settings that point to running fakes."""
-    return {
-        "MAPPINGS_DIR": "ready-made",
-        "GRAPH_URL": graph.url,
-        "IDENTITY_ENDPOINT": graph.identity_endpoint,
-        "IDENTITY_HEADER": graph.identity_header,
-        "ACUMATICA_URL": acumatica.url,
-        "ACUMATICA_TENANT": acumatica.tenant,
-        "ACUMATICA_AUTH": "oauth",
-        "ACUMATICA_CLIENT_ID": acumatica.client_id,
-        "ACUMATICA_CLIENT_SECRET": acumatica.client_secret,
-        "ACUMATICA_USERNAME": acumatica.username,
-        "ACUMATICA_PASSWORD": acumatica.password,
-    }
 
 
 if __name__ == "__main__":

@@ -162,6 +162,11 @@ class FakeGraph(Server):
         return f"{self.url}/msi/token"
 
     @property
+    def identity_settings(self) -> dict[str, str]:
+        """What App Service puts into the environment, from where msal reads it."""
+        return {"IDENTITY_ENDPOINT": self.identity_endpoint, "IDENTITY_HEADER": self.identity_header}
+
+    @property
     def authority_url(self) -> str:
         """Address of Entra ID; needs `tls=True`, since msal refuses anything but https."""
         if not self._tls_port:

@@ -23,9 +23,9 @@ from handlers.receive import receive
 from handlers.services import Factory
 from local.azurite import Azurite
 from local.fakes import FakeAcumatica, FakeGraph, Fault
+from tests.bench import QUERY, Bench
 from tests.deploy.bicep import Bicep, literal
 from tests.deploy.kql import KqlError, Row, run
-from tests.test_apply import QUERY, Bench
 
 INFRA = Path(__file__).resolve().parent.parent.parent / "infra"
 ALERTS = Bicep(INFRA / "modules/alerts.bicep")

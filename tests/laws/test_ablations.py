@@ -203,22 +203,22 @@ ABLATIONS = [
         first=9,
     ),
     Ablation(
-        "saved without effect", applying._apply, "if link == stored or _saved(storage, link, etag):", "if True:", first=16
+        "saved without effect", applying.settle, "if link == stored or _saved(storage, link, etag):", "if True:", first=16
     ),
     Ablation(
         "saved without a link",
-        applying._apply,
+        applying.settle,
         "if link == stored or _saved(storage, link, etag):",
         "if link == stored or stored is None or _saved(storage, link, etag):",
         first=16,
     ),
     # 5. Settle
-    Ablation("not acknowledged when stale", applying._apply, 'raise Later("another worker has the row")', "return"),
+    Ablation("not acknowledged when stale", applying.settle, 'raise Later("another worker has the row")', "return"),
     Ablation("echo costs no call", planning.settled, "and not plan(link, wanted, mapping)", "and False", ORDERLY, wasted),
     # 6. Claim
     Ablation(
         "claim",
-        applying._apply,
+        applying.settle,
         "merged.claim is not None and merged.claim.expires > services.clock()",
         "False",
         replace(CROWDED, kinds=("dies after", "late")),
@@ -226,7 +226,7 @@ ABLATIONS = [
     ),
     Ablation(
         "claim and intent in one save",
-        applying._apply,
+        applying.settle,
         "replace(link if failure else intend(link, wanted, mapping), claim=claim)",
         "replace(link, claim=claim)",
         ORDERLY,
@@ -243,7 +243,7 @@ ABLATIONS = [
     ),
     Ablation(
         "newer is merged under a claim",
-        applying._apply,
+        applying.settle,
         "if _saved(storage, merged, etag):\n                return None  #",
         "if True:\n                return None  #",
         first=17,
@@ -375,7 +375,7 @@ ABLATIONS = [
     ),
     Ablation(
         "doubt after an expired claim",
-        applying._apply,
+        applying.settle,
         "merged.doubted() if merged.claim else merged",
         "replace(merged, claim=None)",
         LOST,
