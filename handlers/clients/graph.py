@@ -65,7 +65,6 @@ class Graph:
         self._settings = settings
         self._http = Http(settings.request_timeout_seconds)
         self._token_lock = threading.Lock()
-        self._token_session = self._http.new_session()
         self._last_token = ""
         self._clock = clock
         self._patience = min(CONNECT_SECONDS, settings.request_timeout_seconds)
@@ -237,7 +236,7 @@ class Graph:
         """
         import msal  # noqa: PLC0415  (slow; only `apply` needs it)
 
-        settings, session = self._settings, self._token_session
+        settings, session = self._settings, self._http.session
         if secret := settings.graph_client_secret.get_secret_value():
             app = msal.ConfidentialClientApplication(
                 settings.graph_client_id,

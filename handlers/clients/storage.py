@@ -77,21 +77,20 @@ class Storage:
 
     def __init__(self, settings: StorageSettings, clock: Callable[[], float] = time.time) -> None:
         # Slow to import, and Azure waits for function_app.py at every start of an instance: so not before the first request.
-        import requests  # noqa: PLC0415
         from azure.core.pipeline.transport import RequestsTransport  # noqa: PLC0415
         from azure.data.tables import TableServiceClient, UpdateMode  # noqa: PLC0415
         from azure.storage.queue import QueueClient, TextBase64EncodePolicy  # noqa: PLC0415
+
+        from handlers.clients.web import Session  # noqa: PLC0415
 
         self._settings = settings
         self._clock = clock
         self._making = threading.Lock()
         self._whole = UpdateMode.REPLACE  # rather than a merge, the default
-        session = requests.Session()
-        # The SDK's clients are used by many threads; the default of 10 pooled connections would be thrown away and remade.
-        for scheme in ("https://", "http://"):
-            session.mount(scheme, requests.adapters.HTTPAdapter(pool_maxsize=2 * _SENDERS))
-        self._session = session
-        self._transport = RequestsTransport(session=session, session_owner=False, connection_timeout=5, read_timeout=10)
+        self._session = Session(10)
+        self._transport = RequestsTransport(
+            session=self._session, session_owner=False, connection_timeout=5, read_timeout=10
+        )
         self._containers: dict[str, Any] = {}
         self._table_service = self._client(TableServiceClient, "table", retry_total=2, retry_backoff_factor=0.2)
         self._queue_client = self._client(

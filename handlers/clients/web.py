@@ -1,60 +1,84 @@
 """HTTP by requests, with the outcomes that matter told apart: answered, never sent, and not known."""
 
 import ssl
-import threading
-import weakref
-from collections.abc import Callable
-from http.cookiejar import DefaultCookiePolicy
+from collections.abc import Callable, Mapping
 from typing import Any, override
 
 import requests
 import urllib3
+from requests.adapters import HTTPAdapter
+from requests.structures import CaseInsensitiveDict
 
 from handlers.settings import CONNECT_SECONDS
 from handlers.sync.errors import Later, OutcomeUnknown
 
+_CONNECTIONS = 64  # kept to one host: as many as threads may use at a time
+_HEADERS = {str(name): str(value) for name, value in requests.utils.default_headers().items()}
 
-class _Session(requests.Session):
-    """A session whose requests all have time-outs, also those of libraries that set none."""
+
+class Session(requests.Session):
+    """Connections, for any number of threads, and no other state: requests promises no more than one thread for the rest.
+
+    A request goes straight to its connection. What requests does before, for each one, costs as much CPU as sending it: it
+    looks for proxies, a .netrc, cookies and redirects. Here, proxies and CA bundle are looked up once for each host; the
+    others nobody wants: cookies belong to an Acumatica session, and whoever needs them sends them.
+    """
 
     def __init__(self, timeout: float) -> None:
         super().__init__()
-        # Cookies belong to an Acumatica session, not to a connection: whoever needs them sends them.
-        self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        self.auth = lambda request: request  # without one, a .netrc on the machine would replace the Authorization header
         self._timeouts = (min(CONNECT_SECONDS, timeout), timeout)
+        self._ways: dict[str, Mapping[str, Any]] = {}
+        for scheme in ("https://", "http://"):
+            self.mount(scheme, HTTPAdapter(pool_maxsize=_CONNECTIONS))
 
     @override
-    def request(self, *args: Any, **kwargs: Any) -> requests.Response:
-        kwargs["timeout"] = kwargs.get("timeout") or self._timeouts
-        return super().request(*args, **kwargs)
+    def request(  # type: ignore[override]  # of libraries, too: what they give beside this is empty
+        self,
+        method: str,
+        url: str,
+        *,
+        params: Any = None,
+        headers: Mapping[str, str] | None = None,
+        data: Any = None,
+        json: Any = None,
+        timeout: Any = None,
+        verify: Any = None,
+        stream: bool = False,
+        **_: Any,
+    ) -> requests.Response:
+        """Send one request, always with a time-out, and follow no redirect; `url` is encoded already."""
+        request = requests.PreparedRequest()
+        request.method, request.url = method, url
+        if params:
+            request.prepare_url(url, params)
+        request.headers = CaseInsensitiveDict({**_HEADERS, **(headers or {})})
+        request.prepare_body(data, None, json)
+        way = self._way(url)
+        if isinstance(verify, str):
+            way = {**way, "verify": verify}
+        answer = self.get_adapter(url).send(request, timeout=timeout or self._timeouts, **way)
+        if not stream:
+            answer.content  # noqa: B018  (read now, when a failure still has to do with the request)
+        return answer
+
+    def _way(self, url: str) -> Mapping[str, Any]:
+        """How a host is reached: by which proxy, and with which certificates, as the environment has it."""
+        origin = "/".join(url.split("/", 3)[:3])
+        if origin not in self._ways:
+            self._ways[origin] = self.merge_environment_settings(origin, {}, None, None, None)
+        return self._ways[origin]
 
 
 class Http:
-    """Requests without automatic retries or redirects; one session per thread, since requests promises no more."""
+    """Requests without automatic retries or redirects."""
 
     def __init__(self, timeout: float) -> None:
         self.timeout = timeout
-        self._local = threading.local()
-        self._sessions: weakref.WeakSet[requests.Session] = weakref.WeakSet()  # a thread's goes with it
-
-    @property
-    def session(self) -> requests.Session:
-        """The session of the calling thread."""
-        if not hasattr(self._local, "session"):
-            self._local.session = self.new_session()
-        session: requests.Session = self._local.session
-        return session
-
-    def new_session(self) -> requests.Session:
-        """A session for a library that wants one of its own."""
-        session = _Session(self.timeout)
-        self._sessions.add(session)
-        return session
+        self.session = Session(timeout)
 
     def request(self, method: str, url: str, **options: Any) -> requests.Response:
         """Send one request. Raises Later if it was certainly not sent, OutcomeUnknown if nobody can tell."""
-        return self.reach(lambda: self.session.request(method, url, allow_redirects=False, **options))
+        return self.reach(lambda: self.session.request(method, url, **options))
 
     @staticmethod
     def json(answer: requests.Response) -> Any:
@@ -80,8 +104,7 @@ class Http:
 
     def close(self) -> None:
         """End all connections."""
-        for session in list(self._sessions):
-            session.close()
+        self.session.close()
 
 
 def succeeded(answer: requests.Response) -> bool:

@@ -5,8 +5,11 @@ import ssl
 import struct
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import override
 
 import pytest
 import requests
@@ -16,7 +19,7 @@ from handlers.clients.web import Http
 from handlers.sync.errors import Later, OutcomeUnknown
 
 type Behaviour = Callable[[socket.socket], None]
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"
 
 
 class Server:
@@ -142,10 +145,8 @@ def test_no_answer_in_time() -> None:
 
 def test_sessions_of_libraries_have_the_time_out_too() -> None:
     """They set none; requests would wait for ever."""
-    with closing(Http(0.2)) as http, closing(Server(silent)) as server:
-        session = http.new_session()
-        with pytest.raises(OutcomeUnknown):
-            http.reach(lambda: session.get(server.url, timeout=None))
+    with closing(Http(0.2)) as http, closing(Server(silent)) as server, pytest.raises(OutcomeUnknown):
+        http.reach(lambda: http.session.get(server.url, timeout=None))
 
 
 def test_certificates_are_checked(http: Http, tmp_path: Path) -> None:
@@ -245,13 +246,78 @@ def test_cookies_are_not_kept(http: Http) -> None:
     assert len(http.session.cookies) == 0
 
 
-def test_every_thread_has_its_session(http: Http) -> None:
-    """And keeps it."""
-    found: list[requests.Session] = []
-    threads = [threading.Thread(target=lambda: found.append(http.session)) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len({id(session) for session in (*found, http.session)}) == 4
-    assert http.session is http.session
+def test_one_session_serves_all_threads(http: Http) -> None:
+    """Each answer goes to whoever asked; connections are kept and used again."""
+    connections = []
+
+    class Echo(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        @override
+        def setup(self) -> None:
+            super().setup()
+            connections.append(self.client_address)
+
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(self.path)))
+            self.end_headers()
+            self.wfile.write(self.path.encode())
+
+        @override
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Echo) as server:
+        serving = threading.Thread(target=server.serve_forever)
+        serving.start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        with ThreadPoolExecutor(8) as threads:
+            asked = [f"/{number}" for number in range(400)]
+            assert list(threads.map(lambda path: http.request("GET", url + path).text, asked)) == asked
+        http.close()
+        server.shutdown()
+        serving.join(5)
+    assert len(connections) <= 8
+
+
+def test_the_environment_says_how_a_host_is_reached(http: Http, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """By its proxy, unless the host is excepted; a .netrc would replace the Authorization header, and is left alone."""
+    netrc = tmp_path / "netrc"
+    netrc.write_text("default login secret password secret\n", encoding="ascii")
+    monkeypatch.setenv("NETRC", str(netrc))
+    with closing(Server(answering(OK))) as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url)
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        http.request("GET", "http://erp.invalid/entity", headers={"Authorization": "Bearer own"})
+        assert proxy.requests[0].startswith(b"GET http://erp.invalid/entity HTTP/1.1\r\n")
+        assert b"Authorization: Bearer own\r\n" in proxy.requests[0]
+        http.request("GET", f"{proxy.url}/direct")
+        assert proxy.requests[1].startswith(b"GET /direct HTTP/1.1\r\n")
+        assert b"Authorization" not in proxy.requests[1]
+
+
+def test_bundles_of_the_environment_are_trusted(http: Http, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As on machines behind a proxy that looks into TLS."""
+    authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority.cert_pem.write_to_path(str(tmp_path / "known.pem"))
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "known.pem"))
+    with closing(Server(answering(OK), context)) as server:
+        assert http.request("GET", server.url).status_code == 200
+
+
+def test_what_libraries_send(http: Http) -> None:
+    """Parameters, forms and JSON, each with the header that belongs to it."""
+    with closing(Server(answering(OK))) as server:
+        http.session.get(server.url, params={"resource": "a b"}, headers={"Metadata": "true"})
+        http.session.post(server.url, data={"grant": "ä"})
+        http.session.post(server.url, json={"a": 1})
+        http.session.put(server.url)
+    get, form, body, empty = server.requests
+    assert get.startswith(b"GET /?resource=a+b HTTP/1.1\r\n")
+    assert b"Metadata: true\r\n" in get
+    assert b"Content-Type: application/x-www-form-urlencoded\r\n" in form
+    assert b"Content-Type: application/json\r\n" in body
+    assert b"Content-Length: 8\r\n" in body
+    assert b"Content-Length: 0\r\n" in empty
