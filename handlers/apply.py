@@ -251,14 +251,15 @@ class _Settlement:
 
     def _perform(self) -> Permanent | Later | None:
         try:
+            wanted = wanted_event(self.link, self.mapping)
             while True:
-                wanted = wanted_event(self.link, self.mapping)
                 self.link = intend(self.link, wanted, self.mapping)
                 if self.link.generation > self.saved.generation:  # a new event's generation is saved before its POST
                     if etag := _saved(self.services.storage, self.link, self.etag):
                         self.saved, self.etag = self.link, etag
                     else:
                         self._catch_up()
+                        wanted = wanted_event(self.link, self.mapping)
                     continue
                 effects = plan(self.link, wanted, self.mapping)
                 if not effects:

@@ -12,6 +12,7 @@ from collections.abc import Mapping as MappingOf
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from datetime import time as day_time
+from functools import cached_property
 from typing import Any, NamedTuple
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
@@ -68,7 +69,7 @@ class CalendarEvent:
     calendar: str = ""
     notes: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """Hash of the content; write-back and audit columns are not part of it."""
         text = json.dumps(self.body, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
