@@ -25,7 +25,7 @@ from typing import IO, Self
 
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPT = ROOT / ".local/azurite/node_modules/azurite/dist/src/azurite.js"
-ENDS_WITH_PARENT = Path(__file__).parent / "azurite/ends-with-parent.js"
+PRELOADS = [Path(__file__).parent / "azurite" / name for name in ("ends-with-parent.js", "deep-queues.js")]
 
 ACCOUNT = "devstoreaccount1"
 # The published key of the emulator's own account; it opens nothing else.
@@ -174,7 +174,8 @@ class Azurite:
     def _command(self, ports: Mapping[str, int]) -> list[str]:
         if not SCRIPT.is_file():
             raise AzuriteError(f"Azurite is not installed ({SCRIPT.relative_to(ROOT)} is missing): run `make setup`.")
-        command = [find_node(), "--require", str(ENDS_WITH_PARENT), str(SCRIPT), "--disableTelemetry"]
+        command = [find_node(), *(word for script in PRELOADS for word in ("--require", str(script)))]
+        command += [str(SCRIPT), "--disableTelemetry"]
         command += [] if self.access_log else ["--silent"]
         # The SDKs are newer than the API versions that Azurite knows by name.
         command += ["--skipApiVersionCheck"]
