@@ -30,7 +30,7 @@ from local.fakes import Fault
 from local.host import HostProcess, start
 from local.host.process import HostError
 from local.inquiry import Notification
-from local.measure import Cost, Operations, azurite_alone, cold_start, machine_cpu, spent
+from local.measure import Cost, Operations, additions, azurite_alone, cold_start, machine_cpu, spent
 from local.world import World
 
 GRAPH_SECONDS, ACUMATICA_SECONDS, SESSIONS = 0.020, 0.030, 4
@@ -99,9 +99,13 @@ class Result:
         """The least of the bounds."""
         return min(self.bounds.values(), default=0.0)
 
+    def each(self, total: float) -> float:
+        """So much for each row."""
+        return total / (self.rows or 1)
+
     def per_row(self, operation: str) -> float:
         """Operations of one kind for each row."""
-        return self.operations.get(operation, 0) / self.rows
+        return self.each(self.operations.get(operation, 0))
 
     def answered(self, percent: int) -> float:
         """Milliseconds within which so many percent of the notifications were answered."""
@@ -216,9 +220,13 @@ class Bench(World):
                 over.set()
             telling.result()
         spent_until_quiet = self._look()
-        result.differences = self.differences(timeout=20.0, budget=SESSIONS) if quiet else ["it was not done in time"]
+        if quiet:
+            result.differences = self.differences(timeout=20.0, budget=SESSIONS)
         result.sessions_open = len(self.acumatica.sessions)
         self._account(result, before, spent_until_quiet, self._look())
+        if not quiet:  # what was reached counts, and is told of as much as was done
+            result.rows = min(rows, result.operations.get(f"queue {QUEUE} delete", 0))
+            result.differences = [f"cut short after {result.rows:,} of {rows:,} rows, and not judged: give more --minutes"]
         return result
 
     def _send(self, notification: Notification, moment: float, host: HostProcess) -> float:
@@ -394,15 +402,15 @@ def table(results: list[Result]) -> str:
         ("answer p50, ms", lambda r: f"{r.answered(50):.0f}"),
         ("answer p95, ms", lambda r: f"{r.answered(95):.0f}"),
         ("answer p99, ms", lambda r: f"{r.answered(99):.0f}"),
-        ("Graph calls/row", lambda r: f"{r.graph_calls / r.rows:.3f}"),
-        ("Acumatica calls/row", lambda r: f"{r.acumatica_calls / r.rows:.3f}"),
+        ("Graph calls/row", lambda r: f"{r.each(r.graph_calls):.3f}"),
+        ("Acumatica calls/row", lambda r: f"{r.each(r.acumatica_calls):.3f}"),
         ("sign-ins", lambda r: f"{r.sign_ins}"),
         ("sessions left open", lambda r: f"{r.sessions_open}"),
-        ("deferred/row", lambda r: f"{r.deferred / r.rows:.3f}"),
-        ("host CPU, ms/row", lambda r: f"{r.host_cpu / r.rows * 1000:.1f}"),
+        ("deferred/row", lambda r: f"{r.each(r.deferred):.3f}"),
+        ("host CPU, ms/row", lambda r: f"{r.each(r.host_cpu) * 1000:.1f}"),
         ("host memory, MiB", lambda r: f"{r.host_mib:.0f}"),
-        ("Azurite CPU, ms/row", lambda r: f"{r.azurite_cpu / r.rows * 1000:.1f}"),
-        ("bench CPU, ms/row", lambda r: f"{r.bench_cpu / r.rows * 1000:.1f}"),
+        ("Azurite CPU, ms/row", lambda r: f"{r.each(r.azurite_cpu) * 1000:.1f}"),
+        ("bench CPU, ms/row", lambda r: f"{r.each(r.bench_cpu) * 1000:.1f}"),
         ("other CPU, cores", lambda r: f"{r.other_cpu / r.seconds:.2f}" if r.seconds else "-"),
         *((f"{name}/row", lambda r, name=name: f"{r.per_row(name):.3f}") for name in operations),
         ("differences", lambda r: f"{len(r.differences)}"),
@@ -421,7 +429,7 @@ def main(arguments: list[str] | None = None) -> int:
     bounds = Bounds(until)
     results: list[Result] = []
     missing: list[str] = []
-    start_up: dict[str, float] = {}
+    machine: dict[str, Any] = {"cores": os.cpu_count(), "python": sys.version.split()[0], "additions": additions()}
     try:
         tell("cold start")
         start_up = cold_start()
@@ -439,15 +447,19 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\nStopped: no verdict.")
         return 130
-    return _report(options, results, missing, start_up)
+    return _report(options, machine | {"cold_start": start_up}, results, missing)
 
 
-def _report(options: argparse.Namespace, results: list[Result], missing: list[str], start_up: dict[str, float]) -> int:
-    alone, app = start_up["azure.functions"], start_up["function_app"]
+def _report(options: argparse.Namespace, machine: dict[str, Any], results: list[Result], missing: list[str]) -> int:
+    alone, app = machine["cold_start"]["azure.functions"], machine["cold_start"]["function_app"]
     print(f"\n{table(results)}\n")
+    print(
+        f"Machine: {machine['cores']} cores, Python {machine['python']}; "
+        f"5 million additions take {machine['additions']:.2f} s."
+    )
     print(f"Cold start: function_app {app * 1000:.0f} ms = {app / alone:.2f} x azure.functions ({alone * 1000:.0f} ms)")
-    machine = {"cores": os.cpu_count(), "python": sys.version.split()[0], "seed": options.seed, "set": dict(options.set)}
-    told = {"machine": machine, "cold_start": start_up, "cases": [r.as_json() for r in results], "missing": missing}
+    told = machine | {"seed": options.seed, "set": dict(options.set), "missing": missing}
+    told["cases"] = [result.as_json() for result in results]
     options.json.parent.mkdir(parents=True, exist_ok=True)
     options.json.write_text(json.dumps(told, indent=1), encoding="utf-8")
     print(f"All numbers: {options.json}")

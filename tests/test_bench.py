@@ -90,6 +90,19 @@ def test_a_short_run(quick: list[str], capsys: pytest.CaptureFixture[str]) -> No
     assert "OK: every case was run" in capsys.readouterr().out
 
 
+def test_a_case_that_is_cut_short(
+    quick: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What was done until then counts; what was not is no success."""
+    monkeypatch.setattr(bench.Bench, "wait", staticmethod(lambda *_: False))
+    assert main(quick) == 1
+    new = json.loads(Path(quick[-1]).read_text(encoding="utf-8"))["cases"][0]
+    assert new["rows"] <= 20
+    assert (
+        f"new rows: cut short after {new['rows']} of 20 rows, and not judged: give more --minutes" in capsys.readouterr().out
+    )
+
+
 def test_a_case_that_there_is_no_time_for_is_no_success(quick: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*quick, "--minutes", "0.1"]) == 1
     assert "common: not run" in capsys.readouterr().out
