@@ -90,6 +90,14 @@ def test_a_short_run(quick: list[str], capsys: pytest.CaptureFixture[str]) -> No
     assert "OK: every case was run" in capsys.readouterr().out
 
 
+def test_a_hot_mailbox(quick: list[str]) -> None:
+    """Whatever had to wait was sent once more, and counted."""
+    assert main([quick[0], "hot", quick[2], "200", *quick[4:]]) == 0
+    (hot,) = json.loads(Path(quick[-1]).read_text(encoding="utf-8"))["cases"]
+    assert hot["operations"]["queue row-changes send"] == hot["rows"] + hot["deferred"] == 100 + hot["deferred"]
+    assert hot["deferred"] > 0
+
+
 def test_a_case_that_is_cut_short(
     quick: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
