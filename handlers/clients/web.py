@@ -1,5 +1,6 @@
 """HTTP by requests, with the outcomes that matter told apart: answered, never sent, and not known."""
 
+import socket
 import ssl
 from collections.abc import Callable, Mapping
 from typing import Any, override
@@ -14,6 +15,23 @@ from handlers.sync.errors import Later, OutcomeUnknown
 
 _CONNECTIONS = 64  # kept to one host: as many as threads may use at a time
 _HEADERS = {str(name): str(value) for name, value in requests.utils.default_headers().items()}
+# Azure's load balancers forget a connection after 4 idle minutes, and tell nobody: the next request on it gets no answer.
+# https://learn.microsoft.com/azure/load-balancer/load-balancer-tcp-reset
+_KEEP_ALIVE = [
+    *urllib3.connection.HTTPConnection.default_socket_options,
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    *(
+        (socket.IPPROTO_TCP, getattr(socket, name), value)
+        for name, value in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 20), ("TCP_KEEPCNT", 3))
+        if hasattr(socket, name)
+    ),
+]
+
+
+class _Adapter(HTTPAdapter):
+    @override
+    def init_poolmanager(self, *sizes: Any, **options: Any) -> None:
+        super().init_poolmanager(*sizes, socket_options=_KEEP_ALIVE, **options)
 
 
 class Session(requests.Session):
@@ -29,7 +47,7 @@ class Session(requests.Session):
         self._timeouts = (min(CONNECT_SECONDS, timeout), timeout)
         self._ways: dict[str, Mapping[str, Any]] = {}
         for scheme in ("https://", "http://"):
-            self.mount(scheme, HTTPAdapter(pool_maxsize=_CONNECTIONS))
+            self.mount(scheme, _Adapter(pool_maxsize=_CONNECTIONS))
 
     @override
     def request(  # type: ignore[override]  # of libraries, too: what they give beside this is empty

@@ -14,6 +14,7 @@ from typing import override
 import pytest
 import requests
 import trustme
+from requests.adapters import HTTPAdapter
 
 from handlers.clients.web import Http
 from handlers.sync.errors import Later, OutcomeUnknown
@@ -279,6 +280,26 @@ def test_one_session_serves_all_threads(http: Http) -> None:
         server.shutdown()
         serving.join(5)
     assert len(connections) <= 8
+
+
+def test_idle_connections_stay_known_to_the_network(http: Http) -> None:
+    """Azure's load balancers drop them in silence after 4 minutes; a request on one would be of unknown outcome."""
+
+    def answer(connection: socket.socket) -> None:
+        connection.sendall(OK.replace(b"Connection: close\r\n", b""))
+        connection.recv(1)  # until the client ends it
+
+    with closing(Server(answer)) as server:
+        http.request("GET", server.url)
+        adapter = http.session.get_adapter(server.url)
+        assert isinstance(adapter, HTTPAdapter)
+        (key,) = adapter.poolmanager.pools.keys()
+        kept = adapter.poolmanager.pools[key].pool.get_nowait()
+        assert kept.sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        assert kept.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        if hasattr(socket, "TCP_KEEPIDLE"):
+            assert kept.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) < 4 * 60
+        kept.close()
 
 
 def test_the_environment_says_how_a_host_is_reached(http: Http, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
