@@ -23,7 +23,7 @@ fakes: setup ## run the stand-ins for Acumatica and Microsoft Graph
 test: setup ## run all tests
 	@$(RUN) -m pytest $(PYTEST_ARGS)
 
-bench: setup ## measure how fast the app is, and what a row costs (5 minutes)
+bench: setup ## measure how fast the app is, and what a row costs (at most 5 minutes)
 	@$(RUN) -m local.bench $(BENCH_ARGS)
 
 lint: setup ## check style and types
