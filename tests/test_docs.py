@@ -41,7 +41,7 @@ def test_every_setting_is_listed_with_its_default_and_meaning(model: type[BaseMo
     rows = settings_rows()
     for field in model.model_fields.values():
         assert field.alias
-        default = field.default
+        default = str(field.default).lower() if isinstance(field.default, bool) else field.default  # as it is written
         if field.is_required():
             shown = "required"
         else:
