@@ -106,9 +106,9 @@ def test_a_case_that_is_cut_short(
     assert main(quick) == 1
     new = json.loads(Path(quick[-1]).read_text(encoding="utf-8"))["cases"][0]
     assert new["rows"] <= 20
-    assert (
-        f"new rows: cut short after {new['rows']} of 20 rows, and not judged: give more --minutes" in capsys.readouterr().out
-    )
+    said = capsys.readouterr().out
+    assert f"new rows: cut short after {new['rows']} of 20 rows, and not judged" in said
+    assert "INCOMPLETE: the 5 minutes were over." in said
 
 
 def test_a_case_that_there_is_no_time_for_is_no_success(quick: list[str], capsys: pytest.CaptureFixture[str]) -> None:
