@@ -91,7 +91,6 @@ class Http:
     """Requests without automatic retries or redirects."""
 
     def __init__(self, timeout: float) -> None:
-        self.timeout = timeout
         self.session = Session(timeout)
 
     def request(self, method: str, url: str, **options: Any) -> requests.Response:

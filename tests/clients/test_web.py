@@ -66,6 +66,16 @@ def http() -> Iterator[Http]:
         yield http
 
 
+@pytest.fixture
+def tls(tmp_path: Path) -> tuple[ssl.SSLContext, str]:
+    """The server's side of TLS for 127.0.0.1, and the file with the authority that vouches for it."""
+    authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    known = tmp_path / "known.pem"
+    authority.cert_pem.write_to_path(str(known))
+    return context, str(known)
+
+
 def answering(*answers: bytes) -> Behaviour:
     """One answer per connection, which is closed then; the last one again and again."""
     left = list(answers)
@@ -150,27 +160,22 @@ def test_sessions_of_libraries_have_the_time_out_too() -> None:
         http.reach(lambda: http.session.get(server.url, timeout=None))
 
 
-def test_certificates_are_checked(http: Http, tmp_path: Path) -> None:
+def test_certificates_are_checked(http: Http, tls: tuple[ssl.SSLContext, str], tmp_path: Path) -> None:
     """Of an authority that is not known, or for another name: certainly not sent."""
-    authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1").configure_cert(context)
-    known, other = tmp_path / "known.pem", tmp_path / "other.pem"
-    authority.cert_pem.write_to_path(str(known))
-    trustme.CA().cert_pem.write_to_path(str(other))
+    (context, known), other = tls, str(tmp_path / "other.pem")
+    trustme.CA().cert_pem.write_to_path(other)
     with closing(Server(answering(OK), context)) as server:
-        assert http.request("GET", server.url, verify=str(known)).status_code == 200
+        assert http.request("GET", server.url, verify=known).status_code == 200
         with pytest.raises(Later, match=r"^no connection \(the certificate is not trusted\)$"):
-            http.request("GET", f"{server.url}/secret", verify=str(other))
+            http.request("GET", f"{server.url}/secret", verify=other)
         with pytest.raises(Later, match=r"^no connection \(the certificate is not trusted\)$"):
-            http.request("GET", server.url.replace("127.0.0.1", "localhost"), verify=str(known))
+            http.request("GET", server.url.replace("127.0.0.1", "localhost"), verify=known)
         assert len(server.requests) == 1
 
 
-def test_an_answer_that_breaks_off_under_tls(http: Http, tmp_path: Path) -> None:
+def test_an_answer_that_breaks_off_under_tls(http: Http, tls: tuple[ssl.SSLContext, str]) -> None:
     """Without a good-bye, and with a reset: the request went out, so nobody knows."""
-    authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1").configure_cert(context)
-    authority.cert_pem.write_to_path(str(tmp_path / "known.pem"))
+    context, known = tls
 
     def vanish(connection: socket.socket) -> None:
         with socket.socket(fileno=connection.detach()) as bare:
@@ -180,7 +185,7 @@ def test_an_answer_that_breaks_off_under_tls(http: Http, tmp_path: Path) -> None
     with closing(Server(vanish, context)) as server:
         for _ in range(2):
             with pytest.raises(OutcomeUnknown, match=r"^the connection broke before the answer$"):
-                http.request("POST", server.url, verify=str(tmp_path / "known.pem"))
+                http.request("POST", server.url, verify=known)
         assert len(server.requests) == 2
 
 
@@ -318,12 +323,12 @@ def test_the_environment_says_how_a_host_is_reached(http: Http, monkeypatch: pyt
         assert b"Authorization" not in proxy.requests[1]
 
 
-def test_bundles_of_the_environment_are_trusted(http: Http, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_bundles_of_the_environment_are_trusted(
+    http: Http, monkeypatch: pytest.MonkeyPatch, tls: tuple[ssl.SSLContext, str]
+) -> None:
     """As on machines behind a proxy that looks into TLS."""
-    authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1").configure_cert(context)
-    authority.cert_pem.write_to_path(str(tmp_path / "known.pem"))
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "known.pem"))
+    context, known = tls
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", known)
     with closing(Server(answering(OK), context)) as server:
         assert http.request("GET", server.url).status_code == 200
 
