@@ -233,7 +233,7 @@ class _Settlement:
 
     def _want_anew(self) -> Failure | None:
         """The event that the row asks for by now."""
-        if self.link.unknown(self.mapping.columns):  # saved by a worker with another version of the mapping
+        if self.link.unknown(self.mapping):  # saved by a worker with another version of the mapping
             return Later(Code.ROW_CONTENDED, "the mapping has changed meanwhile", 1.0)
         self.wanted = self.given_up = None
         try:

@@ -137,7 +137,7 @@ def acumatica_error(status: int, headers: Mapping[str, str], body: bytes) -> Syn
 
 def _not_the_service(service: str, status: int, headers: Mapping[str, str], body: bytes) -> Later:
     """Something between has answered, or the service in a way that it does not have: not the row's fault."""
-    delay = retry_after(headers) or _STRANGE_DELAY
+    delay = retry_after(headers) or (0.0 if status >= 500 or status in _LATER else _STRANGE_DELAY)
     return Later(Code.NOT_THE_SERVICE, f"{service} was not reached: {met(status, headers, body)}", delay)
 
 

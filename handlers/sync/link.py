@@ -4,7 +4,6 @@ A last-writer-wins map. `merge` is commutative, associative and idempotent, so n
 deliveries matters. The link also lists every event that may exist for the row, and who works on it (the claim).
 """
 
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -155,9 +154,14 @@ class EventLink:
         """Whether somebody's claim is in force."""
         return self.claim is not None and self.claim.expires > now
 
-    def unknown(self, columns: Iterable[str]) -> list[str]:
-        """Columns of a present row that were never received: the mapping reads them only since it was edited."""
-        return [name for name in columns if name not in self.columns] if self.present else []
+    def unknown(self, mapping: Mapping) -> list[str]:
+        """Columns of a present row that were never received: the mapping reads them only since it was edited.
+
+        Of an attribute, Acumatica sends null as long as it does not change; one that was never received counts as empty.
+        """
+        if not self.present:
+            return []
+        return [name for name in mapping.columns if name not in self.columns and name not in mapping.attributes]
 
     def stamp(self, generation: int) -> str:
         """What marks an event in Outlook as this link's, and (as transactionId) makes its creation repeatable."""
@@ -241,19 +245,14 @@ def merge(link: EventLink, change: RowChange, mapping: Mapping) -> EventLink:
     latest = link.version is None or version >= link.version
     columns = {name: column for name, column in link.columns.items() if not latest or name in mapping.attributes}
     for name, value in (mapping.pick(change.row) if change.row is not None else {}).items():
-        if name in mapping.attributes:
-            columns[name] = _newer_attribute(columns.get(name), change.timestamp, value)
-        elif latest:
+        known = columns.get(name)
+        if name not in mapping.attributes:
+            columns |= {name: Column(change.timestamp, value)} if latest else {}
+        elif value is not None and (
+            known is None or (change.timestamp, canonical(value)) > (known.timestamp, canonical(known.value))
+        ):
             columns[name] = Column(change.timestamp, value)
     return replace(link, version=version if latest else link.version, columns=columns)
-
-
-def _newer_attribute(known: Column | None, timestamp: int, value: Any) -> Column:
-    """The later of two values; null is no news, so any value comes after it."""
-    received = Column(timestamp if value is not None else 0, value)
-    if known is None:
-        return received
-    return max(known, received, key=lambda column: (column.timestamp, canonical(column.value)))
 
 
 def to_state(link: EventLink) -> dict[str, Any]:

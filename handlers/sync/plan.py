@@ -75,8 +75,8 @@ def _belongs(entry: Entry, wanted: CalendarEvent) -> bool:
 
 
 def _leaving(entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
-    """Entries as leaving; what Graph refused to make was never there."""
-    return tuple(replace(entry, leaving=True) for entry in entries if not entry.refused)
+    """Entries as leaving. What Graph refused to make was never there; what was not yet adopted is not ours to delete by id."""
+    return tuple(replace(e, leaving=True, id=None if e.adopt else e.id, adopt=None) for e in entries if not e.refused)
 
 
 def _addressed(link: EventLink, record: str) -> EventLink:

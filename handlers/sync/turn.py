@@ -70,7 +70,7 @@ def take_turn(  # noqa: PLR0917  (all that a decision depends on)
     if merged.held(now):
         return _under_another_claim(stored, merged, change, now, failure)
     link = merged.unconfirmed() if merged.claim else merged
-    if not failure and (columns := link.unknown(mapping.columns)):
+    if not failure and (columns := link.unknown(mapping)):
         return Save(_unseen(link, columns))
     wanted, unusable = _wanted(link, mapping)
     failure = gave_up or failure or unusable
