@@ -2,12 +2,12 @@
 
 import pytest
 
+from handlers.sync.effects import FindEvent
 from handlers.sync.errors import Permanent
 from handlers.sync.event import CalendarEvent, calendar_event
 from handlers.sync.link import EventLink, merge, new_link
 from handlers.sync.mapping import load_mapping
 from handlers.sync.notification import RowChange
-from handlers.sync.effects import FindEvent
 from handlers.sync.plan import intend, plan, settled, wanted_event
 from handlers.sync.trial import emptied, redirected
 
