@@ -18,6 +18,7 @@ from handlers import telemetry
 from handlers.clients.runs import readable
 from handlers.clients.storage import StateTooLarge, Storage
 from handlers.services import Factory, NotReady, Services
+from handlers.sync.change import NotARowChange, RowChange, ticks_to_datetime
 from handlers.sync.errors import (
     RUN_AGAIN,
     Code,
@@ -29,10 +30,9 @@ from handlers.sync.errors import (
     Permanent,
     RecordGone,
 )
-from handlers.sync.event import CalendarEvent, record_id, record_update, reports, short_reason, wants_details
+from handlers.sync.event import CalendarEvent
 from handlers.sync.link import Claim, EventLink, merge, new_link
 from handlers.sync.mapping import EVENT_ID, Mapping
-from handlers.sync.notification import NotARowChange, RowChange, ticks_to_datetime
 from handlers.sync.plan import (
     AdoptEvent,
     ClearRecord,
@@ -46,6 +46,8 @@ from handlers.sync.plan import (
     settled,
     wanted_event,
 )
+from handlers.sync.record import record_id, record_update, reports, short_reason, wants_details
+from handlers.sync.scope import Scope
 from handlers.sync.template import MissingColumns
 
 if TYPE_CHECKING:
@@ -144,7 +146,7 @@ def settle(change: RowChange, services: Services) -> list[str] | None:
                 return None  # the holder's own save will fail, and it will go on with this
             continue
         link = merged.doubted() if merged.claim else merged
-        wanted, failure = _wanted(link, mapping)
+        wanted, failure = _wanted(link, mapping, services.scope)
         if failure and not _to_report(link, failure, mapping):
             if _saved(storage, replace(link, last_error=failure.reason), etag):
                 raise failure
@@ -171,10 +173,10 @@ def settle(change: RowChange, services: Services) -> list[str] | None:
     raise Later(Code.ROW_CONTENDED, "the row is being changed by others", 1.0)
 
 
-def _wanted(link: EventLink, mapping: Mapping) -> tuple[CalendarEvent | None, Permanent | None]:
+def _wanted(link: EventLink, mapping: Mapping, scope: Scope) -> tuple[CalendarEvent | None, Permanent | None]:
     """The event that should be there, or why that cannot be told."""
     try:
-        return wanted_event(link, mapping), None
+        return wanted_event(link, mapping, scope), None
     except Permanent as failure:
         return None, failure
 
@@ -263,7 +265,7 @@ class _Settlement:
 
     def _perform(self) -> Permanent | Later | None:
         try:
-            wanted = wanted_event(self.link, self.mapping)
+            wanted = wanted_event(self.link, self.mapping, self.services.scope)
             while True:
                 self.link = intend(self.link, wanted, self.mapping)
                 if self.link.generation > self.saved.generation:  # a new event's generation is saved before its POST
@@ -271,7 +273,7 @@ class _Settlement:
                         self.saved, self.etag = self.link, etag
                     else:
                         self._catch_up()
-                        wanted = wanted_event(self.link, self.mapping)
+                        wanted = wanted_event(self.link, self.mapping, self.services.scope)
                     continue
                 effects = plan(self.link, wanted, self.mapping)
                 if not effects:

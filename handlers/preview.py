@@ -21,19 +21,13 @@ from tzlocal.windows_tz import win_tz
 
 from handlers.clients.graph import created, stamped
 from handlers.services import load_mappings
+from handlers.sync.change import RowChange, load_json
 from handlers.sync.errors import Permanent
-from handlers.sync.event import CalendarEvent, record_update
+from handlers.sync.event import CalendarEvent
 from handlers.sync.link import EventLink, merge, new_link
-from handlers.sync.mapping import EVENT_ID, Mapping, MappingProblems
-from handlers.sync.notification import (
-    NotificationProblems,
-    PushNotification,
-    Row,
-    RowChange,
-    load_json,
-    parse_notification,
-    row_changes,
-)
+from handlers.sync.mapping import EVENT_ID, Mapping
+from handlers.sync.mapping_file import MappingProblems
+from handlers.sync.notification import NotificationProblems, PushNotification, parse_notification, row_changes
 from handlers.sync.plan import (
     AdoptEvent,
     ClearRecord,
@@ -46,7 +40,9 @@ from handlers.sync.plan import (
     plan,
     wanted_event,
 )
-from handlers.sync.template import MissingColumns
+from handlers.sync.record import record_update
+from handlers.sync.scope import Scope
+from handlers.sync.template import MissingColumns, Row
 
 _SITE = "https://ACUMATICA_URL"  # where the setting is not there to be read
 _EVENT, _NEW_EVENT = "<id of the event>", "<id of the new event>"
@@ -75,26 +71,26 @@ class Outlook:
     remedy: str = ""
 
 
-def preview(notification: PushNotification, mappings: dict[str, Mapping]) -> list[Outlook]:
+def preview(notification: PushNotification, mappings: dict[str, Mapping], scope: Scope) -> list[Outlook]:
     """What each row of a notification leads to."""
     changes, unidentified = row_changes(notification, mappings.values(), 0.0)
-    found = [_row(change, mappings[change.mapping], notification) for change in changes]
+    found = [_row(change, mappings[change.mapping], notification, scope) for change in changes]
     return found + [
         Outlook(u.mapping, (), problem=u.reason, remedy="Correct the mapping's key, or the inquiry.") for u in unidentified
     ]
 
 
-def _row(change: RowChange, mapping: Mapping, notification: PushNotification) -> Outlook:
+def _row(change: RowChange, mapping: Mapping, notification: PushNotification, scope: Scope) -> Outlook:
     shown = Outlook(mapping.name, change.key)
     if change.problem:
         return replace(shown, problem=change.problem, remedy="Name all key columns in the mapping's key.")
     try:
-        link = merge(_known(change, mapping, notification), change, mapping)
-        wanted = wanted_event(link, mapping)
+        link = merge(_known(change, mapping, notification, scope), change, mapping)
+        wanted = wanted_event(link, mapping, scope)
         link = intend(link, wanted, mapping)
         steps: list[Step] = []
         while effects := plan(link, wanted, mapping):
-            steps.append(_step(effects[0], mapping, link))
+            steps.append(_step(effects[0], mapping, link, scope))
             link = _done(effects[0], link, _NEW_EVENT)
     except (Permanent, MissingColumns) as error:
         remedy = error.remedy if isinstance(error, Permanent) else "Bring the inquiry and the mapping together."
@@ -102,7 +98,7 @@ def _row(change: RowChange, mapping: Mapping, notification: PushNotification) ->
     return replace(shown, wanted=wanted, steps=steps)
 
 
-def _known(change: RowChange, mapping: Mapping, notification: PushNotification) -> EventLink:
+def _known(change: RowChange, mapping: Mapping, notification: PushNotification, scope: Scope) -> EventLink:
     """The link as an earlier notification would have left it, for a row that is in `Deleted`."""
     link = new_link(change)
     for row in notification.deleted:
@@ -110,7 +106,7 @@ def _known(change: RowChange, mapping: Mapping, notification: PushNotification) 
             if mapping.key_of(row) != change.key:
                 continue
             link = merge(link, replace(change, row=row, timestamp=change.timestamp - 1), mapping)
-            wanted = wanted_event(link, mapping)
+            wanted = wanted_event(link, mapping, scope)
         except (Permanent, MissingColumns):
             continue  # it never had an event
         link = intend(link, wanted, mapping)
@@ -133,7 +129,7 @@ def _done(effect: Effect, link: EventLink, made: str) -> EventLink:
             return replace(link, written_to=None, written_back=None)
 
 
-def _step(effect: Effect, mapping: Mapping, link: EventLink) -> Step:
+def _step(effect: Effect, mapping: Mapping, link: EventLink, scope: Scope) -> Step:
     name = type(effect).__name__
     match effect:
         case CreateEvent(event=event):
@@ -151,10 +147,10 @@ def _step(effect: Effect, mapping: Mapping, link: EventLink) -> Step:
             return Step(name, entry.mailbox, f"POST {request}/cancel", {"comment": effect.comment})
         case WriteBack():
             update = record_update(mapping, link.written_to or "", _RESULTS | {EVENT_ID: effect.event_id})
-            return Step(name, "", f"PUT {mapping.site}/entity/{update.path} (If-Match: *)", update.body)
+            return Step(name, "", f"PUT {scope.site}/entity/{update.path} (If-Match: *)", update.body)
         case ClearRecord():
             update = record_update(mapping, effect.record, None)
-            return Step(name, "", f"PUT {mapping.site}/entity/{update.path} (If-Match: *)", update.body)
+            return Step(name, "", f"PUT {scope.site}/entity/{update.path} (If-Match: *)", update.body)
 
 
 def _user(mailbox: str) -> str:
@@ -261,12 +257,13 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _read(source: str, folder: Path) -> list[Outlook]:
-    mappings = load_mappings(folder, os.environ.get("ACUMATICA_URL", _SITE))
+    mappings = load_mappings(folder)
     if not mappings:
         raise MappingProblems([f"{folder}: there is no mapping (.toml) in this folder; --mappings names another one"])
     body = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
     queries = dict.fromkeys(mapping.query for mapping in mappings.values())
-    return preview(parse_notification(body, company=_company(body), queries=queries, now=datetime.now(UTC)), mappings)
+    notification = parse_notification(body, company=_company(body), queries=queries, now=datetime.now(UTC))
+    return preview(notification, mappings, Scope(os.environ.get("ACUMATICA_URL", _SITE)))
 
 
 def _company(body: bytes) -> str:

@@ -15,7 +15,7 @@ from handlers.clients.web import Http, succeeded
 from handlers.settings import Settings
 from handlers.sync.answers import acumatica_error
 from handlers.sync.errors import Code, Later, OutcomeUnknown, Permanent, RecordGone, SignedOut
-from handlers.sync.event import RecordUpdate
+from handlers.sync.record import RecordUpdate
 
 log = logging.getLogger(__name__)
 

@@ -13,9 +13,11 @@
 
 from dataclasses import dataclass, replace
 
-from handlers.sync.event import CalendarEvent, adopted_id, calendar_event, names_record, record_id
+from handlers.sync.event import CalendarEvent, calendar_event
 from handlers.sync.link import Entry, EventLink
 from handlers.sync.mapping import Mapping
+from handlers.sync.record import adopted_id, names_record, record_id
+from handlers.sync.scope import Scope
 
 
 @dataclass(frozen=True)
@@ -74,14 +76,14 @@ class ClearRecord:
 type Effect = CreateEvent | AdoptEvent | UpdateEvent | DeleteEvent | WriteBack | ClearRecord
 
 
-def wanted_event(link: EventLink, mapping: Mapping) -> CalendarEvent | None:
+def wanted_event(link: EventLink, mapping: Mapping, scope: Scope) -> CalendarEvent | None:
     """The event that the newest row asks for; none when it is gone, or does not belong into the calendar.
 
     Raises Permanent where the row cannot be rendered.
     """
     if not link.present or not mapping.matches(link.row):
         return None
-    wanted = calendar_event(mapping, link.row)
+    wanted = calendar_event(mapping, link.row, scope)
     if mapping.on.update == "ignore" and link.live:  # not even a new owner moves it
         return replace(wanted, mailbox=link.live.mailbox, calendar=link.live.calendar)
     return wanted

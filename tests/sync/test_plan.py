@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
+from handlers.sync.change import RowChange
 from handlers.sync.errors import Permanent
 from handlers.sync.event import CalendarEvent
 from handlers.sync.link import Claim, Column, Entry, EventLink, Version, merge
-from handlers.sync.mapping import Mapping, load_mapping
-from handlers.sync.notification import RowChange
+from handlers.sync.mapping import Mapping
+from handlers.sync.mapping_file import load_mapping
 from handlers.sync.plan import (
     AdoptEvent,
     ClearRecord,
@@ -23,6 +24,7 @@ from handlers.sync.plan import (
     settled,
     wanted_event,
 )
+from handlers.sync.scope import Scope
 
 TEXT = """
 query = "Q"
@@ -210,7 +212,7 @@ ROW = {"Key": "A", "Owner": "A@x.com", "Subject": "s", "NoteID": "n"}
 def test_a_present_row_wants_its_event() -> None:
     """Rendered from the newest row."""
     link = merge(LINK, RowChange("P", "m", ("A",), 1, ROW, "n", 0.0), WRITING)
-    wanted = wanted_event(link, WRITING)
+    wanted = wanted_event(link, WRITING, Scope())
     assert wanted is not None
     assert (wanted.mailbox, wanted.body["subject"]) == ("a@x.com", "s")
 
@@ -218,14 +220,14 @@ def test_a_present_row_wants_its_event() -> None:
 @pytest.mark.parametrize("version", [None, Version(1, present=False, row_hash="h")])
 def test_a_row_that_is_gone_or_never_seen_wants_none(version: Version | None) -> None:
     """Nothing is rendered, so nothing can fail."""
-    assert wanted_event(replace(LINK, version=version), WRITING) is None
+    assert wanted_event(replace(LINK, version=version), WRITING, Scope()) is None
 
 
 def test_a_row_that_cannot_be_rendered_is_a_persons_business() -> None:
     """Rather than a removal of the event."""
     link = merge(LINK, RowChange("P", "m", ("A",), 1, ROW | {"Owner": None}, "n", 0.0), WRITING)
     with pytest.raises(Permanent, match="mailbox"):
-        wanted_event(link, WRITING)
+        wanted_event(link, WRITING, Scope())
 
 
 # -- what a mapping can say about it ------------------------------------------------------------------------------------
@@ -245,14 +247,14 @@ WHEN = writing('[when]\nStatus = "Open"')
 
 def test_a_row_that_does_not_match_wants_none() -> None:
     """Nothing of it is rendered, so nothing of it can fail."""
-    assert wanted_event(present(WHEN, Status="Open"), WHEN) is not None
-    assert wanted_event(present(WHEN, Status="Closed", Owner=None), WHEN) is None
+    assert wanted_event(present(WHEN, Status="Open"), WHEN, Scope()) is not None
+    assert wanted_event(present(WHEN, Status="Closed", Owner=None), WHEN, Scope()) is None
 
 
 def test_changes_may_be_ignored() -> None:
     """Once there is an event: neither its content nor a new owner counts; the id is still written back."""
     mapping = writing('[on]\nupdate = "ignore"')
-    first = wanted_event(present(mapping), mapping)
+    first = wanted_event(present(mapping), mapping, Scope())
     assert first
     assert plan(intend(present(mapping), first, mapping), first, mapping) == [
         CreateEvent(Entry("a@x.com", 1), LINK.stamp(1), first)
@@ -260,7 +262,7 @@ def test_changes_may_be_ignored() -> None:
     made = present(
         mapping, with_entries(Entry("a@x.com", 1, "id1", "other"), written_to="n"), Owner="b@x.com", Subject="new"
     )
-    wanted = wanted_event(made, mapping)
+    wanted = wanted_event(made, mapping, Scope())
     assert wanted
     assert wanted.mailbox == "a@x.com"
     assert plan(intend(made, wanted, mapping), wanted, mapping) == [WriteBack("id1")]
@@ -325,7 +327,7 @@ OLD_ID = "AAMkAGI1" + "x" * 40
 def test_an_event_of_an_earlier_integration_is_adopted() -> None:
     """In the first generation only: later the column holds the id of an event of our own."""
     link = present(ADOPTING, Old=OLD_ID)
-    wanted = wanted_event(link, ADOPTING)
+    wanted = wanted_event(link, ADOPTING, Scope())
     intended = intend(link, wanted, ADOPTING)
     assert wanted
     assert intended.entries == (Entry("a@x.com", 1, adopt=OLD_ID),)
