@@ -5,8 +5,8 @@ from handlers.clients.tables import StorageError, is_away
 from handlers.outcome import CORRECT_IT, Outcome, bury, bury_unreadable, carry_out, decide, given_up, tell
 from handlers.services import Factory, NotReady, Services
 from handlers.settle import Settled, settle
+from handlers.sync.change import NotARowChange, RowChange
 from handlers.sync.errors import Code, Later, Permanent
-from handlers.sync.notification import NotARowChange, RowChange
 
 # Less than functionTimeout of host.json, at which the host kills the process with all that is under way.
 FUNCTION_SECONDS = 290.0

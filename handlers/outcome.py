@@ -14,9 +14,10 @@ from handlers.clients.dead_letters import DeadLetter
 from handlers.clients.storage import Storage
 from handlers.services import Services
 from handlers.settle import Settled
+from handlers.sync.change import RowChange, canonical, digest
 from handlers.sync.errors import RUN_AGAIN, Code, Later, OutcomeUnknown, Permanent
 from handlers.sync.link import new_link
-from handlers.sync.notification import RowChange, Unidentified, canonical, digest
+from handlers.sync.notification import Unidentified
 
 _BACKOFF_MAX = 600.0
 _BURY_TRIES = 10

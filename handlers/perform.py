@@ -34,9 +34,9 @@ from handlers.sync.errors import (
     Permanent,
     RecordGone,
 )
-from handlers.sync.event import record_update, wants_details
 from handlers.sync.link import Record
 from handlers.sync.mapping import EVENT_ID, Mapping
+from handlers.sync.record import record_update, wants_details
 
 
 def perform(effect: Effect, mapping: Mapping, services: Services, deadline: float) -> Result:

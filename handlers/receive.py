@@ -12,12 +12,12 @@ from handlers import telemetry
 from handlers.clients.runs import first_keys, kept_keys, run_key
 from handlers.clients.storage import Storage
 from handlers.services import Factory, NotReady, Services
+from handlers.sync.change import digest
 from handlers.sync.errors import RUN_AGAIN
 from handlers.sync.notification import (
     NotificationProblems,
     PushNotification,
     Unidentified,
-    digest,
     folded,
     parse_notification,
     row_changes,

@@ -25,19 +25,10 @@ from handlers.clients import runs
 from handlers.clients.runs import Run, first_keys, kept_keys, readable, run_key
 from handlers.clients.storage import Entity, Storage
 from handlers.services import Factory, NotReady, Services
+from handlers.sync.change import NotARowChange, RowChange, digest, link_key, load_json, ticks_to_datetime
 from handlers.sync.link import EventLink
 from handlers.sync.mapping import Mapping as SyncMapping
-from handlers.sync.notification import (
-    NotARowChange,
-    PushNotification,
-    RowChange,
-    digest,
-    folded,
-    link_key,
-    load_json,
-    row_changes,
-    ticks_to_datetime,
-)
+from handlers.sync.notification import PushNotification, folded, row_changes
 
 _TRIES = 10  # of an optimistic save
 _ROWS = 200  # shown at a time

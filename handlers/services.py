@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,9 +13,9 @@ from handlers.clients.runs import Recorder
 from handlers.clients.storage import Storage
 from handlers.settings import Settings, SettingsProblems, StorageSettings, load_settings
 from handlers.sync.mapping import Mapping as SyncMapping
-from handlers.sync.mapping import MappingProblems
-from handlers.sync.mapping import load_mappings as read_mappings
-from handlers.sync.trial import redirected
+from handlers.sync.mapping_file import MappingProblems
+from handlers.sync.mapping_file import load_mappings as read_mappings
+from handlers.sync.scope import Scope
 
 if TYPE_CHECKING:
     from handlers.clients.graph import Graph
@@ -46,6 +47,11 @@ class Services:
     clock: Callable[[], float] = time.time
     pinned: set[str] = field(default_factory=set)  # mappings whose key columns were compared with the pinned ones
     runs: Recorder = field(default_factory=Recorder)
+
+    @cached_property
+    def scope(self) -> Scope:
+        """Where the mappings are active."""
+        return Scope(self.settings.acumatica_url, self.settings.test_mailbox)
 
     def check_pins(self, names: list[str], *, pin: bool) -> None:
         """Compare key columns with those that were used under a mapping's name before, or `pin` them at their first use.
@@ -127,15 +133,13 @@ class Factory:
         except SettingsProblems as error:
             raise self._not_ready("settings", error.problems) from None
         try:
-            mappings = load_mappings(ROOT / settings.mappings_dir, settings.acumatica_url)
+            mappings = load_mappings(ROOT / settings.mappings_dir)
         except MappingProblems as error:
             raise self._not_ready("mappings", error.problems) from None
         if not mappings:
             log.warning("mappings: there is no .toml file in MAPPINGS_DIR; every notification will be refused")
         sessions = Sessions(Acumatica(settings, self._clock), storage, settings, self._clock)
         graph = Graph(settings, self._clock)
-        if settings.test_mailbox:
-            mappings = {name: redirected(mapping, settings.test_mailbox) for name, mapping in mappings.items()}
         return Services(settings, mappings, storage, graph, sessions, self._clock, runs=self._runs)
 
     def _not_ready(self, part: str, problems: list[str]) -> NotReady:
@@ -146,7 +150,7 @@ class Factory:
         return NotReady(part, problems)
 
 
-def load_mappings(folder: Path, site: str = "") -> dict[str, SyncMapping]:
+def load_mappings(folder: Path) -> dict[str, SyncMapping]:
     """All mappings of a folder by name; a folder that is not there has none. Raises MappingProblems with those of all."""
     files, problems = [], []
     for file in sorted(folder.glob("*.toml")):
@@ -155,7 +159,7 @@ def load_mappings(folder: Path, site: str = "") -> dict[str, SyncMapping]:
         except (OSError, UnicodeDecodeError) as error:
             problems.append(f"{file.name}: cannot be read as UTF-8 text ({type(error).__name__})")
     try:
-        mappings = read_mappings(files, site)
+        mappings = read_mappings(files)
     except MappingProblems as error:
         raise MappingProblems([*error.problems, *problems]) from None
     if problems:

@@ -13,11 +13,11 @@ from handlers.clients.tables import StorageError
 from handlers.perform import perform
 from handlers.services import Services
 from handlers.sync.after import Failure, after, in_doubt, record_late_until
+from handlers.sync.change import RowChange
 from handlers.sync.effects import ClearRecord, Effect, FindEvent, ReportFailure, Result, Unknown, WriteBack
 from handlers.sync.errors import RUN_AGAIN, Code, Later, OutcomeUnknown, Permanent
 from handlers.sync.link import Claim, EventLink
 from handlers.sync.mapping import Mapping
-from handlers.sync.notification import RowChange
 from handlers.sync.plan import intend, plan, plan_report, waits_until, wanted_event
 from handlers.sync.turn import Save, Stop, Work, in_order, take_turn
 
@@ -53,7 +53,7 @@ def settle(
     for _ in range(_TRIES):
         stored, etag = links.load(change.link_key)
         claim = Claim(uuid.uuid4().hex, now() + services.settings.claim_seconds, backed)
-        match take_turn(stored, change, mapping, claim, now(), services.settings.retention_days, gave_up):
+        match take_turn(stored, change, mapping, services.scope, claim, now(), services.settings.retention_days, gave_up):
             case Stop(failure=failure):
                 return Settled(failure=failure)
             case Save(link=link, failure=failure) as save:
@@ -237,7 +237,7 @@ class _Settlement:
             return Later(Code.ROW_CONTENDED, "the mapping has changed meanwhile", 1.0)
         self.wanted = self.given_up = None
         try:
-            self.wanted = wanted_event(self.link, self.mapping)
+            self.wanted = wanted_event(self.link, self.mapping, self.services.scope)
         except Permanent as failure:
             self.given_up = failure
         return None

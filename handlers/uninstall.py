@@ -22,10 +22,10 @@ from azure.core.exceptions import AzureError
 from handlers.apply import settle
 from handlers.runs import opened, parser
 from handlers.services import Services
+from handlers.sync.change import RowChange, datetime_to_ticks
 from handlers.sync.errors import Later, OutcomeUnknown, SyncError
 from handlers.sync.link import EventLink
-from handlers.sync.notification import RowChange, datetime_to_ticks
-from handlers.sync.trial import emptied
+from handlers.sync.scope import emptied
 
 _AT_A_TIME = 3  # as many as one mailbox takes
 

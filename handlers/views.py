@@ -21,8 +21,8 @@ from handlers import __version__
 from handlers.clients.runs import Run
 from handlers.doctor import Check
 from handlers.runs import Letter, RowState
+from handlers.sync.change import ticks_to_datetime
 from handlers.sync.link import EventLink
-from handlers.sync.notification import ticks_to_datetime
 
 COUNT_MAX = 1000  # dead letters are counted up to here
 _VALUE_MAX = 500  # characters of a value that are shown

@@ -19,19 +19,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from handlers import preview
-from handlers.sync.mapping import (
-    NOT_KEYS,
-    Attendee,
-    Body,
-    Condition,
-    DateAndTime,
-    Duration,
-    EventTemplate,
-    Mapping,
-    On,
-    WriteBackTemplate,
-    WrittenField,
-)
+from handlers.sync.mapping import NOT_KEYS, Condition, Mapping, On, WriteBackTemplate, WrittenField
+from handlers.sync.mapping_event import Attendee, Body, DateAndTime, Duration, EventTemplate
 from handlers.sync.template import Template
 
 type Schema = dict[str, Any]

@@ -49,7 +49,7 @@ class World:
     def __enter__(self) -> Self:
         self.graph.start()
         self.acumatica.start()
-        self.mappings = load_mappings(MAPPINGS, self.acumatica.url)
+        self.mappings = load_mappings(MAPPINGS)
         self.inquiry = Inquiry(self.acumatica)
         self.start_host()
         return self

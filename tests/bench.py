@@ -13,7 +13,7 @@ from azure.storage.queue import QueueClient
 from handlers.apply import apply
 from handlers.clients.storage import QUEUE
 from handlers.services import Factory
-from handlers.sync.notification import RowChange, datetime_to_ticks
+from handlers.sync.change import RowChange, datetime_to_ticks
 from local.fakes import FakeAcumatica, FakeGraph, app_settings
 
 QUERY = "Calendar - Opportunity Meetings"

@@ -11,10 +11,11 @@ import pytest
 from handlers.preview import Outlook, main, preview
 from handlers.services import load_mappings
 from handlers.sync.notification import parse_notification
+from handlers.sync.scope import Scope
 
 ROOT = Path(__file__).resolve().parent.parent
 FIXTURES = ROOT / "tests/fixtures/ready-made"
-MAPPINGS = load_mappings(ROOT / "ready-made", "https://ACUMATICA_URL")
+MAPPINGS = load_mappings(ROOT / "ready-made")
 NAMES = ["appointment", "case-follow-up", "crm-event", "crm-task", "opportunity-meetings"]
 
 
@@ -24,7 +25,8 @@ def previewed(name: str, **columns: Any) -> list[Outlook]:
     data["Inserted"] = [row | columns for row in data["Inserted"]]
     queries = [mapping.query for mapping in MAPPINGS.values()]
     body = json.dumps(data).encode()
-    return preview(parse_notification(body, company="Production", queries=queries, now=datetime.now(UTC)), MAPPINGS)
+    notification = parse_notification(body, company="Production", queries=queries, now=datetime.now(UTC))
+    return preview(notification, MAPPINGS, Scope("https://ACUMATICA_URL"))
 
 
 def test_each_has_a_fixture_and_what_is_expected_of_it() -> None:

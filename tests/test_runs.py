@@ -17,7 +17,7 @@ from handlers.clients.runs import newest
 from handlers.clients.storage import QUEUE
 from handlers.receive import receive
 from handlers.runs import Refused, discard, letters, main, resubmit, rows_of, search
-from handlers.sync.notification import RowChange
+from handlers.sync.change import RowChange
 from local.fakes import Fault
 from tests.bench import Bench
 

@@ -24,7 +24,7 @@ from typing import Any
 from azure.core.exceptions import AzureError, HttpResponseError, ResourceNotFoundError
 
 from handlers.clients.storage import Entity, Storage, split
-from handlers.sync.notification import RowChange, canonical, digest
+from handlers.sync.change import RowChange, canonical, digest
 
 log = logging.getLogger(__name__)
 

@@ -22,7 +22,7 @@ from handlers.clients.gate import Line
 from handlers.clients.storage import Storage
 from handlers.settings import Settings
 from handlers.sync.errors import Code, Later, OutcomeUnknown, SignedOut
-from handlers.sync.event import RecordUpdate
+from handlers.sync.record import RecordUpdate
 
 log = logging.getLogger(__name__)
 

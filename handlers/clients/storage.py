@@ -34,8 +34,8 @@ from azure.core.exceptions import (
 )
 
 from handlers.settings import StorageSettings
+from handlers.sync.change import NotARowChange, RowChange, canonical, load_json
 from handlers.sync.link import Entry, EventLink, from_state, to_state
-from handlers.sync.notification import NotARowChange, RowChange, canonical, load_json
 
 if TYPE_CHECKING:
     from azure.data.tables import TableClient

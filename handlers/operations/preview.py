@@ -22,6 +22,7 @@ from handlers.clients import requests_to_graph as to_graph
 from handlers.clients.requests_to_graph import GraphRequest
 from handlers.services import load_mappings
 from handlers.sync.after import after
+from handlers.sync.change import RowChange, load_json
 from handlers.sync.effects import (
     Adoptable,
     AdoptEvent,
@@ -40,20 +41,15 @@ from handlers.sync.effects import (
     WriteBack,
 )
 from handlers.sync.errors import Permanent
-from handlers.sync.event import CalendarEvent, RecordUpdate, record_update
+from handlers.sync.event import CalendarEvent
 from handlers.sync.link import EventLink, merge, new_link
-from handlers.sync.mapping import EVENT_ID, Mapping, MappingProblems
-from handlers.sync.notification import (
-    NotificationProblems,
-    PushNotification,
-    Row,
-    RowChange,
-    load_json,
-    parse_notification,
-    row_changes,
-)
+from handlers.sync.mapping import EVENT_ID, Mapping
+from handlers.sync.mapping_file import MappingProblems
+from handlers.sync.notification import NotificationProblems, PushNotification, parse_notification, row_changes
 from handlers.sync.plan import intend, plan, wanted_event
-from handlers.sync.template import MissingColumns
+from handlers.sync.record import RecordUpdate, record_update
+from handlers.sync.scope import Scope
+from handlers.sync.template import MissingColumns, Row
 
 _SITE = "https://ACUMATICA_URL"  # where the setting is not there to be read
 _EVENT, _NEW_EVENT = "<id of the event>", "<id of the new event>"
@@ -82,30 +78,30 @@ class Outlook:
     remedy: str = ""
 
 
-def preview(notification: PushNotification, mappings: dict[str, Mapping]) -> list[Outlook]:
+def preview(notification: PushNotification, mappings: dict[str, Mapping], scope: Scope) -> list[Outlook]:
     """What each row of a notification leads to."""
     changes, unidentified = row_changes(notification, mappings.values(), 0.0)
-    found = [_row(change, mappings[change.mapping], notification) for change in changes]
+    found = [_row(change, mappings[change.mapping], notification, scope) for change in changes]
     return found + [
         Outlook(u.mapping, (), problem=u.reason, remedy="Correct the mapping's key, or the inquiry.") for u in unidentified
     ]
 
 
-def _row(change: RowChange, mapping: Mapping, notification: PushNotification) -> Outlook:
+def _row(change: RowChange, mapping: Mapping, notification: PushNotification, scope: Scope) -> Outlook:
     shown = Outlook(mapping.name, change.key)
     if change.problem:
         return replace(shown, problem=change.problem, remedy="Name all key columns in the mapping's key.")
     try:
-        link = merge(_known(change, mapping, notification), change, mapping)
-        wanted = wanted_event(link, mapping)
-        steps = [_step(effect, mapping) for effect, _ in _carried_out(link, wanted, mapping, _NEW_EVENT)]
+        link = merge(_known(change, mapping, notification, scope), change, mapping)
+        wanted = wanted_event(link, mapping, scope)
+        steps = [_step(effect, mapping, scope) for effect, _ in _carried_out(link, wanted, mapping, _NEW_EVENT)]
     except (Permanent, MissingColumns) as error:
         remedy = error.remedy if isinstance(error, Permanent) else "Bring the inquiry and the mapping together."
         return replace(shown, problem=str(error), remedy=remedy)
     return replace(shown, wanted=wanted, steps=steps)
 
 
-def _known(change: RowChange, mapping: Mapping, notification: PushNotification) -> EventLink:
+def _known(change: RowChange, mapping: Mapping, notification: PushNotification, scope: Scope) -> EventLink:
     """The link as an earlier notification would have left it, for a row that is in `Deleted`."""
     link = new_link(change, 0.0)
     for row in notification.deleted:
@@ -113,7 +109,7 @@ def _known(change: RowChange, mapping: Mapping, notification: PushNotification) 
             if mapping.key_of(row) != change.key:
                 continue
             link = merge(link, replace(change, row=row, timestamp=change.timestamp - 1), mapping)
-            wanted = wanted_event(link, mapping)
+            wanted = wanted_event(link, mapping, scope)
         except (Permanent, MissingColumns):
             continue  # it never had an event
         after_each = [then for _, then in _carried_out(link, wanted, mapping, _EVENT)]
@@ -142,11 +138,11 @@ def _success(effect: Effect, made: str) -> Result:
     return Done()
 
 
-def _step(effect: Effect, mapping: Mapping) -> Step:
+def _step(effect: Effect, mapping: Mapping, scope: Scope) -> Step:
     name = type(effect).__name__
     if isinstance(effect, WriteBack | ReportFailure | ClearRecord):
         update = _update(effect, mapping)
-        return Step(name, "", f"PUT {mapping.site}/entity/{update.path} (If-Match: *)", update.body)
+        return Step(name, "", f"PUT {scope.site}/entity/{update.path} (If-Match: *)", update.body)
     request = _request(effect)
     return Step(name, request.mailbox, f"{request.method} {request.url.partition('?')[0]}", request.body)
 
@@ -274,12 +270,13 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _read(source: str, folder: Path) -> list[Outlook]:
-    mappings = load_mappings(folder, os.environ.get("ACUMATICA_URL", _SITE))
+    mappings = load_mappings(folder)
     if not mappings:
         raise MappingProblems([f"{folder}: there is no mapping (.toml) in this folder; --mappings names another one"])
     body = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
     queries = dict.fromkeys(mapping.query for mapping in mappings.values())
-    return preview(parse_notification(body, company=_company(body), queries=queries, now=datetime.now(UTC)), mappings)
+    notification = parse_notification(body, company=_company(body), queries=queries, now=datetime.now(UTC))
+    return preview(notification, mappings, Scope(os.environ.get("ACUMATICA_URL", _SITE)))
 
 
 def _company(body: bytes) -> str:

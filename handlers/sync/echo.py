@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from handlers.sync.event import RecordUpdate
+from handlers.sync.record import RecordUpdate
 from handlers.sync.template import as_text
 
 

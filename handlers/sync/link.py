@@ -7,8 +7,8 @@ deliveries matters. The link also lists every event that may exist for the row, 
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, NamedTuple
 
+from handlers.sync.change import RowChange, canonical, digest, link_key
 from handlers.sync.mapping import Mapping
-from handlers.sync.notification import RowChange, canonical, digest, link_key
 
 STATE_VERSION = 1
 _HISTORY = 8  # changes; older ones are forgotten

@@ -31,21 +31,23 @@ from handlers.sync.effects import (
     UpdateEvent,
     WriteBack,
 )
-from handlers.sync.event import CalendarEvent, adopted_id, calendar_event, names_record, record_id, reports, short_reason
+from handlers.sync.event import CalendarEvent, calendar_event
 from handlers.sync.link import Entry, EventLink, Record
 from handlers.sync.mapping import Mapping
+from handlers.sync.record import adopted_id, names_record, record_id, reports, short_reason
+from handlers.sync.scope import Scope
 
 NO_SKIPS: frozenset[int] = frozenset()
 
 
-def wanted_event(link: EventLink, mapping: Mapping) -> CalendarEvent | None:
+def wanted_event(link: EventLink, mapping: Mapping, scope: Scope) -> CalendarEvent | None:
     """The event that the newest row asks for; none when it is gone, or does not belong into the calendar.
 
     Raises Permanent where the row cannot be rendered.
     """
     if not link.present or not mapping.matches(link.row):
         return None
-    wanted = calendar_event(mapping, link.row)
+    wanted = calendar_event(mapping, link.row, scope)
     made = link.live if link.live and link.live.id else None
     if made and mapping.on.update == "ignore":  # not even a new owner moves it
         return replace(wanted, mailbox=made.mailbox, calendar=made.calendar)
@@ -75,7 +77,7 @@ def _belongs(entry: Entry, wanted: CalendarEvent) -> bool:
 
 
 def _leaving(entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
-    """Entries as leaving. What Graph refused to make was never there; what was not yet adopted is not ours to delete by id."""
+    """Entries as leaving. What Graph refused to make was never there; what is not adopted yet is not ours to delete by id."""
     return tuple(replace(e, leaving=True, id=None if e.adopt else e.id, adopt=None) for e in entries if not e.refused)
 
 

@@ -14,12 +14,14 @@
 
 from dataclasses import dataclass, replace
 
+from handlers.sync.change import RowChange, ticks_to_datetime
 from handlers.sync.errors import RUN_AGAIN, Code, Later, Permanent
-from handlers.sync.event import CalendarEvent, record_id
+from handlers.sync.event import CalendarEvent
 from handlers.sync.link import Claim, EventLink, merge, new_link
 from handlers.sync.mapping import Mapping
-from handlers.sync.notification import RowChange, ticks_to_datetime
 from handlers.sync.plan import intend, plan_report, settled, wanted_event
+from handlers.sync.record import record_id
+from handlers.sync.scope import Scope
 from handlers.sync.template import MissingColumns, pick
 
 _DAY = 86_400.0
@@ -58,6 +60,7 @@ def take_turn(  # noqa: PLR0917  (all that a decision depends on)
     stored: EventLink | None,
     change: RowChange,
     mapping: Mapping,
+    scope: Scope,
     claim: Claim,
     now: float,
     retention_days: float,
@@ -72,7 +75,7 @@ def take_turn(  # noqa: PLR0917  (all that a decision depends on)
     link = merged.unconfirmed() if merged.claim else merged
     if not failure and (columns := link.unknown(mapping)):
         return Save(_unseen(link, columns))
-    wanted, unusable = _wanted(link, mapping)
+    wanted, unusable = _wanted(link, mapping, scope)
     failure = gave_up or failure or unusable
     if failure:
         return _failing(link, failure, change, mapping, claim)
@@ -122,9 +125,9 @@ def _under_another_claim(
     return Save(merged.noted(now, change, "", "left to the worker that has the row"), left=True)
 
 
-def _wanted(link: EventLink, mapping: Mapping) -> tuple[CalendarEvent | None, Permanent | None]:
+def _wanted(link: EventLink, mapping: Mapping, scope: Scope) -> tuple[CalendarEvent | None, Permanent | None]:
     try:
-        return wanted_event(link, mapping), None
+        return wanted_event(link, mapping, scope), None
     except Permanent as failure:
         return None, failure
 

@@ -18,7 +18,7 @@ from handlers.clients import runs
 from handlers.clients.runs import Recorder, first_keys, hours, kept_keys, newest, one, run_key
 from handlers.clients.storage import RUNS, Storage
 from handlers.settings import StorageSettings, load_settings
-from handlers.sync.notification import RowChange
+from handlers.sync.change import RowChange
 
 NOW = datetime(2026, 12, 1, 10, 30, tzinfo=UTC)
 HASH = "ab" * 32

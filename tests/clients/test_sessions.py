@@ -16,7 +16,7 @@ from handlers.clients.sessions import Sessions
 from handlers.clients.storage import Storage
 from handlers.settings import Settings, StorageSettings, load_settings
 from handlers.sync.errors import Later
-from handlers.sync.event import RecordUpdate
+from handlers.sync.record import RecordUpdate
 from local.fakes import FakeAcumatica, Fault
 
 UPDATE = RecordUpdate("Default/24.200.001/Opportunity", {"OpportunityID": {"value": "A"}})

@@ -34,8 +34,8 @@ from handlers.clients.storage import (
     Storage,
 )
 from handlers.settings import StorageSettings, load_settings
+from handlers.sync.change import NotARowChange, RowChange, canonical
 from handlers.sync.link import Claim, Column, Entry, EventLink, Version
-from handlers.sync.notification import NotARowChange, RowChange, canonical
 
 CHANGE = RowChange("P", "m", ("A",), 639055764123456781, {"Subject": "Ä😀"}, "n", 1770000000.25)
 LINK = EventLink("P", "m", ("A",), version=Version(1, present=True, row_hash="h"), columns={"a": Column(1, "x")})

@@ -25,7 +25,8 @@ from handlers.clients.graph import Graph
 from handlers.clients.sessions import Sessions
 from handlers.clients.storage import Storage
 from handlers.settings import Settings, StorageSettings, load_settings
-from handlers.sync.event import CalendarEvent, RecordUpdate
+from handlers.sync.event import CalendarEvent
+from handlers.sync.record import RecordUpdate
 from local.fakes import FakeAcumatica, FakeGraph
 from tests.laws.simulation import Simulation, note_id
 

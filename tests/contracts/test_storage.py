@@ -4,8 +4,8 @@ import uuid
 from dataclasses import replace
 
 from handlers.clients.storage import Storage
+from handlers.sync.change import RowChange, canonical
 from handlers.sync.link import Claim, Column, Entry, EventLink, Version
-from handlers.sync.notification import RowChange, canonical
 
 FACTS = {"Query": "Q"}
 

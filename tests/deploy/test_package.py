@@ -27,7 +27,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from handlers.clients.storage import QUEUE, TABLES
-from handlers.sync.notification import datetime_to_ticks
+from handlers.sync.change import datetime_to_ticks
 from local.azurite import ACCOUNT, SERVICES, Azurite
 from tests.deploy.bicep import Bicep, literal, objects
 from tests.host.test_identity import IdentityEndpoint

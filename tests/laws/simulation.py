@@ -25,11 +25,12 @@ from handlers.clients.storage import Storage
 from handlers.receive import receive
 from handlers.services import Services
 from handlers.settings import Settings
+from handlers.sync.change import RowChange, canonical, datetime_to_ticks
 from handlers.sync.errors import Code, DuplicateTransaction, EventGone, Later, MailboxGone, Permanent
-from handlers.sync.event import CalendarEvent, RecordUpdate, calendar_event
+from handlers.sync.event import CalendarEvent, calendar_event
 from handlers.sync.link import EventLink, from_state, merge, to_state
-from handlers.sync.mapping import load_mapping
-from handlers.sync.notification import RowChange, canonical, datetime_to_ticks
+from handlers.sync.mapping_file import load_mapping
+from handlers.sync.record import RecordUpdate
 from tests.laws.scheduler import Endless, Scheduler, Task
 from tests.laws.story import Change, Deed, State, Story, simplest
 
@@ -286,7 +287,7 @@ class Simulation:
         """One event per live row, in the right mailbox, equal to the newest row, its id written back; nothing left over."""
         found = list(self.bugs)
         for row, state in self.rows.items():
-            wanted = calendar_event(MAPPING, _row(row, state))
+            wanted = calendar_event(MAPPING, _row(row, state), self.services.scope)
             mine = [(i, e) for i, e in self.events.items() if e.row == link_key(row)]
             if [(e.mailbox, e.body) for _, e in mine] != [(wanted.mailbox, wanted.body)]:
                 found.append(f"row {row}: there is [{'; '.join(str(e) for _, e in mine)}] instead of {state}")

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from handlers.sync.change import RowChange, canonical, digest
 from handlers.sync.link import (
     STATE_VERSION,
     Claim,
@@ -21,8 +22,7 @@ from handlers.sync.link import (
     new_link,
     to_state,
 )
-from handlers.sync.mapping import load_mapping
-from handlers.sync.notification import RowChange, canonical, digest
+from handlers.sync.mapping_file import load_mapping
 from handlers.sync.template import MissingColumns
 
 LAWS = settings(derandomize=True, deadline=None, max_examples=200)

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from handlers.sync import plan as planning
+from handlers.sync.change import RowChange
 from handlers.sync.effects import (
     AdoptEvent,
     ClearRecord,
@@ -20,9 +21,10 @@ from handlers.sync.effects import (
 from handlers.sync.errors import Permanent
 from handlers.sync.event import CalendarEvent
 from handlers.sync.link import Claim, Column, Entry, EventLink, Record, Version, merge
-from handlers.sync.mapping import Mapping, load_mapping
-from handlers.sync.notification import RowChange
-from handlers.sync.plan import intend, plan_report, wanted_event
+from handlers.sync.mapping import Mapping
+from handlers.sync.mapping_file import load_mapping
+from handlers.sync.plan import intend, plan_report
+from handlers.sync.scope import Scope
 
 TEXT = """
 query = "Q"
@@ -59,6 +61,10 @@ def plan(link: EventLink, wanted: CalendarEvent | None, mapping: Mapping, now: f
 
 def settled(link: EventLink, wanted: CalendarEvent | None, mapping: Mapping, now: float = NOW) -> bool:
     return planning.settled(link, wanted, mapping, now)
+
+
+def wanted_event(link: EventLink, mapping: Mapping) -> CalendarEvent | None:
+    return planning.wanted_event(link, mapping, Scope())
 
 
 def write_back(entry: Entry, record: str = "note1") -> WriteBack:

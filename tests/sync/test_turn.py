@@ -5,10 +5,12 @@ from typing import Any
 
 import pytest
 
+from handlers.sync.change import RowChange, datetime_to_ticks, ticks_to_datetime
 from handlers.sync.errors import Code, Later, Permanent
 from handlers.sync.link import Claim, Entry, EventLink, merge, new_link
-from handlers.sync.mapping import Mapping, load_mapping
-from handlers.sync.notification import RowChange, datetime_to_ticks, ticks_to_datetime
+from handlers.sync.mapping import Mapping
+from handlers.sync.mapping_file import load_mapping
+from handlers.sync.scope import Scope
 from handlers.sync.turn import Save, Stop, Turn, Work, take_turn
 from tests.sync.sample import NOTE_ID, ROW, TEXT, changed
 
@@ -24,7 +26,7 @@ def change(number: int = 0, **columns: Any) -> RowChange:
 
 
 def turn(stored: EventLink | None, message: RowChange, mapping: Mapping = MAPPING, **more: Any) -> Turn:
-    return take_turn(stored, message, mapping, CLAIM, NOW, 30, **more)
+    return take_turn(stored, message, mapping, Scope(), CLAIM, NOW, 30, **more)
 
 
 def settled_link() -> EventLink:
