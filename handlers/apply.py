@@ -1,8 +1,9 @@
 """Queue in: one row change is settled, and its outcome told. See settle.py for the work, outcome.py for what follows."""
 
 from handlers import telemetry
+from handlers.bury import CORRECT_IT, bury, bury_unreadable
 from handlers.clients.tables import StorageError, is_away
-from handlers.outcome import CORRECT_IT, Outcome, bury, bury_unreadable, carry_out, decide, given_up, tell
+from handlers.outcome import Outcome, carry_out, decide, given_up, tell
 from handlers.services import Factory, NotReady, Services
 from handlers.settle import Settled, settle
 from handlers.sync.change import NotARowChange, RowChange

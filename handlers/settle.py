@@ -137,15 +137,8 @@ class _Settlement:
 
     def _advance(self) -> Failure | None:
         """Perform effect after effect until none is left, or one fails that the others depend on."""
-        if self.given_up:
-            for effect in plan_report(self.link, self.given_up.reason, self.mapping):
-                self._do(effect)
-            return self.given_up
-        while True:
-            try:
-                self.link = intend(self.link, self.wanted, self.mapping)
-            except Permanent as failure:
-                return failure
+        while not self.given_up:
+            self.link = intend(self.link, self.wanted, self.mapping)
             if self.link.generation > self.saved.generation:  # a new event's generation is saved before its POST
                 if failed := self._save_generation():
                     return failed
@@ -156,6 +149,9 @@ class _Settlement:
                 return self._left_over(now)
             if failure := self._do(effects[0]):
                 return failure
+        for effect in plan_report(self.link, self.given_up.reason, self.mapping):
+            self._do(effect)
+        return self.given_up
 
     def _left_over(self, now: float) -> Failure | None:
         """What remains when all that can be done is done: events that could not be removed, late requests to wait for."""

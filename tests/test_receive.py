@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-
 from handlers.clients.runs import Recorder
+
 from handlers.receive import Answer, receive
 from handlers.services import Factory, load_mappings
 from handlers.sync.change import RowChange, datetime_to_ticks

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from azure.core.exceptions import ResourceNotFoundError
 from azure.storage.queue import QueueClient, TextBase64DecodePolicy
+from handlers.clients.runs import newest
 
 from handlers import runs
 from handlers.apply import apply
-from handlers.clients.runs import newest
 from handlers.clients.storage import QUEUE
 from handlers.receive import receive
 from handlers.runs import Refused, discard, letters, main, resubmit, rows_of, search

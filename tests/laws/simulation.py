@@ -310,7 +310,7 @@ class Ready:
     """handlers.services.Factory with everything built."""
 
     def __init__(self, services: Services) -> None:
-        self.services = lambda: services
+        self.services = self.intake = lambda: services
         self.storage = lambda: services.storage
 
 
