@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from handlers.preview import main
+from handlers.operations.preview import main
 
 from tests.bench import Bench
 

@@ -172,7 +172,7 @@ class Sessions:
     def _no_session(self) -> Later:
         return Later(
             Code.SESSIONS_BUSY, "all Acumatica sessions of the budget are in use", random.uniform(1.0, 2.0), counted=False
-        )  # noqa: S311
+        )
 
     def _release(self, held: _Held) -> None:
         with self._changed:
