@@ -17,10 +17,10 @@ from datetime import UTC, datetime
 from functools import partial
 from itertools import batched
 
-from handlers.settle import settle
 from handlers.clients.tables import StorageError
 from handlers.runs import opened, parser
 from handlers.services import Services
+from handlers.settle import settle
 from handlers.sync.change import RowChange, datetime_to_ticks
 from handlers.sync.errors import Later, OutcomeUnknown, SyncError
 from handlers.sync.link import EventLink

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from handlers.operations.preview import main
 
+from handlers.operations.preview import main
 from tests.bench import Bench
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from handlers.operations.preview import Outlook, main, preview
 
+from handlers.operations.preview import Outlook, main, preview
 from handlers.services import load_mappings
 from handlers.sync.notification import parse_notification
 from handlers.sync.scope import Scope
