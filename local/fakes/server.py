@@ -11,73 +11,26 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Mapping
 from concurrent.futures import Future
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import parse_qsl, unquote
 
 from aiohttp import web
 
+from local.fakes.calls import Call, Refused, Reply
 from local.fakes.faults import Fault, Faults
+from local.fakes.switches import Switches
 
 _HOST = "127.0.0.1"
 _SECRET_HEADERS = {"authorization", "cookie", "x-identity-header"}
 _SECRET_PATHS = ("/connect/token", "/auth/login", "/oauth2/v2.0/token")
 
 
-@dataclass(frozen=True)
-class Reply:
-    """An answer. `body` is sent as JSON, text as it is, None as nothing."""
-
-    status: int
-    body: Any = None
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-
-class Refused(Exception):
-    """The service answers with an error."""
-
-    def __init__(self, reply: Reply) -> None:
-        super().__init__(str(reply.status))
-        self.reply = reply
-
-
-@dataclass(eq=False)
-class Call:
-    """A request as it was sent; `status` is 0 while there is no answer, and where none was given."""
-
-    method: str
-    path: str  # with query, undecoded
-    headers: Mapping[str, str]  # names in lower case
-    body: Any  # JSON where it is such, else text, or None
-    started: float = field(default_factory=time.monotonic)
-    finished: float | None = None
-    status: int = 0
-    mailbox: str = ""
-    entity: str = ""
-    client: web.BaseRequest | None = field(default=None, repr=False)
-
-    @property
-    def segments(self) -> list[str]:
-        """The parts of the path, decoded."""
-        return [unquote(part) for part in self.path.partition("?")[0].strip("/").split("/")]
-
-    @property
-    def query(self) -> dict[str, str]:
-        """The decoded query."""
-        return dict(parse_qsl(self.path.partition("?")[2], keep_blank_values=True))
-
-    @property
-    def abandoned(self) -> bool:
-        """Whether the client has hung up without waiting for the answer."""
-        transport = self.client.transport if self.client else None
-        return self.finished is None and (transport is None or transport.is_closing())
-
-
 class Server(ABC):
     """A fake service on 127.0.0.1. Its state belongs to the lock; requests change it in the server's thread."""
 
     service = ""
+    switches: Switches
 
     def __init__(self, port: int, latency: float, seed: int) -> None:
         self.latency = latency
@@ -220,6 +173,7 @@ class Server(ABC):
         headers = {name.lower(): value for name, value in request.headers.items()}
         call = Call(request.method, request.raw_path, headers, _body(raw, headers), client=request)
         if call.path.startswith("/_fake/"):
+            call.body = _body(raw, {"content-type": "json"})  # curl -d calls it a form
             return _response(self._control(call))
         self.locate(call)
         with self.lock:
@@ -291,10 +245,18 @@ class Server(ABC):
                 with self.lock:
                     faults = [asdict(fault) for fault in self.faults.active()]
                     return Reply(200, {"calls": len(self._calls), "faults": faults, **self.state()})
+            case "GET", ["switches"]:
+                return Reply(200, self.switches.told())
+            case "POST", ["switches"]:
+                try:
+                    self.switches.turn(call.body)
+                except (TypeError, ValueError) as error:
+                    return Reply(400, {"error": str(error)})
+                return Reply(204)
             case "POST", ["faults"]:
                 try:
                     self.faults.add(*[Fault(**item) for item in (call.body if isinstance(call.body, list) else [call.body])])
-                except TypeError as error:
+                except (TypeError, ValueError) as error:
                     return Reply(400, {"error": str(error)})
                 return Reply(204)
             case "DELETE", ["faults"]:

@@ -401,6 +401,9 @@ def test_the_control_api_makes_and_shows_records(acumatica: FakeAcumatica) -> No
         state = control.get("/state").json()
         assert (state["records"]["Case"][0]["id"], state["sessions"], state["calls"]) == (made, [], 0)
         assert control.post("/records", json={"entity": "Customer"}).status_code == 400
+        assert (
+            control.post("/records", data='{"entity": "Task", "fields": {"Summary": "Call"}}').status_code == 200
+        )  # as curl -d does
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

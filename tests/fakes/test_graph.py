@@ -10,8 +10,10 @@ from urllib.parse import quote
 import msal
 import pytest
 import requests
+from pydantic import ValidationError
 
-from local.fakes import FakeGraph, Fault
+from local.fakes import AcumaticaSwitches, FakeGraph, Fault, GraphSwitches
+from local.fakes.switches import Switches
 from tests.fakes.conftest import STAMP, Client, at, event, stamped, token
 
 MAILBOX = "ann@example.com"
@@ -228,14 +230,14 @@ def test_a_used_transaction_id_with_other_content_is_refused(graph: FakeGraph, a
     answer = ann.post("/events", json=event(subject="Other", transactionId="t"))
     assert code(answer) == (400, "ErrorDuplicateTransactionId")
     assert answer.json()["error"]["@event.existingEventId"] == first
-    graph.tells_existing_id = False
+    graph.switches.tells_existing_id = False
     answer = ann.post("/events", json=event(location={"displayName": "Room 1"}, transactionId="t"))
     assert "@event.existingEventId" not in answer.json()["error"]
 
 
 @pytest.mark.parametrize(("repeats", "statuses"), [("current", (400, 201)), ("original", (201, 400))])
 def test_what_a_repeated_creation_is_compared_with_can_be_chosen(repeats: Any, statuses: tuple[int, int]) -> None:
-    with FakeGraph(repeats=repeats) as graph, Client(f"{graph.url}/v1.0/users/{MAILBOX}") as client:
+    with FakeGraph(switches=GraphSwitches(repeats=repeats)) as graph, Client(f"{graph.url}/v1.0/users/{MAILBOX}") as client:
         client.headers.update(token(graph))
         ann_id = new(client, transactionId="t")
         assert client.patch(path(ann_id), json={"subject": "Changed"}).status_code == 200
@@ -574,6 +576,27 @@ def test_the_control_api_shows_events_and_takes_faults(graph: FakeGraph, ann: Cl
         assert control.post("/faults", json={"colour": "red"}).status_code == 400
         assert control.get("/nothing").status_code == 404
     assert ann.get("/events").status_code == 200
+
+
+def test_the_control_api_shows_and_turns_switches(graph: FakeGraph) -> None:
+    with Client(f"{graph.url}/_fake") as control:
+        assert control.post("/switches", data='{"repeats": "original", "tells_existing_id": false}').status_code == 204
+        assert (graph.switches.repeats, graph.switches.tells_existing_id) == ("original", False)
+        shown = control.get("/switches").json()
+        assert (shown["repeats"]["value"], "transactionId" in shown["repeats"]["meaning"]) == ("original", True)
+        for wrong in ('{"repeats": "current", "colour": "red"}', '{"repeats": "red"}', "[]", "{"):
+            assert control.post("/switches", data=wrong).status_code == 400
+        assert graph.switches.repeats == "original"
+
+
+@pytest.mark.parametrize("switches", [GraphSwitches(), AcumaticaSwitches()], ids=lambda switches: type(switches).__name__)
+def test_every_switch_is_explained_and_refuses_nonsense(switches: Switches) -> None:
+    assert [name for name, switch in switches.told().items() if not switch["meaning"]] == []
+    for name in switches.told():
+        with pytest.raises(ValidationError):
+            setattr(switches, name, "nonsense")
+    with pytest.raises(ValueError, match="colour"):
+        switches.colour = "red"  # type: ignore[attr-defined]
 
 
 def test_requests_are_recorded_without_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from local.fakes.server import Refused, Reply
+from local.fakes.calls import Refused, Reply
 
 type Fields = dict[str, Any]
 

@@ -1,0 +1,19 @@
+"""What the facts about Microsoft Graph leave open."""
+
+from typing import Literal
+
+from local.fakes.switches import Switches
+
+
+class GraphSwitches(Switches):
+    """The two (or three) ways in which Graph may behave."""
+
+    tells_existing_id: bool = True
+    """Whether ErrorDuplicateTransactionId names the event, as public clients expect and no page of Microsoft's says."""
+
+    repeats: Literal["current", "original"] = "current"
+    """What a creation is compared with whose transactionId is used up: the event as it is now, or as it was made.
+
+    An identical body gives the same event, another one an error (https://blog.rykoma.net/2020/10/05/1559,
+    https://github.com/alcionai/corso/issues/2490); identical with what is not said.
+    """
