@@ -34,13 +34,13 @@ def path(event_id: str) -> str:
     return f"/events/{quote(event_id, safe='')}"
 
 
-def lookup(client: Client, value: str, name: str = STAMP, more: str = "&$select=id") -> requests.Response:
+def lookup(client: Client, value: str, name: str = STAMP, more: str = "&$select=id", where: str = "") -> requests.Response:
     condition = f"singleValueExtendedProperties/Any(ep: ep/id eq '{name}' and ep/value eq '{value}')"
-    return client.get(f"/events?$filter={quote(condition, safe='')}{more}")
+    return client.get(f"{where}/events?$filter={quote(condition, safe='')}{more}")
 
 
-def found(client: Client, value: str, name: str = STAMP) -> list[str]:
-    return [item["id"] for item in lookup(client, value, name).json()["value"]]
+def found(client: Client, value: str, name: str = STAMP, where: str = "") -> list[str]:
+    return [item["id"] for item in lookup(client, value, name, where=where).json()["value"]]
 
 
 # -- tokens ------------------------------------------------------------------------------------------------------------
@@ -351,14 +351,37 @@ def test_ids_are_case_sensitive(ann: Client) -> None:
     assert ann.get(path(event_id.swapcase())).status_code == 404
 
 
-def test_a_move_by_a_person_changes_the_id_and_keeps_the_stamp(graph: FakeGraph, ann: Client) -> None:
+@pytest.mark.parametrize(("listing", "elsewhere"), [("default_calendar", 0), ("mailbox", 1)])
+def test_what_a_mailbox_lists_can_be_chosen(graph: FakeGraph, ann: Client, listing: Any, elsewhere: int) -> None:
+    graph.switches.listing = listing
+    here, there = new(ann), ann.post("/events", json=stamped("k-1")).json()["id"]
+    moved = graph.user_moves(MAILBOX, there)
+    window = "/calendarView?startDateTime=2026-01-20T00:00:00&endDateTime=2026-01-21T00:00:00"
+    for where in ("/events", window):
+        assert [item["id"] for item in ann.get(where).json()["value"]] == [here, moved][: 1 + elsewhere]
+    assert found(ann, "k-1") == [moved] * elsewhere
+    private = f"/calendars/{quote(graph.calendars(MAILBOX)['Private'], safe='')}"
+    for where in ("/events", window):
+        assert [item["id"] for item in ann.get(private + where).json()["value"]] == [moved]
+    assert found(ann, "k-1", where=private) == [moved]
+    assert [item["id"] for item in ann.get("/calendar/events").json()["value"]] == [here]
+
+
+def test_a_move_by_a_person_changes_the_id_which_is_good_in_the_whole_mailbox(graph: FakeGraph, ann: Client) -> None:
     old = ann.post("/events", json=stamped("k-1")).json()["id"]
     moved = graph.user_moves(MAILBOX, old)
-    assert ann.get(path(old)).status_code == 404
-    assert (found(ann, "k-1"), ann.get(path(moved)).status_code) == ([moved], 200)
-    assert ann.get("/calendar/events").json()["value"] == []
-    private = graph.calendars(MAILBOX)["Private"]
-    assert [e["id"] for e in ann.get(f"/calendars/{quote(private, safe='')}/events").json()["value"]] == [moved]
+    private = f"/calendars/{quote(graph.calendars(MAILBOX)['Private'], safe='')}"
+    gone = [ann.get(path(old)), ann.patch(path(old), json={"subject": "x"}), ann.delete(path(old))]
+    gone += [ann.get(f"{private}{path(old)}"), ann.get(f"/calendar{path(moved)}")]
+    assert [code(answer) for answer in gone] == [(404, "ErrorItemNotFound")] * 5
+    for where in (path(moved), private + path(moved)):
+        assert ann.get(where).json()["id"] == moved
+        assert ann.patch(where, json={"subject": "Later"}).status_code == 200
+    assert [(event["id"], event["stamp"], event["calendar"]) for event in graph.events(MAILBOX)] == [
+        (moved, "k-1", "Private")
+    ]
+    assert ann.delete(path(moved)).status_code == 204
+    assert graph.events(MAILBOX) == []
 
 
 def test_a_deletion_by_a_person_hides_the_event(graph: FakeGraph, ann: Client) -> None:

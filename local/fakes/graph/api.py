@@ -24,7 +24,7 @@ class Api:
         self._switches = switches
 
     def route(self, call: Call, box: Mailbox, rest: list[str]) -> Reply:
-        """`/events` is the whole mailbox, of which POST fills the default calendar."""
+        """`/events/{id}` is any event of the mailbox; POST to `/events` fills the default calendar; a switch says what GET lists."""
         calendar: Calendar | None = None
         if (call.method, rest) == ("GET", ["calendars"]):
             return self._list_calendars(call, box)
@@ -68,6 +68,8 @@ class Api:
 
     def _list(self, call: Call, box: Mailbox, calendar: Calendar | None, collection: str) -> Reply:
         options = query.options(call)
+        if self._switches.listing == "default_calendar":
+            calendar = calendar or box.default
         items = [item for item in box.items.values() if not item.deleted and (not calendar or item.folder == calendar.id)]
         if collection == "calendarView":
             items = list(query.in_window(items, options))

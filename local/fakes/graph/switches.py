@@ -8,6 +8,14 @@ from local.fakes.switches import Switches
 class GraphSwitches(Switches):
     """The two (or three) ways in which Graph may behave."""
 
+    listing: Literal["default_calendar", "mailbox"] = "default_calendar"
+    """What `/users/{id}/events` and `/users/{id}/calendarView` list: the default calendar, or all calendars of the mailbox.
+
+    Microsoft's schema says the first, its page of the list says the second, and its beta twin the first again
+    (https://learn.microsoft.com/graph/api/user-list-events, https://github.com/microsoftgraph/microsoft-graph-docs/issues/21978).
+    An event of another calendar can be read, changed and removed at `/users/{id}/events/{id}` either way.
+    """
+
     tells_existing_id: bool = True
     """Whether ErrorDuplicateTransactionId names the event, as public clients expect and no page of Microsoft's says."""
 
