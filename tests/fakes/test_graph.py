@@ -468,6 +468,70 @@ def test_mailboxes_may_be_unknown_gone_or_out_of_scope(graph: FakeGraph, ann: Cl
     assert ann.get("/events").status_code == 200
 
 
+def other(graph: FakeGraph, mailbox: str = "bob@example.com") -> Client:
+    client = Client(f"{graph.url}/v1.0/users/{quote(mailbox)}")
+    client.headers.update(token(graph))
+    return client
+
+
+def every_way(client: Client, event_id: str) -> list[requests.Response]:
+    where = path(event_id)
+    return [
+        client.get(where),
+        client.patch(where, json={"subject": "x"}),
+        client.delete(where),
+        client.post(f"{where}/cancel", json={}),
+        client.get(where, headers={"Prefer": 'IdType="ImmutableId"'}),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("foreign_ids", "server", "refusal"),
+    [
+        ("named", "1", (404, "ErrorInvalidMailboxItemId")),
+        ("named", "2", (503, "ErrorMailboxMoveInProgress")),
+        ("unknown", "1", (404, "ErrorItemNotFound")),
+        ("unknown", "2", (404, "ErrorItemNotFound")),
+    ],
+)
+def test_ids_are_bound_to_their_mailbox(
+    graph: FakeGraph, ann: Client, foreign_ids: Any, server: str, refusal: tuple[int, str]
+) -> None:
+    graph.switches.foreign_ids = foreign_ids
+    graph.add_mailbox("bob@example.com", server)
+    with other(graph) as bob:
+        foreign = new(bob)
+        immutable = bob.get(path(foreign), headers={"Prefer": 'IdType="ImmutableId"'}).json()["id"]
+        answers = every_way(ann, foreign) + every_way(ann, immutable)
+        assert [code(answer) for answer in answers] == [refusal] * 10
+        assert {"Cross Server access is not allowed" in answer.text for answer in answers} == {refusal[0] == 503}
+        calendar = quote(graph.calendars("bob@example.com")["Calendar"], safe="")
+        assert code(ann.get(f"/calendars/{calendar}/events")) == refusal
+        assert bob.get(path(foreign)).json()["subject"] == "Visit"
+    assert code(ann.get(path("AAMk"))) == (404, "ErrorItemNotFound")
+
+
+def test_a_mailbox_that_is_being_moved_answers_later(graph: FakeGraph, ann: Client) -> None:
+    event_id = new(ann)
+    graph.start_move(MAILBOX)
+    for answer in (*every_way(ann, event_id), ann.get("/calendars"), ann.post("/events", json=event())):
+        assert code(answer) == (503, "ErrorMailboxMoveInProgress")
+        assert "Cross Server" not in answer.text
+    graph.end_move(MAILBOX, "2")
+    assert ann.get(path(event_id)).status_code == 200
+
+
+def test_the_control_api_moves_mailboxes(graph: FakeGraph, ann: Client) -> None:
+    with Client(f"{graph.url}/_fake") as control:
+        assert control.post("/mailboxes", json={"mailbox": MAILBOX, "moving": True}).json() == {"mailbox": MAILBOX}
+        assert ann.get("/events").status_code == 503
+        assert control.post("/mailboxes", json={"mailbox": MAILBOX, "moving": False, "server": "2"}).status_code == 200
+        assert control.post("/mailboxes", json={"mailbox": "bob@example.com", "server": "3"}).status_code == 200
+        assert control.post("/mailboxes", json={"mailbox": 5}).status_code == 400
+    assert ann.get("/events").status_code == 200
+    assert graph.mailboxes() == [MAILBOX, "bob@example.com"]
+
+
 def test_a_list_of_mailboxes_is_all_there_are() -> None:
     with FakeGraph(mailboxes=["Bob@Example.com"]) as graph, Client(f"{graph.url}/v1.0/users/") as client:
         client.headers.update(token(graph))

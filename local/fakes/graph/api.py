@@ -7,7 +7,7 @@ import re
 from datetime import UTC, datetime
 from urllib.parse import quote
 
-from local.fakes.calls import Call, Reply
+from local.fakes.calls import Call, Refused, Reply
 from local.fakes.graph import events, query
 from local.fakes.graph.errors import refused
 from local.fakes.graph.events import Body
@@ -24,7 +24,7 @@ class Api:
         self._switches = switches
 
     def route(self, call: Call, box: Mailbox, rest: list[str]) -> Reply:
-        """`/events/{id}` is any event of the mailbox; POST to `/events` fills the default calendar; a switch says what GET lists."""
+        """`/events/{id}` is any event of the mailbox; POST to `/events` fills the default calendar."""
         calendar: Calendar | None = None
         if (call.method, rest) == ("GET", ["calendars"]):
             return self._list_calendars(call, box)
@@ -56,8 +56,20 @@ class Api:
     def _calendar(self, box: Mailbox, calendar_id: str) -> Calendar:
         calendar = box.calendars.get(calendar_id)
         if calendar is None:
-            raise refused(404)
+            raise self._no_such(box, calendar_id)
         return calendar
+
+    def _no_such(self, box: Mailbox, id_: str) -> Refused:
+        """Ids are bound to a mailbox, and those of another one are no use here."""
+        owner = self._outlook.owner(id_)
+        if owner is None or owner is box or self._switches.foreign_ids == "unknown":
+            return refused(404)
+        if owner.server != box.server:
+            message = f"Cross Server access is not allowed for mailbox {owner.address}."
+            return refused(503, "ErrorMailboxMoveInProgress", message)
+        return refused(
+            404, "ErrorInvalidMailboxItemId", f"Item '{id_}' doesn't belong to the targeted mailbox '{box.address}'."
+        )
 
     def _list_calendars(self, call: Call, box: Mailbox) -> Reply:
         """https://learn.microsoft.com/graph/api/user-list-calendars: ten, unless more are asked for."""
@@ -151,7 +163,7 @@ class Api:
         if item is None and prefers_immutable(call):
             item = next((known for known in box.items.values() if known.immutable_id == event_id), None)
         if item is None or (calendar and item.folder != calendar.id):
-            raise refused(404)
+            raise self._no_such(box, event_id)
         return item
 
     @staticmethod

@@ -139,12 +139,20 @@ class FakeGraph(Outlook, Server):
 
     @override
     def control(self, call: Call) -> Reply:
-        """POST /_fake/mailboxes {"mailbox"} makes a mailbox, or brings one back."""
-        if (call.method, call.segments) == ("POST", ["_fake", "mailboxes"]) and isinstance(call.body, dict):
-            if isinstance(mailbox := call.body.get("mailbox"), str):
-                self.add_mailbox(mailbox)
-                return Reply(200, {"mailbox": mailbox.lower()})
-            return Reply(400, {"error": "wanted: mailbox"})
+        """POST /_fake/mailboxes {"mailbox", "server"?, "moving"?} makes a mailbox, brings one back, or moves one."""
+        if (call.method, call.segments) == ("POST", ["_fake", "mailboxes"]):
+            match call.body:
+                case {"mailbox": str(mailbox), "moving": True}:
+                    self.start_move(mailbox)
+                case {"mailbox": str(mailbox), "moving": False, "server": str(server)}:
+                    self.end_move(mailbox, server)
+                case {"mailbox": str(mailbox), "server": str(server)}:
+                    self.add_mailbox(mailbox, server)
+                case {"mailbox": str(mailbox)}:
+                    self.add_mailbox(mailbox)
+                case _:
+                    return Reply(400, {"error": "wanted: mailbox; server, moving or none"})
+            return Reply(200, {"mailbox": mailbox.lower()})
         return super().control(call)
 
     @override
@@ -216,4 +224,6 @@ class FakeGraph(Outlook, Server):
             raise refused(404, "MailboxNotEnabledForRESTAPI", message)
         if box.denied:
             raise refused(403)
+        if box.moving:
+            raise refused(503, "ErrorMailboxMoveInProgress", f"The mailbox {box.address} is being moved; try again later.")
         return box

@@ -17,6 +17,7 @@ from local.fakes.graph.events import Body
 
 DEFAULT_CALENDAR = "Calendar"
 _DELETED_ITEMS = "Deleted Items"
+_KIND = 5  # so many characters say whether an id is immutable; then comes the mailbox
 
 
 @dataclass(frozen=True)
@@ -112,8 +113,10 @@ class Mailbox:
     calendars: dict[str, Calendar] = field(default_factory=dict)
     items: dict[str, Item] = field(default_factory=dict)
     transactions: dict[str, Item] = field(default_factory=dict)
+    server: str = "1"
     denied: bool = False
     gone: bool = False
+    moving: bool = False  # to another server
     under_way: list[Call] = field(default_factory=list)
     most: int = 0
     recent: deque[float] = field(default_factory=deque)
@@ -158,9 +161,10 @@ class Outlook:
             items = [item for item in box.items.values() if not item.deleted] if box and not box.gone else []
             return [self._inspected(box, item) for item in items if box]
 
-    def add_mailbox(self, mailbox: str) -> None:
-        """A mailbox that exists; one that was removed comes back with its events."""
-        self._box(mailbox).gone = False
+    def add_mailbox(self, mailbox: str, server: str = "") -> None:
+        """A mailbox that exists, on a server; one that was removed comes back with its events."""
+        box = self._box(mailbox)
+        box.gone, box.server = False, server or box.server
 
     def remove_mailbox(self, mailbox: str) -> None:
         """The owner has left, or lost the licence."""
@@ -169,6 +173,15 @@ class Outlook:
     def deny(self, mailbox: str, *, denied: bool = True) -> None:
         """Take a mailbox out of what the app may reach, or put it back."""
         self._box(mailbox).denied = denied
+
+    def start_move(self, mailbox: str) -> None:
+        """An administrator moves the mailbox to another server, which takes hours."""
+        self._box(mailbox).moving = True
+
+    def end_move(self, mailbox: str, server: str) -> None:
+        """The mailbox is on its new server."""
+        box = self._box(mailbox)
+        box.moving, box.server = False, server
 
     def add_event(self, mailbox: str, subject: str, *, organizer: bool = True) -> str:
         """An event of another program, or (`organizer=False`) of a meeting that someone else has called; returns its id."""
@@ -222,11 +235,15 @@ class Outlook:
             return self._box(address)
         return self._mailboxes.get(address)
 
+    def owner(self, id_: str) -> Mailbox | None:
+        """The mailbox in which an id was given out."""
+        return next((box for box in self._mailboxes.values() if id_.startswith(_mark(box), _KIND)), None)
+
     def add(self, box: Mailbox, calendar: Calendar, event: Body) -> Item:
         """Put a new event into a calendar."""
         now = datetime.now(UTC)
         uid = f"040000008200E00074C5B7101A82E008{uuid.uuid4().hex.upper()}"
-        item = Item(self._new_id(), self._new_id("AAkAL"), calendar.id, event, event, now, now, uid)
+        item = Item(self._new_id(box), self._new_id(box, "AAkAL"), calendar.id, event, event, now, now, uid)
         box.items[item.id] = item
         self.invite("request", box, item, item.attendees)
         return item
@@ -237,7 +254,7 @@ class Outlook:
         https://learn.microsoft.com/graph/outlook-immutable-id
         """
         del box.items[item.id]
-        item.id, item.folder = self._new_id(), calendar.id if calendar else _DELETED_ITEMS
+        item.id, item.folder = self._new_id(box), calendar.id if calendar else _DELETED_ITEMS
         item.version += 1
         box.items[item.id] = item
         if item.deleted:
@@ -258,7 +275,7 @@ class Outlook:
             return box
 
     def _new_calendar(self, box: Mailbox, name: str) -> Calendar:
-        calendar = Calendar(self._new_id(), name)
+        calendar = Calendar(self._new_id(box), name)
         box.calendars[calendar.id] = calendar
         return calendar
 
@@ -267,8 +284,13 @@ class Outlook:
         more: dict[str, Any] = {"stamp": stamps[0].get("value"), "transactionId": item.event.get("transactionId")}
         return item.shown(box.address, None) | more | {"calendar": box.calendars[item.folder].name}
 
-    def _new_id(self, prefix: str = "AAMkA") -> str:
-        """As long as real ones, case-sensitive, and with characters that paths need encoded."""
+    def _new_id(self, box: Mailbox, kind: str = "AAMkA") -> str:
+        """As long as real ones, bound to its mailbox, case-sensitive, and with characters that paths need encoded."""
         self._count += 1
         digest = hashlib.sha512(f"{self._count}".encode()).digest()
-        return prefix + "GI1-_" + base64.urlsafe_b64encode(digest + digest[:42]).decode()[:141] + "="
+        return kind + _mark(box) + base64.urlsafe_b64encode(digest + digest[:12]).decode()[:101] + "="
+
+
+def _mark(box: Mailbox) -> str:
+    """What all ids of a mailbox have in common."""
+    return "GI1-_" + base64.urlsafe_b64encode(hashlib.sha256(box.address.encode()).digest()).decode()[:40]

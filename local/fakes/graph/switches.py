@@ -16,6 +16,15 @@ class GraphSwitches(Switches):
     An event of another calendar can be read, changed and removed at `/users/{id}/events/{id}` either way.
     """
 
+    foreign_ids: Literal["named", "unknown"] = "named"
+    """What is said of an id of another mailbox: that it belongs elsewhere (404 ErrorInvalidMailboxItemId), or just 404.
+
+    Public clients have seen the first; for events it is inferred, from messages
+    (https://github.com/microsoft/BusinessApplicationPlatform-Connectors-public/issues/80). Where the other mailbox is on
+    another server (`add_mailbox(server=…)`), the first is 503 ErrorMailboxMoveInProgress, every time, with "Cross Server
+    access is not allowed"; a mailbox that is really being moved (`start_move`) gives this code without that phrase.
+    """
+
     tells_existing_id: bool = True
     """Whether ErrorDuplicateTransactionId names the event, as public clients expect and no page of Microsoft's says."""
 
