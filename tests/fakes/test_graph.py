@@ -43,6 +43,12 @@ def found(client: Client, value: str, name: str = STAMP, where: str = "") -> lis
     return [item["id"] for item in lookup(client, value, name, where=where).json()["value"]]
 
 
+def other(graph: FakeGraph, mailbox: str = "bob@example.com") -> Client:
+    client = Client(f"{graph.url}/v1.0/users/{quote(mailbox)}")
+    client.headers.update(token(graph))
+    return client
+
+
 # -- tokens ------------------------------------------------------------------------------------------------------------
 
 
@@ -246,14 +252,45 @@ def test_what_a_repeated_creation_is_compared_with_can_be_chosen(repeats: Any, s
         assert (again.status_code, changed.status_code) == statuses
 
 
-def test_a_transaction_id_belongs_to_a_mailbox_and_ends_with_its_event(graph: FakeGraph, ann: Client) -> None:
+def test_a_transaction_id_belongs_to_a_mailbox_and_not_to_a_calendar(graph: FakeGraph, ann: Client) -> None:
     first = new(ann, transactionId="t")
-    other = requests.post(
-        f"{graph.url}/v1.0/users/bob@example.com/events", json=event(transactionId="t"), headers=token(graph), timeout=10
-    )
-    assert other.status_code == 201
-    assert ann.delete(path(first)).status_code == 204
-    assert new(ann, transactionId="t") != first
+    with other(graph) as bob:
+        assert bob.post("/events", json=event(transactionId="t")).status_code == 201
+    private = quote(graph.add_calendar(MAILBOX, "Private"), safe="")
+    again = ann.post(f"/calendars/{private}/events", json=event(transactionId="t"))
+    assert (again.status_code, again.json()["id"]) == (201, first)
+    moved = graph.user_moves(MAILBOX, first)
+    assert new(ann, transactionId="t") == moved
+
+
+@pytest.mark.parametrize("by_a_person", [False, True])
+@pytest.mark.parametrize(
+    ("transactions", "identical", "changed"),
+    [("remembered", 201, 400), ("refused", 400, 400), ("forgotten", 201, 201)],
+)
+def test_what_becomes_of_the_transaction_id_of_a_deleted_event_can_be_chosen(
+    graph: FakeGraph, ann: Client, transactions: Any, identical: int, changed: int, *, by_a_person: bool
+) -> None:
+    graph.switches.transactions = transactions
+    first = ann.post("/events", json=event(transactionId="t")).json()
+    if by_a_person:
+        graph.user_deletes(MAILBOX, first["id"])
+    else:
+        assert ann.delete(path(first["id"])).status_code == 204
+    again = ann.post("/events", json=event(transactionId="t"))
+    assert again.status_code == identical
+    if transactions == "forgotten":
+        assert [item["id"] for item in graph.events(MAILBOX)] == [again.json()["id"]]
+        assert ann.delete(path(again.json()["id"])).status_code == 204
+    elif transactions == "remembered":
+        assert again.json()["iCalUId"] == first["iCalUId"]
+        assert code(ann.get(path(again.json()["id"]))) == (404, "ErrorItemNotFound")
+    answer = ann.post("/events", json=event(subject="Other", transactionId="t"))
+    assert answer.status_code == changed
+    if changed == 400:
+        assert answer.json()["error"]["code"] == "ErrorDuplicateTransactionId"
+        assert code(ann.get(path(answer.json()["error"]["@event.existingEventId"]))) == (404, "ErrorItemNotFound")
+    assert len(graph.events(MAILBOX)) == (transactions == "forgotten")
 
 
 def test_a_transaction_id_cannot_be_changed(ann: Client) -> None:
@@ -466,12 +503,6 @@ def test_mailboxes_may_be_unknown_gone_or_out_of_scope(graph: FakeGraph, ann: Cl
     assert code(ann.get("/events")) == (403, "ErrorAccessDenied")
     graph.deny(MAILBOX, denied=False)
     assert ann.get("/events").status_code == 200
-
-
-def other(graph: FakeGraph, mailbox: str = "bob@example.com") -> Client:
-    client = Client(f"{graph.url}/v1.0/users/{quote(mailbox)}")
-    client.headers.update(token(graph))
-    return client
 
 
 def every_way(client: Client, event_id: str) -> list[requests.Response]:

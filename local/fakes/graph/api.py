@@ -101,18 +101,29 @@ class Api:
     def _create(self, call: Call, box: Mailbox, calendar: Calendar) -> Reply:
         event = events.merged({}, events.normalise(call.body, create=True))
         transaction = event.get("transactionId")
-        item = box.transactions.get(transaction) if transaction else None
+        item = self._made_before(box, transaction)
         if item is None:
             item = self._outlook.add(box, calendar, event)
             if transaction:
                 box.transactions[transaction] = item
-        elif event != (item.event if self._switches.repeats == "current" else item.original):
+        elif self._is_used_up(item, event):
             # https://learn.microsoft.com/graph/api/resources/event#properties: transactionId
             message = "Your request can't be completed. The TransactionId specified in the request has already been used to"
             more = {"@event.existingEventId": _id(call, item)} if self._switches.tells_existing_id else {}
             raise refused(400, "ErrorDuplicateTransactionId", f"{message} create a different event.", **more)
         location = f"{call.origin}/v1.0/users/{quote(box.address)}/events/{quote(_id(call, item))}"
         return Reply(201, self._answered(call, box, item, created=True), {"Location": location, "ETag": item.etag})
+
+    def _made_before(self, box: Mailbox, transaction: str | None) -> Item | None:
+        """The event that was made with a transactionId; the mailbox remembers them, not the calendar."""
+        item = box.transactions.get(transaction) if transaction else None
+        return None if item and item.deleted and self._switches.transactions == "forgotten" else item
+
+    def _is_used_up(self, item: Item, event: Body) -> bool:
+        """Whether a creation is refused because of the event that its transactionId has made."""
+        if item.deleted and self._switches.transactions == "refused":
+            return True
+        return event != (item.event if self._switches.repeats == "current" else item.original)
 
     def _update(self, call: Call, box: Mailbox, item: Item) -> Reply:
         if isinstance(call.body, dict) and "transactionId" in call.body:

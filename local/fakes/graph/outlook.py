@@ -257,8 +257,6 @@ class Outlook:
         item.id, item.folder = self._new_id(box), calendar.id if calendar else _DELETED_ITEMS
         item.version += 1
         box.items[item.id] = item
-        if item.deleted:
-            box.transactions.pop(item.event.get("transactionId", ""), None)
         return item.id
 
     def invite(self, kind: Literal["request", "update", "cancellation"], box: Mailbox, item: Item, to: set[str]) -> None:

@@ -25,6 +25,14 @@ class GraphSwitches(Switches):
     access is not allowed"; a mailbox that is really being moved (`start_move`) gives this code without that phrase.
     """
 
+    transactions: Literal["remembered", "refused", "forgotten"] = "remembered"
+    """What becomes of a transactionId when its event is deleted, or a person deletes it: no source says.
+
+    It may be remembered as before, so that the identical POST answers 201 with the deleted event and makes none; refused
+    with ErrorDuplicateTransactionId whatever the body; or forgotten, so that a new event is made. No time limit is stated
+    for living events, and a clash with events of long ago was seen (https://github.com/alcionai/corso/issues/2490).
+    """
+
     tells_existing_id: bool = True
     """Whether ErrorDuplicateTransactionId names the event, as public clients expect and no page of Microsoft's says."""
 
