@@ -34,6 +34,11 @@ def path(event_id: str) -> str:
     return f"/events/{quote(event_id, safe='')}"
 
 
+def below(answer: Any) -> str:
+    """What comes after a page, as a path below the mailbox."""
+    return str(answer["@odata.nextLink"]).partition("ann%40example.com")[2]
+
+
 def lookup(client: Client, value: str, name: str = STAMP, more: str = "&$select=id", where: str = "") -> requests.Response:
     condition = f"singleValueExtendedProperties/Any(ep: ep/id eq '{name}' and ep/value eq '{value}')"
     return client.get(f"{where}/events?$filter={quote(condition, safe='')}{more}")
@@ -445,6 +450,50 @@ def test_calendars_are_separate_and_have_to_exist(graph: FakeGraph, ann: Client)
     assert ann.get(f"/calendars/{default}{path(created)}").status_code == 200
     assert ann.patch(f"/calendar{path(created)}", json={"subject": "x"}).status_code == 200
     assert code(ann.post("/calendars/none/events", json=event())) == (404, "ErrorItemNotFound")
+
+
+def test_lists_are_paged_as_the_service_likes(graph: FakeGraph, ann: Client) -> None:
+    names = ["Calendar", *(f"Team {n}" for n in range(11))]
+    for name in names[1:]:
+        graph.add_calendar(MAILBOX, name)
+    first = ann.get("/calendars?$select=id,name").json()
+    assert [known["name"] for known in first["value"]] == names[:10]
+    assert [known["name"] for known in ann.get(below(first)).json()["value"]] == names[10:]
+    assert "@odata.nextLink" not in ann.get("/calendars?$top=100").json()
+    graph.switches.largest_page = 1
+    for number in range(3):
+        new(ann, subject=f"{number}")
+    for where, name, wanted in (("/calendars?$top=100", "name", names), ("/events?$top=9", "subject", ["0", "1", "2"])):
+        answer, seen = ann.get(where).json(), []
+        while "@odata.nextLink" in answer:
+            seen += [item[name] for item in answer["value"]]
+            answer = ann.get(below(answer)).json()
+        assert [*seen, *(item[name] for item in answer["value"])] == wanted
+
+
+def test_a_calendar_may_be_missing_from_the_list(graph: FakeGraph, ann: Client) -> None:
+    hidden = graph.add_calendar(MAILBOX, "Hidden", listed=False)
+    assert [known["name"] for known in ann.get("/calendars").json()["value"]] == ["Calendar"]
+    where = f"/calendars/{quote(hidden, safe='')}/events"
+    created = ann.post(where, json=event()).json()["id"]
+    assert [item["id"] for item in ann.get(where).json()["value"]] == [created]
+    assert graph.calendars(MAILBOX)["Hidden"] == hidden
+
+
+def test_of_two_calendars_of_one_name_one_may_be_broken(graph: FakeGraph, ann: Client) -> None:
+    with Client(f"{graph.url}/_fake") as control:
+        sent = {"mailbox": MAILBOX, "name": "Team", "broken": True}
+        broken = control.post("/calendars", json=sent).json()["id"]
+        assert control.post("/calendars", json={"name": "Team"}).status_code == 400
+    sound = graph.add_calendar(MAILBOX, "Team")
+    assert [(known["id"], known["name"]) for known in ann.get("/calendars").json()["value"][1:]] == [
+        (broken, "Team"), (sound, "Team")
+    ]  # fmt: skip
+    where = "/calendars/{}/events"
+    assert code(ann.post(where.format(quote(broken, safe="")), json=event())) == (404, "ErrorItemNotFound")
+    assert code(ann.get(where.format(quote(broken, safe="")))) == (404, "ErrorItemNotFound")
+    assert ann.post(where.format(quote(sound, safe="")), json=event()).status_code == 201
+    assert graph.calendars(MAILBOX)["Team"] == sound
 
 
 def test_a_calendar_view_is_what_overlaps_the_window(ann: Client) -> None:

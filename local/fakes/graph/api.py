@@ -5,6 +5,7 @@ https://learn.microsoft.com/graph/api/resources/calendar-overview
 
 import re
 from datetime import UTC, datetime
+from typing import Any
 from urllib.parse import quote
 
 from local.fakes.calls import Call, Refused, Reply
@@ -57,6 +58,8 @@ class Api:
         calendar = box.calendars.get(calendar_id)
         if calendar is None:
             raise self._no_such(box, calendar_id)
+        if calendar.broken:
+            raise refused(404)
         return calendar
 
     def _no_such(self, box: Mailbox, id_: str) -> Refused:
@@ -72,11 +75,14 @@ class Api:
         )
 
     def _list_calendars(self, call: Call, box: Mailbox) -> Reply:
-        """https://learn.microsoft.com/graph/api/user-list-calendars: ten, unless more are asked for."""
+        """https://learn.microsoft.com/graph/api/user-list-calendars."""
         query.options(call)
-        page, _ = query.page(call, [*box.calendars.values()])
-        named = [{"id": c.id, "name": c.name, "isDefaultCalendar": c is box.default} for c in page]
-        return Reply(200, {"value": named})
+        listed = [
+            {"id": known.id, "name": known.name, "isDefaultCalendar": known is box.default}
+            for known in box.calendars.values()
+            if known.listed
+        ]
+        return Reply(200, self._paged(call, listed))
 
     def _list(self, call: Call, box: Mailbox, calendar: Calendar | None, collection: str) -> Reply:
         options = query.options(call)
@@ -87,14 +93,16 @@ class Api:
             items = list(query.in_window(items, options))
         if condition := options.get("$filter"):
             items = query.filtered(items, condition)
-        page, link = query.page(call, items)
         body: Body = {"@odata.context": f"{call.origin}/v1.0/$metadata#users('{box.address}')/{collection}"}
-        body["value"] = [self._answered(call, box, item) for item in page]
+        body |= self._paged(call, items)
+        body["value"] = [self._answered(call, box, item) for item in body["value"]]
         if options.get("$count") == "true":
             body["@odata.count"] = len(items)
-        if link:
-            body["@odata.nextLink"] = link
         return Reply(200, body)
+
+    def _paged(self, call: Call, items: list[Any]) -> Body:
+        page, link = query.page(call, items, self._switches.largest_page)
+        return {"value": page} | ({"@odata.nextLink": link} if link else {})
 
     # -- one event -----------------------------------------------------------------------------------------------------
 

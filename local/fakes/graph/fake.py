@@ -139,7 +139,11 @@ class FakeGraph(Outlook, Server):
 
     @override
     def control(self, call: Call) -> Reply:
-        """POST /_fake/mailboxes {"mailbox", "server"?, "moving"?} makes a mailbox, brings one back, or moves one."""
+        """Makes and moves mailboxes and calendars.
+
+        POST /_fake/mailboxes {"mailbox", "server"?, "moving"?} makes a mailbox, brings one back, or moves one.
+        POST /_fake/calendars {"mailbox", "name", "listed"?, "broken"?} makes a calendar.
+        """
         if (call.method, call.segments) == ("POST", ["_fake", "mailboxes"]):
             match call.body:
                 case {"mailbox": str(mailbox), "moving": True}:
@@ -153,6 +157,12 @@ class FakeGraph(Outlook, Server):
                 case _:
                     return Reply(400, {"error": "wanted: mailbox; server, moving or none"})
             return Reply(200, {"mailbox": mailbox.lower()})
+        if (call.method, call.segments) == ("POST", ["_fake", "calendars"]):
+            match call.body:
+                case {"mailbox": str(mailbox), "name": str(name), **more} if more.keys() <= {"listed", "broken"}:
+                    listed, broken = more.get("listed", True) is True, more.get("broken", False) is True
+                    return Reply(200, {"id": self.add_calendar(mailbox, name, listed=listed, broken=broken)})
+            return Reply(400, {"error": "wanted: mailbox, name; listed, broken or none"})
         return super().control(call)
 
     @override

@@ -99,10 +99,15 @@ class Item:
 
 @dataclass
 class Calendar:
-    """A folder for events."""
+    """A folder for events.
+
+    One that is not `listed` can be used by its id all the same, and one that is `broken` answers 404 though it is listed.
+    """
 
     id: str
     name: str
+    listed: bool = True
+    broken: bool = False
 
 
 @dataclass
@@ -127,8 +132,8 @@ class Mailbox:
         return next(iter(self.calendars.values()))
 
     def named(self, name: str) -> Calendar | None:
-        """The first calendar of a name."""
-        return next((calendar for calendar in self.calendars.values() if calendar.name == name), None)
+        """The first calendar of a name that works."""
+        return next((known for known in self.calendars.values() if known.name == name and not known.broken), None)
 
 
 class Outlook:
@@ -210,16 +215,21 @@ class Outlook:
             box = self._box(mailbox)
             return self.move(box, box.items[event_id], box.calendars[self.add_calendar(mailbox, calendar)])
 
-    def add_calendar(self, mailbox: str, name: str) -> str:
-        """A person adds a calendar to the mailbox; returns its id."""
+    def add_calendar(self, mailbox: str, name: str, *, listed: bool = True, broken: bool = False) -> str:
+        """A person adds a calendar to the mailbox, unless there is a working one of the name; returns its id.
+
+        `/calendars` may lack one (https://techcommunity.microsoft.com, Office Graph, 4399500), and may list two of one name
+        of which one answers 404 (https://github.com/microsoftgraph/microsoft-graph-docs/issues/19056).
+        """
         with self.lock:
             box = self._box(mailbox)
-            return (box.named(name) or self._new_calendar(box, name)).id
+            calendar = None if broken else box.named(name)
+            return (calendar or self._new_calendar(box, name, listed=listed, broken=broken)).id
 
     def calendars(self, mailbox: str) -> dict[str, str]:
-        """Ids of a mailbox's calendars by name; the default one is `Calendar`."""
+        """Ids of a mailbox's calendars by name, without broken ones; the default one is `Calendar`."""
         with self.lock:
-            return {calendar.name: calendar.id for calendar in reversed(self._box(mailbox).calendars.values())}
+            return {known.name: known.id for known in self._box(mailbox).calendars.values() if not known.broken}
 
     def max_concurrency(self, mailbox: str) -> int:
         """How many requests were under way at a time at most, those refused for it included."""
@@ -272,8 +282,8 @@ class Outlook:
                 self._new_calendar(box, DEFAULT_CALENDAR)
             return box
 
-    def _new_calendar(self, box: Mailbox, name: str) -> Calendar:
-        calendar = Calendar(self._new_id(box), name)
+    def _new_calendar(self, box: Mailbox, name: str, **more: bool) -> Calendar:
+        calendar = Calendar(self._new_id(box), name, **more)
         box.calendars[calendar.id] = calendar
         return calendar
 

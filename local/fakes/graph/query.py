@@ -75,11 +75,12 @@ def in_window(items: Iterable[Item], query: dict[str, str]) -> Iterator[Item]:
             yield item
 
 
-def page[T](call: Call, items: list[T]) -> tuple[list[T], str | None]:
+def page[T](call: Call, items: list[T], most: int | None) -> tuple[list[T], str | None]:
     """What the request asks for of a list, and the address of what comes behind it: https://learn.microsoft.com/graph/paging."""
     query = call.query
     preference = re.search(r"odata\.maxpagesize\s*=\s*(\d+)", call.headers.get("prefer", ""))
     skip, top = _number(query, "$skip", 0), _number(query, "$top", int(preference[1]) if preference else _PAGE)
+    top = min(top, most or top)
     if skip + top >= len(items):
         return items[skip:], None
     others = "&".join(f"{name}={quote(value, safe='')}" for name, value in query.items() if name != "$skip")

@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+from pydantic import PositiveInt
+
 from local.fakes.switches import Switches
 
 
@@ -14,6 +16,13 @@ class GraphSwitches(Switches):
     Microsoft's schema says the first, its page of the list says the second, and its beta twin the first again
     (https://learn.microsoft.com/graph/api/user-list-events, https://github.com/microsoftgraph/microsoft-graph-docs/issues/21978).
     An event of another calendar can be read, changed and removed at `/users/{id}/events/{id}` either way.
+    """
+
+    largest_page: PositiveInt | None = None
+    """How many calendars or events an answer holds at most, whatever $top asks for; the rest is behind @odata.nextLink.
+
+    Services may page as they like (https://learn.microsoft.com/graph/paging), and `/calendars` does
+    (https://learn.microsoft.com/graph/api/user-list-calendars). None: as $top says, else ten.
     """
 
     foreign_ids: Literal["named", "unknown"] = "named"
