@@ -11,12 +11,13 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Mapping
 from concurrent.futures import Future
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from types import TracebackType
 from typing import Any, Self
 
 from aiohttp import web
 
+from local.fakes.answers import ANSWERS
 from local.fakes.calls import Call, Refused, Reply
 from local.fakes.faults import Fault, Faults
 from local.fakes.switches import Switches
@@ -200,7 +201,11 @@ class Server(ABC):
                 await asyncio.sleep(self.latency)
                 if kind == "reset_before":
                     return None
-                reply = self._fail(fault) if fault and kind == "status" else self._carry_out(call)
+                if fault and kind == "status":
+                    return self._fail(fault)
+                reply = self._carry_out(call)
+                if fault and kind == "status_after":
+                    return self._fail(fault)
                 if fault and kind == "slow_after":
                     await asyncio.sleep(fault.seconds)
                 return None if kind == "reset_after" else reply
@@ -215,9 +220,9 @@ class Server(ABC):
                 return refused.reply
 
     def _fail(self, fault: Fault) -> Reply:
-        usual = self.error(fault.status)
+        usual = ANSWERS[fault.answer] if fault.answer else self.error(fault.status or 503)
         body = usual.body if fault.body is None else fault.body
-        return replace(usual, body=body, headers={**usual.headers, **fault.headers})
+        return Reply(fault.status or usual.status, body, {**usual.headers, **fault.headers})
 
     def _write_down(self, call: Call) -> None:
         """Append the call to the file that FAKES_RECORD names, without its secrets."""

@@ -3,6 +3,7 @@
 import json
 import socket
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -13,6 +14,7 @@ import requests
 from pydantic import ValidationError
 
 from local.fakes import AcumaticaSwitches, FakeGraph, Fault, GraphSwitches
+from local.fakes.answers import ANSWERS
 from local.fakes.switches import Switches
 from tests.fakes.conftest import STAMP, Client, at, event, stamped, token
 
@@ -685,6 +687,62 @@ def test_a_status_is_answered_in_the_services_shape_or_as_given(graph: FakeGraph
     assert (code(throttled), throttled.headers["Retry-After"]) == ((429, "ApplicationThrottled"), "1")
     assert (code(unavailable), unavailable.headers["Retry-After"]) == ((503, "own"), "7")
     assert (ann.get("/events").status_code, len(graph.faults.drawn)) == (200, 2)
+
+
+@pytest.mark.parametrize(
+    ("fault", "refusal"),
+    [
+        (Fault("status_after", answer="invalid_recipients"), (400, "ErrorInvalidRecipients")),
+        (Fault("status_after", answer="suspended"), (403, "ErrorAccountSuspend")),
+        (Fault("status_after", answer="save_conflict"), (503, "ConcurrentItemSave")),
+        (Fault("status_after", status=503), (503, "serviceNotAvailable")),
+        (Fault("status_after", status=504), (504, "UnknownError")),
+    ],
+    ids=lambda value: f"{value.answer or value.status}" if isinstance(value, Fault) else "",
+)
+def test_an_error_may_be_answered_after_the_request_was_carried_out(
+    graph: FakeGraph, ann: Client, fault: Fault, refusal: tuple[int, str]
+) -> None:
+    graph.faults.add(replace(fault, method="POST", times=1))
+    assert code(ann.post("/events", json=event(transactionId="t"))) == refusal
+    assert [made["transactionId"] for made in graph.events(MAILBOX)] == ["t"]
+    assert new(ann, transactionId="t") == graph.events(MAILBOX)[0]["id"]
+
+
+@pytest.mark.parametrize("answer", sorted(ANSWERS))
+@pytest.mark.parametrize(("kind", "left"), [("status", 1), ("status_after", 0)])
+def test_every_ready_made_answer_can_stand_in_place_of_any_other(
+    graph: FakeGraph, ann: Client, answer: str, kind: Any, left: int
+) -> None:
+    where = path(new(ann))
+    graph.faults.add(Fault(kind, method="DELETE", answer=answer, times=1))
+    given, wanted = ann.delete(where, allow_redirects=False), ANSWERS[answer]
+    assert (given.status_code, len(graph.events(MAILBOX))) == (wanted.status, left)
+    if isinstance(wanted.body, str):
+        assert (given.text, given.headers.get("Location")) == (wanted.body, wanted.headers.get("Location"))
+        assert "request-id" not in given.headers
+    elif "error" in wanted.body and wanted.headers == {}:
+        assert given.json()["error"].items() >= wanted.body["error"].items()
+        assert given.json()["error"]["innerError"]["request-id"] == given.headers["request-id"]
+    else:
+        assert given.json() == wanted.body
+
+
+def test_a_ready_made_answer_can_have_another_status(graph: FakeGraph, ann: Client) -> None:
+    graph.faults.add(Fault(answer="html", status=503, headers={"Retry-After": "7"}, times=1), Fault(answer="empty", times=1))
+    page, empty = ann.get("/events"), ann.get("/events")
+    assert (page.status_code, page.headers["Retry-After"], page.headers["Content-Type"]) == (
+        503, "7", "text/html; charset=utf-8"
+    )  # fmt: skip
+    assert (empty.status_code, empty.content) == (400, b"")
+
+
+def test_a_fault_that_would_never_happen_is_refused(graph: FakeGraph) -> None:
+    for wrong in ({"kind": "explode"}, {"answer": "maybe"}, {"kind": "slow", "answer": "html"}):
+        with pytest.raises(ValueError, match="There is no"):
+            Fault(**wrong)  # type: ignore[arg-type]
+        with Client(f"{graph.url}/_fake") as control:
+            assert control.post("/faults", json=wrong).status_code == 400
 
 
 def test_a_fault_hits_what_it_names(graph: FakeGraph, ann: Client) -> None:

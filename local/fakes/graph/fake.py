@@ -119,7 +119,7 @@ class FakeGraph(Outlook, Server):
     @override
     def decorate(self, call: Call, reply: Reply) -> Reply:
         """https://learn.microsoft.com/graph/best-practices-concept#reliability-and-support."""
-        if call.segments[0] != "v1.0":
+        if call.segments[0] != "v1.0" or isinstance(reply.body, str):  # text is of something that stands before Graph
             return reply
         request_id = str(uuid.uuid4())
         client_id = call.headers.get("client-request-id", request_id)

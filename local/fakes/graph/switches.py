@@ -29,7 +29,7 @@ class GraphSwitches(Switches):
     """What is said of an id of another mailbox: that it belongs elsewhere (404 ErrorInvalidMailboxItemId), or just 404.
 
     Public clients have seen the first; for events it is inferred, from messages
-    (https://github.com/microsoft/BusinessApplicationPlatform-Connectors-public/issues/80). Where the other mailbox is on
+    (issue 80 of BusinessApplicationPlatform-Connectors-public). Where the other mailbox is on
     another server (`add_mailbox(server=…)`), the first is 503 ErrorMailboxMoveInProgress, every time, with "Cross Server
     access is not allowed"; a mailbox that is really being moved (`start_move`) gives this code without that phrase.
     """
