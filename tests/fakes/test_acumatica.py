@@ -35,10 +35,17 @@ def login(acumatica: FakeAcumatica, site: Client, **changes: str) -> requests.Re
     return site.post("/entity/auth/login", json={**right, **changes})
 
 
-@pytest.fixture
-def signed_in(acumatica: FakeAcumatica, site: Client) -> Client:
+def sign_in(acumatica: FakeAcumatica, site: Client) -> Client:
+    """Anew, with the rights that the API user has now."""
+    if "Authorization" in site.headers:
+        site.post("/entity/auth/logout", data=b"")
     site.headers["Authorization"] = f"Bearer {ask(acumatica, site).json()['access_token']}"
     return site
+
+
+@pytest.fixture
+def signed_in(acumatica: FakeAcumatica, site: Client) -> Client:
+    return sign_in(acumatica, site)
 
 
 def eventually(condition: Callable[[], Any]) -> None:
@@ -344,10 +351,58 @@ def test_a_deleted_record_is_gone(acumatica: FakeAcumatica, signed_in: Client) -
         ("/entity", 200),
     ],
 )
-def test_only_what_the_site_has_can_be_reached(acumatica: FakeAcumatica, signed_in: Client, path: str, status: int) -> None:
-    acumatica.forbidden.add("Task")
+def test_only_what_the_site_has_can_be_reached(acumatica: FakeAcumatica, site: Client, path: str, status: int) -> None:
+    acumatica.switches.forbidden = {"Task"}
+    signed_in = sign_in(acumatica, site)
     assert signed_in.get(path).status_code == status
     assert signed_in.post(f"{ENDPOINT}/Opportunity", json={}).status_code == 405
+
+
+def test_a_role_without_write_rights_gets_the_old_value_and_no_error(acumatica: FakeAcumatica, site: Client) -> None:
+    note_id = opportunity(acumatica)
+    acumatica.change_record("Opportunity", note_id, {"Stage": "Open", "custom.Opportunity.AttributeCALEVT": "old"})
+    before = acumatica.record("Opportunity", note_id)
+    body = {"id": note_id, "Stage": {"value": "Won"}, **custom("new")}
+    acumatica.switches.read_only = {"Opportunity"}
+    sign_in(acumatica, site)
+    asked = f"{ENDPOINT}/Opportunity?$custom=Opportunity.AttributeCALEVT"
+    for answer in (site.put(asked, json=body, headers=UPDATE_ONLY), site.patch(asked, json=body)):
+        assert (answer.status_code, answer.json()["Stage"]) == (200, {"value": "Open"})
+        assert answer.json()["custom"]["Opportunity"]["AttributeCALEVT"]["value"] == "old"
+    assert site.put(f"{ENDPOINT}/Opportunity", json={"Subject": {"value": "New"}}).status_code == 403
+    assert site.delete(f"{ENDPOINT}/Opportunity/{note_id}").status_code == 403
+    assert acumatica.record("Opportunity", note_id) == before
+    assert len(acumatica.records("Opportunity")) == 1
+
+
+def test_rights_count_from_the_sign_in_on(acumatica: FakeAcumatica, signed_in: Client) -> None:
+    note_id = opportunity(acumatica)
+    acumatica.switches.forbidden, acumatica.switches.read_only = {"Case"}, {"Opportunity"}
+    assert signed_in.get(f"{ENDPOINT}/Case").status_code == 200
+    write = {"id": note_id, "Stage": {"value": "Won"}}
+    assert signed_in.put(f"{ENDPOINT}/Opportunity", json=write).json()["Stage"] == {"value": "Won"}
+    sign_in(acumatica, signed_in)
+    assert signed_in.get(f"{ENDPOINT}/Case").status_code == 403
+    write["Stage"] = {"value": "Lost"}
+    assert signed_in.put(f"{ENDPOINT}/Opportunity", json=write).json()["Stage"] == {"value": "Won"}
+
+
+@pytest.mark.parametrize(("missing", "status"), [("precondition", 412), ("no_entity", 500)])
+@pytest.mark.parametrize("hidden", [False, True])
+def test_what_an_update_of_a_record_that_is_not_there_answers_can_be_chosen(
+    acumatica: FakeAcumatica, signed_in: Client, missing: Any, status: int, *, hidden: bool
+) -> None:
+    acumatica.switches.missing = missing
+    note_id = opportunity(acumatica)
+    body = {"id": note_id if hidden else str(uuid.uuid4()), "Subject": {"value": "x"}}
+    if hidden:
+        acumatica.switches.hidden = {note_id}
+    answer = signed_in.put(f"{ENDPOINT}/Opportunity", json=body, headers=UPDATE_ONLY)
+    assert (answer.status_code, "NoEntitySatisfiesTheCondition" in answer.text) == (status, status == 500)
+    assert signed_in.patch(f"{ENDPOINT}/Opportunity", json=body).status_code == 404
+    assert signed_in.get(f"{ENDPOINT}/Opportunity/OP000123").status_code == (500 if hidden else 200)
+    assert len(signed_in.get(f"{ENDPOINT}/Opportunity").json()) == (not hidden)
+    assert [record["Subject"]["value"] for record in acumatica.records("Opportunity")] == ["Site visit"]
 
 
 # -- echoes, faults, looking in ----------------------------------------------------------------------------------------

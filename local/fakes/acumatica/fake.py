@@ -15,8 +15,8 @@ from typing import Any, override
 
 from local.fakes.acumatica import records
 from local.fakes.acumatica.records import KEYS, SCHEMAS, VERSIONS, Fields, Record, bad_request, http_error
-from local.fakes.acumatica.sessions import NOT_SIGNED_IN, Sessions
-from local.fakes.acumatica.store import Records
+from local.fakes.acumatica.sessions import NOT_SIGNED_IN, Session, Sessions
+from local.fakes.acumatica.store import Records, no_entity
 from local.fakes.acumatica.switches import AcumaticaSwitches
 from local.fakes.calls import Call, Refused, Reply
 from local.fakes.server import Server
@@ -64,7 +64,6 @@ class FakeAcumatica(Records, Sessions, Server):
         self.echo = echo
         self.echoes: list[Future[object]] = []
         self.overlaps: list[Call] = []
-        self.forbidden: set[str] = set()  # entities to whose forms the API user has no access
         self._recent: deque[float] = deque()
         self._pool: ThreadPoolExecutor | None = None
 
@@ -165,19 +164,21 @@ class FakeAcumatica(Records, Sessions, Server):
         session = self.session(call)
         if session is None:
             raise http_error(401, _ERRORS[401])
-        reply = self._entity(call, *path)
+        reply = self._entity(call, session, *path)
         # The session of a token is also known by cookies.
         return reply if session.kind == "cookie" else replace(reply, headers=session.cookie)
 
     # -- records -------------------------------------------------------------------------------------------------------
 
-    def _entity(self, call: Call, endpoint: str, version: str, entity: str, *rest: str) -> Reply:
+    def _entity(self, call: Call, session: Session, *path: str) -> Reply:
+        endpoint, version, entity, *rest = path
         if endpoint.lower() != "default" or version not in VERSIONS:
             return Reply(404, {"message": f"Endpoint {endpoint} of version {version} does not exist."})
         if entity not in KEYS:
             return Reply(404, {"message": f"Entity {entity} is not part of endpoint {endpoint} {version}."})
-        if entity in self.forbidden:
+        if entity in session.forbidden:
             raise http_error(403, _ERRORS[403])
+        read_only = entity in session.read_only
         match call.method, rest:
             case "GET", ["$adHocSchema"]:
                 return Reply(200, self._schema(entity, version))
@@ -185,24 +186,30 @@ class FakeAcumatica(Records, Sessions, Server):
                 return self._list(call, entity, version)
             case "GET", keys:
                 return Reply(200, self._shown(call, self.get(entity, keys), version))
-            case "DELETE", [*keys] if keys:
+            case "DELETE", [*keys] if keys and not read_only:
                 self.delete_record(entity, self.get(entity, keys).id)
                 return Reply(204)
             case "PUT" | "PATCH", []:
-                return self._write(call, entity, version)
+                return self._write(call, entity, version, read_only=read_only)
+            case "DELETE", [_, *_]:
+                raise http_error(403, _ERRORS[403])
         return Reply(405, {"message": f"The requested resource does not support http method '{call.method}'."})
 
-    def _write(self, call: Call, entity: str, version: str) -> Reply:
+    def _write(self, call: Call, entity: str, version: str, *, read_only: bool) -> Reply:
         """Topics Update of a Record (PUT, which also makes what is missing) and Update of Particular Fields (PATCH)."""
         fields, custom = records.parse(entity, version, call.body)
         record = self.find(entity, call.body.get("id"), fields)
         if call.method == "PATCH" and record is None:
             return Reply(404, {"message": "No record that satisfies the condition has been found."})
+        if record is None and "if-match" in call.headers and self.switches.missing == "no_entity":
+            raise no_entity()
         if (record is None and "if-match" in call.headers) or (record is not None and "if-none-match" in call.headers):
             return Reply(412, {"message": "The condition of If-Match or If-None-Match is not satisfied."})
+        if record is None and read_only:
+            raise http_error(403, _ERRORS[403])
         before = self.whole(record) if record else None
         record = record or self.new(entity)
-        if self.write(record, fields, custom) and self.echo:
+        if not read_only and self.write(record, fields, custom) and self.echo:
             self._pool = self._pool or ThreadPoolExecutor(4, "acumatica-echo")
             self.echoes.append(self._pool.submit(self.echo, entity, record.id, before, self.whole(record)))
         written = {f"{view}.{name}" for view, some in custom.items() for name in some}

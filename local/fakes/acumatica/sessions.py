@@ -15,6 +15,7 @@ from http.cookies import CookieError, SimpleCookie
 from typing import Literal
 
 from local.fakes.acumatica.records import bad_request, http_error
+from local.fakes.acumatica.switches import AcumaticaSwitches
 from local.fakes.calls import Call, Reply
 
 _COOKIE = "ASP.NET_SessionId"
@@ -27,13 +28,18 @@ type Kind = Literal["cookie", "token", "offline"]
 
 @dataclass
 class Session:
-    """A seat of the licence. One of cookies ends `session_timeout` after its last use, one of a token with the token."""
+    """A seat of the licence. One of cookies ends `session_timeout` after its last use, one of a token with the token.
+
+    What the user may do is settled when it begins.
+    """
 
     id: str
     kind: Kind
     used: float
     expires: float = math.inf
     refresh_token: str = ""
+    forbidden: frozenset[str] = frozenset()
+    read_only: frozenset[str] = frozenset()
     turn: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False, compare=False)
     under_way: list[Call] = field(default_factory=list, repr=False, compare=False)
 
@@ -47,6 +53,7 @@ class Sessions:
     """`session_limit` is the licence's number of API users; seats that nobody signs out stay taken until they end."""
 
     lock: threading.RLock
+    switches: AcumaticaSwitches
 
     def __init__(self, seed: int, tenant: str, limit: int, timeout: float, token_seconds: float) -> None:
         self.tenant = tenant
@@ -163,6 +170,7 @@ class Sessions:
         if len(self._sessions) >= self.session_limit:
             raise http_error(429, _LOGIN_LIMIT)
         session = Session(uuid.uuid4().hex, kind, time.monotonic(), expires)
+        session.forbidden, session.read_only = frozenset(self.switches.forbidden), frozenset(self.switches.read_only)
         self._sessions[session.id] = session
         self.sign_ins += 1
         self.max_sessions_seen = max(self.max_sessions_seen, len(self._sessions))

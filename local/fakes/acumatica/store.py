@@ -8,6 +8,7 @@ from typing import Any
 
 from local.fakes.acumatica import records
 from local.fakes.acumatica.records import KEYS, SCHEMAS, VERSIONS, CustomField, Fields, Record, bad_request, http_error
+from local.fakes.acumatica.switches import AcumaticaSwitches
 from local.fakes.calls import Refused
 
 
@@ -15,6 +16,7 @@ class Records:
     """Records by entity and id, found by their keys as well. Values are plain; `custom.View.Field` names a custom field."""
 
     lock: threading.RLock
+    switches: AcumaticaSwitches
 
     def __init__(self) -> None:
         self.attributes = {"CALEVT"}
@@ -80,22 +82,22 @@ class Records:
         return copy.deepcopy({**shown, **older})
 
     def all(self, entity: str) -> list[Record]:
-        """The records themselves."""
-        return list(self._records[entity].values())
+        """The records that the endpoint finds."""
+        return [record for record in self._records[entity].values() if record.id not in self.switches.hidden]
 
     def find(self, entity: str, record_id: Any, fields: Fields) -> Record | None:
         """By `id`, else by all key fields."""
         if record_id is not None:
             if not records.is_guid(record_id):
                 raise bad_request("id", f"Error converting value '{record_id}' to type 'System.Guid'.")
-            return self._records[entity].get(record_id.lower())
+            return self._by_id(entity, record_id)
         if not set(KEYS[entity]) <= fields.keys():
             return None
         return self._by_key(entity, [fields[name].get("value") for name in KEYS[entity]])
 
     def get(self, entity: str, keys: list[str] | tuple[str, ...]) -> Record:
         """By id or key values. Raises 500, not 404, where there is none."""
-        record = self._records[entity].get(keys[0].lower()) if len(keys) == 1 else None
+        record = self._by_id(entity, keys[0]) if len(keys) == 1 else None
         record = record or self._by_key(entity, keys)
         if record is None:
             raise no_entity()
@@ -119,7 +121,11 @@ class Records:
 
     def _by_key(self, entity: str, values: list[Any] | tuple[Any, ...]) -> Record | None:
         key = tuple(records.folded(value) for value in values)
-        return self._records[entity].get(self._keys.get((entity, key), ""))
+        return self._by_id(entity, self._keys.get((entity, key), ""))
+
+    def _by_id(self, entity: str, record_id: str) -> Record | None:
+        record = self._records[entity].get(record_id.lower())
+        return None if record and record.id in self.switches.hidden else record
 
     def _store(self, record: Record) -> None:
         record.fields.setdefault("NoteID", record.id)
