@@ -151,6 +151,70 @@ def test_a_logout_needs_a_length(acumatica: FakeAcumatica) -> None:
     connection.close()
 
 
+REFUSALS = {"active": "Invalid credentials", "locked": "locked out", "disabled": "account is disabled"}
+
+
+@pytest.mark.parametrize("language", ["en", "de", "fr", "ja"])
+@pytest.mark.parametrize("user", sorted(REFUSALS))
+def test_a_refused_sign_in_says_why_in_the_language_of_the_user(
+    acumatica: FakeAcumatica, site: Client, user: Any, language: Any
+) -> None:
+    acumatica.switches.user, acumatica.switches.language = user, language
+    answer = login(acumatica, site, **({"password": "wrong"} if user == "active" else {}))
+    assert (answer.status_code, REFUSALS[user] in answer.json()["exceptionMessage"]) == (500, language == "en")
+    if user != "active":
+        told = ask(acumatica, site)
+        assert (told.status_code, told.json()["error"]) == (400, "invalid_grant")
+        assert (REFUSALS[user] in told.json()["error_description"]) == (language == "en")
+        assert acumatica.failed_sign_ins == 2
+    assert (acumatica.sessions, acumatica.sign_ins) == ([], 0)
+
+
+def test_refused_sign_ins_in_a_row_lock_the_user(acumatica: FakeAcumatica, site: Client) -> None:
+    acumatica.switches.lock_after = 3
+    for _ in range(2):
+        assert "Invalid credentials" in login(acumatica, site, password="wrong").text
+    assert login(acumatica, site).status_code == 204  # the count begins again
+    for _ in range(2):
+        assert "Invalid credentials" in login(acumatica, site, password="wrong").text
+    assert ask(acumatica, site, password="wrong").json()["error_description"] == "invalid_username_or_password"
+    assert acumatica.switches.user == "locked"
+    assert "locked out" in login(acumatica, site).text
+    assert "locked out" in ask(acumatica, site).text
+    acumatica.switches.user = "active"
+    assert login(acumatica, site).status_code == 204
+    assert acumatica.failed_sign_ins == 7
+
+
+def test_a_site_need_not_lock_users(acumatica: FakeAcumatica, site: Client) -> None:
+    acumatica.switches.lock_after = None
+    for _ in range(9):
+        login(acumatica, site, password="wrong")
+    assert login(acumatica, site).status_code == 204
+
+
+@pytest.mark.parametrize("root", ["", "/site"])
+def test_a_site_that_is_locked_out_redirects_everything(acumatica: FakeAcumatica, signed_in: Client, root: str) -> None:
+    note_id = opportunity(acumatica)
+    with Client(acumatica.url + root) as client:
+        client.headers.update(signed_in.headers)
+        acumatica.switches.maintenance = True
+        answers = [
+            client.post("/identity/connect/token", data=form(acumatica), allow_redirects=False),
+            client.post("/entity/auth/login", json={"name": "calendar-api", "password": "x"}, allow_redirects=False),
+            client.post("/entity/auth/logout", data=b"", allow_redirects=False),
+            client.get("/entity", allow_redirects=False),
+            client.get(f"{ENDPOINT}/Opportunity", allow_redirects=False),
+            client.put(f"{ENDPOINT}/Opportunity", json={"id": note_id, "Stage": {"value": "Won"}}, allow_redirects=False),
+        ]
+        for answer in answers:
+            assert (answer.status_code, answer.headers["Location"]) == (302, f"{root}/Frames/Maintenance.aspx")
+        assert client.get("/entity").text.startswith("<!DOCTYPE html>")
+        acumatica.switches.maintenance = False
+        assert client.get(f"{ENDPOINT}/Opportunity").json()[0]["Stage"] == {}
+    assert (acumatica.failed_sign_ins, len(acumatica.sessions)) == (0, 1)
+
+
 # -- sessions ----------------------------------------------------------------------------------------------------------
 
 
@@ -191,12 +255,23 @@ def test_a_session_serves_one_request_at_a_time(acumatica: FakeAcumatica, signed
     assert abs(second.finished - first.finished) >= 0.29
 
 
-def test_waiting_behind_a_request_that_its_client_gave_up_is_no_overlap(acumatica: FakeAcumatica, signed_in: Client) -> None:
-    acumatica.faults.add(Fault("slow", seconds=0.3, times=1))
+@pytest.mark.parametrize(("abandoned_calls", "overlaps"), [("count", 1), ("ignore", 0)])
+@pytest.mark.parametrize("kind", ["slow", "slow_after"])
+def test_whether_a_request_that_its_client_gave_up_still_uses_the_session_can_be_chosen(
+    acumatica: FakeAcumatica, signed_in: Client, kind: Any, abandoned_calls: Any, overlaps: int
+) -> None:
+    acumatica.switches.abandoned_calls = abandoned_calls
+    acumatica.faults.add(Fault(kind, seconds=0.3, times=1))
     with pytest.raises(requests.ReadTimeout):
         signed_in.get(f"{ENDPOINT}/Case", timeout=0.05)
     assert signed_in.get(f"{ENDPOINT}/Case").status_code == 200
-    assert acumatica.overlaps == []
+    assert len(acumatica.overlaps) == overlaps
+    first, second = acumatica.calls[-2:]
+    assert first.finished
+    assert second.finished
+    assert first.finished < second.finished
+    assert signed_in.get(f"{ENDPOINT}/Case").status_code == 200  # nothing is left of the first
+    assert len(acumatica.overlaps) == overlaps
 
 
 def test_requests_per_minute_can_be_limited(site: Client, acumatica: FakeAcumatica) -> None:

@@ -18,6 +18,7 @@ from local.fakes.acumatica.records import KEYS, SCHEMAS, VERSIONS, Fields, Recor
 from local.fakes.acumatica.sessions import NOT_SIGNED_IN, Session, Sessions
 from local.fakes.acumatica.store import Records, no_entity
 from local.fakes.acumatica.switches import AcumaticaSwitches
+from local.fakes.answers import page
 from local.fakes.calls import Call, Refused, Reply
 from local.fakes.server import Server
 
@@ -115,7 +116,8 @@ class FakeAcumatica(Records, Sessions, Server):
         if session is None:
             yield
             return
-        if not all(other.abandoned for other in session.under_way):
+        ignored = self.switches.abandoned_calls == "ignore"
+        if not all(ignored and other.abandoned for other in session.under_way):
             self.overlaps.append(call)
         session.under_way.append(call)
         session.used = time.monotonic()
@@ -139,7 +141,13 @@ class FakeAcumatica(Records, Sessions, Server):
 
     @override
     def answer(self, call: Call) -> Reply:
-        match call.segments if call.segments[0] in {"entity", "identity"} else call.segments[1:]:  # the site's own path
+        rooted = call.segments[0] in {"entity", "identity", "Frames"}
+        site, path = ("", call.segments) if rooted else (f"/{call.segments[0]}", call.segments[1:])
+        if path == ["Frames", "Maintenance.aspx"]:
+            return Reply(200, page("The site is under maintenance"))
+        if self.switches.maintenance:
+            return Reply(302, page("Object moved"), {"Location": f"{site}/Frames/Maintenance.aspx"})
+        match path:
             case ["identity", "connect", "token"] if call.method == "POST":
                 return self.token(call)
             case ["entity", "auth", "login"] if call.method == "POST":

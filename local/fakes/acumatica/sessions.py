@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http.cookies import CookieError, SimpleCookie
-from typing import Literal
+from typing import Any, Literal
 
 from local.fakes.acumatica.records import bad_request, http_error
 from local.fakes.acumatica.switches import AcumaticaSwitches
@@ -22,6 +22,28 @@ _COOKIE = "ASP.NET_SessionId"
 _SCOPES = {"api", "offline_access", "openid", "profile", "email", "phone"}
 _LOGIN_LIMIT = "API Login Limit"
 NOT_SIGNED_IN = "You are not logged in."
+
+# What a refused sign-in says, by the reason and the language of the user.
+_REFUSALS = {
+    "active": {
+        "en": "Invalid credentials. Please try again.",
+        "de": "Ungültige Anmeldedaten. Bitte versuchen Sie es erneut.",
+        "fr": "Informations d'identification incorrectes. Veuillez réessayer.",
+        "ja": "資格情報が無効です。もう一度お試しください。",
+    },
+    "locked": {
+        "en": "Your account has been locked out. Please contact the system administrator.",
+        "de": "Ihr Konto wurde gesperrt. Bitte wenden Sie sich an den Systemadministrator.",
+        "fr": "Votre compte a été verrouillé. Veuillez contacter l'administrateur système.",
+        "ja": "アカウントはロックされています。システム管理者に連絡してください。",
+    },
+    "disabled": {
+        "en": "The account is disabled. Please contact the system administrator.",
+        "de": "Das Konto ist deaktiviert. Bitte wenden Sie sich an den Systemadministrator.",
+        "fr": "Le compte est désactivé. Veuillez contacter l'administrateur système.",
+        "ja": "アカウントは無効になっています。システム管理者に連絡してください。",
+    },
+}
 
 type Kind = Literal["cookie", "token", "offline"]
 
@@ -65,6 +87,7 @@ class Sessions:
         self.refresh_tokens = True  # False: the Connected Application forbids them
         self.sign_ins = self.sign_outs = self.failed_sign_ins = 0
         self.max_sessions_seen = 0
+        self._refused_in_a_row = 0
         self._sessions: dict[str, Session] = {}
         self._tokens: dict[str, tuple[Session, float]] = {}
 
@@ -105,9 +128,8 @@ class Sessions:
         tenant = body.get("tenant", body.get("company"))
         if tenant and tenant != self.tenant:
             raise http_error(500, f"The tenant {tenant} is not defined.", "PX.Data.PXUndefinedCompanyException")
-        if (body["name"], body["password"]) != (self.username, self.password):
-            self.failed_sign_ins += 1
-            raise http_error(500, "Invalid credentials. Please try again.")
+        if refusal := self._refusal(body["name"], body["password"]):
+            raise http_error(500, refusal)
         return Reply(204, None, self._open("cookie").cookie)
 
     def logout(self, call: Call) -> Reply:
@@ -139,12 +161,24 @@ class Sessions:
         offline = "offline_access" in scopes
         if "api" not in scopes or scopes - _SCOPES or (offline and not self.refresh_tokens):
             return Reply(400, {"error": "invalid_scope"})
-        if (form.get("username"), form.get("password")) != (self.username, self.password):
-            self.failed_sign_ins += 1
-            return Reply(400, {"error": "invalid_grant", "error_description": "invalid_username_or_password"})
+        if refusal := self._refusal(form.get("username"), form.get("password")):
+            description = "invalid_username_or_password" if refusal in _REFUSALS["active"].values() else refusal
+            return Reply(400, {"error": "invalid_grant", "error_description": description})
         if offline:
             return self._issue(self._open("offline"), "api offline_access")
         return self._issue(self._open("token", time.monotonic() + self.token_seconds), "api")
+
+    def _refusal(self, name: Any, password: Any) -> str:
+        """Why the user is not let in; empty where all is well. Too many refusals in a row lock the user."""
+        if (name, password) == (self.username, self.password) and self.switches.user == "active":
+            self._refused_in_a_row = 0
+            return ""
+        reason = _REFUSALS[self.switches.user][self.switches.language]
+        self.failed_sign_ins += 1
+        self._refused_in_a_row += 1
+        if self._refused_in_a_row == self.switches.lock_after and self.switches.user == "active":
+            self.switches.user = "locked"
+        return reason
 
     def _refresh(self, refresh_token: str) -> Reply:
         """A refresh keeps the session, and its token is good for one time."""
