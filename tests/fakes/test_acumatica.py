@@ -286,13 +286,43 @@ def test_requests_per_minute_can_be_limited(site: Client, acumatica: FakeAcumati
 def test_put_updates_the_record_that_its_id_names(acumatica: FakeAcumatica, signed_in: Client) -> None:
     note_id = opportunity(acumatica)
     body = {"id": note_id.upper(), "Stage": {"value": "Won"}, **custom("AAMk")}
-    answer = signed_in.put(f"{ENDPOINT}/Opportunity", json=body, headers=UPDATE_ONLY)
+    asked = "?$custom=Opportunity.AttributeCALEVT"
+    answer = signed_in.put(f"{ENDPOINT}/Opportunity{asked}", json=body, headers=UPDATE_ONLY)
     assert (answer.status_code, answer.json()["Stage"]) == (200, {"value": "Won"})
     assert answer.json()["custom"]["Opportunity"] == {"AttributeCALEVT": {"type": "CustomStringField", "value": "AAMk"}}
     record = acumatica.record("Opportunity", note_id)
     assert record
     assert (record["Subject"]["value"], record["Stage"]["value"]) == ("Site visit", "Won")
     assert record["custom"]["Opportunity"]["AttributeCALEVT"]["value"] == "AAMk"
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH"])
+@pytest.mark.parametrize("written_fields", ["supplied", "all"])
+@pytest.mark.parametrize("written_custom", ["asked", "supplied"])
+def test_what_the_answer_to_a_write_shows_can_be_chosen(
+    acumatica: FakeAcumatica, signed_in: Client, method: str, written_fields: Any, written_custom: Any
+) -> None:
+    acumatica.switches.written_fields, acumatica.switches.written_custom = written_fields, written_custom
+    note_id = opportunity(acumatica)
+    acumatica.change_record("Opportunity", note_id, {"custom.Opportunity.UsrCalendarEventId": "old"})
+    row = {"AttributeID": {"value": "CALEVT"}, "Value": {"value": "AAMk"}}
+    body = {"id": note_id, "Stage": {"value": "Won"}, "Attributes": [row], **custom("AAMk")}
+
+    def write(query: str = "", sent: Any = body) -> dict[str, Any]:
+        answer = signed_in.request(method, f"{ENDPOINT}/Opportunity{query}", json=sent)
+        assert (answer.status_code, answer.json()["id"]) == (200, note_id)
+        return dict(answer.json())
+
+    supplied = {"AttributeCALEVT": {"type": "CustomStringField", "value": "AAMk"}}
+    other = {"UsrCalendarEventId": {"type": "CustomStringField", "value": "old"}}
+    plain = write()
+    assert (plain["Stage"], "Subject" in plain) == ({"value": "Won"}, written_fields == "all")
+    assert plain["custom"] == ({"Opportunity": supplied} if written_custom == "supplied" else {})
+    assert "Attributes" not in plain
+    asked = write("?$custom=Opportunity.AttributeCALEVT,Opportunity.UsrCalendarEventId&$select=Subject&$expand=Attributes")
+    assert (asked["Subject"], asked["custom"]) == ({"value": "Site visit"}, {"Opportunity": supplied | other})
+    assert [item["Value"] for item in asked["Attributes"]] == [{"value": "AAMk"}]
+    assert ("Subject" in write(sent={"id": note_id, **custom("AAMk")})) == (written_fields == "all")
 
 
 def test_put_finds_a_record_by_its_keys(acumatica: FakeAcumatica, signed_in: Client) -> None:

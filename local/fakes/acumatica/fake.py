@@ -193,7 +193,7 @@ class FakeAcumatica(Records, Sessions, Server):
             case "GET", []:
                 return self._list(call, entity, version)
             case "GET", keys:
-                return Reply(200, self._shown(call, self.get(entity, keys), version))
+                return Reply(200, self._shown(self.get(entity, keys), version, _asked(call)))
             case "DELETE", [*keys] if keys and not read_only:
                 self.delete_record(entity, self.get(entity, keys).id)
                 return Reply(204)
@@ -220,8 +220,12 @@ class FakeAcumatica(Records, Sessions, Server):
         if not read_only and self.write(record, fields, custom) and self.echo:
             self._pool = self._pool or ThreadPoolExecutor(4, "acumatica-echo")
             self.echoes.append(self._pool.submit(self.echo, entity, record.id, before, self.whole(record)))
-        written = {f"{view}.{name}" for view, some in custom.items() for name in some}
-        return Reply(200, self._shown(call, record, version, written))
+        asked = _asked(call)
+        if self.switches.written_fields == "supplied":
+            asked["select"] |= fields.keys() | {"id"}
+        if self.switches.written_custom == "supplied":
+            asked["custom"] |= {f"{view}.{name}" for view, some in custom.items() for name in some}
+        return Reply(200, self._shown(record, version, asked))
 
     def _list(self, call: Call, entity: str, version: str) -> Reply:
         """In $filter, this fake knows only `Field eq 'text'`."""
@@ -233,14 +237,10 @@ class FakeAcumatica(Records, Sessions, Server):
             wanted = records.folded(match[2].replace("''", "'"))
             found = [record for record in found if records.folded(record.fields.get(match[1])) == wanted]
         skip, top = int(call.query.get("$skip", "0")), int(call.query.get("$top", len(found)))
-        return Reply(200, [self._shown(call, record, version) for record in found[skip : skip + top]])
+        return Reply(200, [self._shown(record, version, _asked(call)) for record in found[skip : skip + top]])
 
-    def _shown(self, call: Call, record: Record, version: str, custom: set[str] | None = None) -> Fields:
-        wanted = {
-            name: set(filter(None, call.query.get(f"${name}", "").split(","))) for name in ("select", "custom", "expand")
-        }
-        wanted["custom"] |= custom or set()
-        body = records.shown(record, version, self.custom_fields[record.entity], wanted)
+    def _shown(self, record: Record, version: str, asked: dict[str, set[str]]) -> Fields:
+        body = records.shown(record, version, self.custom_fields[record.entity], asked)
         return body | {"_links": {"self": f"/entity/Default/{version}/{record.entity}/{record.id}"}}
 
     def _schema(self, entity: str, version: str) -> Fields:
@@ -249,3 +249,9 @@ class FakeAcumatica(Records, Sessions, Server):
             "select": set(), "custom": {"*"}, "expand": set(SCHEMAS[entity, version]),
         })  # fmt: skip
         return template | {"_workflowActions": {}}
+
+
+def _asked(call: Call) -> dict[str, set[str]]:
+    """What the query names in $select, $custom and $expand."""
+    query = call.query
+    return {name: set(filter(None, query.get(f"${name}", "").split(","))) for name in ("select", "custom", "expand")}

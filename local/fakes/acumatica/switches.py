@@ -26,6 +26,18 @@ class AcumaticaSwitches(Switches):
     forbidden: set[str] = Field(default_factory=set)
     """Entities to whose forms the API user has no access: 403. Rights count from the sign-in on (the same source)."""
 
+    written_fields: Literal["supplied", "all"] = "supplied"
+    """Which fields the record in the answer to a write has: those of the request (and of $select), or all of the entity.
+
+    Update of a Record says the first. Details and linked entities come only where $expand asks for them, either way.
+    """
+
+    written_custom: Literal["asked", "supplied"] = "asked"
+    """Which custom fields the record in the answer to a write has: those that $custom names, or those of the request too.
+
+    The samples (topic Custom Fields) name in $custom what they write, and do not say what comes without it.
+    """
+
     missing: Literal["precondition", "no_entity"] = "precondition"
     """What an update of a record that is not there answers: 412, or 500 with NoEntitySatisfiesTheCondition.
 
