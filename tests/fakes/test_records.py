@@ -1,286 +1,23 @@
-"""Each rule of the fake of Acumatica, through HTTP; and both fakes as a program."""
+"""Reading and writing the records of Acumatica, and what a user may do."""
 
-import http.client
-import signal
-import subprocess
-import sys
 import threading
-import time
 import uuid
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 import requests
 
 from local.fakes import FakeAcumatica, Fault
-from tests.fakes.conftest import Client
-
-ENDPOINT = "/entity/Default/24.200.001"
-UPDATE_ONLY = {"If-Match": "*"}
-
-
-def form(acumatica: FakeAcumatica, **changes: str) -> dict[str, str]:
-    right = {"grant_type": "password", "client_id": acumatica.client_id, "client_secret": acumatica.client_secret}
-    return {**right, "username": acumatica.username, "password": acumatica.password, "scope": "api", **changes}
-
-
-def ask(acumatica: FakeAcumatica, site: Client, **changes: str) -> requests.Response:
-    return site.post("/identity/connect/token", data=form(acumatica, **changes))
-
-
-def login(acumatica: FakeAcumatica, site: Client, **changes: str) -> requests.Response:
-    right = {"name": acumatica.username, "password": acumatica.password, "tenant": acumatica.tenant}
-    return site.post("/entity/auth/login", json={**right, **changes})
-
-
-def sign_in(acumatica: FakeAcumatica, site: Client) -> Client:
-    """Anew, with the rights that the API user has now."""
-    if "Authorization" in site.headers:
-        site.post("/entity/auth/logout", data=b"")
-    site.headers["Authorization"] = f"Bearer {ask(acumatica, site).json()['access_token']}"
-    return site
-
-
-@pytest.fixture
-def signed_in(acumatica: FakeAcumatica, site: Client) -> Client:
-    return sign_in(acumatica, site)
-
-
-def eventually(condition: Callable[[], Any]) -> None:
-    deadline = time.monotonic() + 5
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-
-
-def custom(value: Any, name: str = "AttributeCALEVT", view: str = "Opportunity", kind: str = "CustomStringField") -> Any:
-    return {"custom": {view: {name: {"type": kind, "value": value}}}}
-
-
-def opportunity(acumatica: FakeAcumatica, key: str = "OP000123") -> str:
-    return acumatica.put_record("Opportunity", {"OpportunityID": key, "Subject": "Site visit"})
-
-
-# -- sign-in -----------------------------------------------------------------------------------------------------------
-
-
-def test_a_cookie_session_begins_with_the_login_and_ends_with_the_logout(acumatica: FakeAcumatica, site: Client) -> None:
-    assert site.get(f"{ENDPOINT}/Opportunity").status_code == 401
-    assert login(acumatica, site).status_code == 204
-    assert site.get(f"{ENDPOINT}/Opportunity").status_code == 200
-    assert len(acumatica.sessions) == 1
-    assert site.post("/entity/auth/logout", data=b"").status_code == 204
-    assert site.get(f"{ENDPOINT}/Opportunity").status_code == 401
-    assert site.post("/entity/auth/logout", data=b"").status_code == 401
-    assert (acumatica.sessions, acumatica.sign_ins, acumatica.sign_outs) == ([], 1, 1)
-
-
-@pytest.mark.parametrize(
-    ("changes", "status", "text"),
-    [
-        ({"password": "wrong"}, 500, "Invalid credentials"),
-        ({"tenant": "Elsewhere"}, 500, "PXUndefinedCompanyException"),
-        ({"tenant": ""}, 204, ""),
-        ({"company": "Production"}, 204, ""),
-    ],
+from tests.fakes.conftest import (
+    ENDPOINT,
+    UPDATE_ONLY,
+    Client,
+    ask,
+    custom,
+    eventually,
+    opportunity,
+    sign_in,
 )
-def test_a_login_is_checked(acumatica: FakeAcumatica, site: Client, changes: dict[str, str], status: int, text: str) -> None:
-    answer = login(acumatica, site, **changes)
-    assert (answer.status_code, text in answer.text) == (status, True)
-    assert acumatica.failed_sign_ins == ("password" in changes)
-    if status == 500:
-        assert {"message", "exceptionMessage", "exceptionType", "stackTrace"} == answer.json().keys()
-
-
-def test_a_login_may_be_a_form_and_needs_a_name(acumatica: FakeAcumatica, site: Client) -> None:
-    credentials = {"name": acumatica.username, "password": acumatica.password}
-    assert site.post("/entity/auth/login", data=credentials).status_code == 204
-    assert site.post("/entity/auth/login", json={}).status_code == 400
-    assert site.get("/entity/auth/login").status_code == 405
-
-
-def test_a_token_is_a_session(acumatica: FakeAcumatica, site: Client) -> None:
-    answer = ask(acumatica, site)
-    body = answer.json()
-    assert (body["token_type"], body["expires_in"], body["scope"], "refresh_token" in body) == ("Bearer", 3600, "api", False)
-    assert len(acumatica.sessions) == 1
-    headers = {"Authorization": f"Bearer {body['access_token']}"}
-    assert "ASP.NET_SessionId" in site.get(f"{ENDPOINT}/Case", headers=headers).cookies
-    assert site.get(f"{ENDPOINT}/Case", headers={"Authorization": "Bearer unknown"}).status_code == 401
-    assert site.post("/entity/auth/logout", headers=headers, data=b"").status_code == 204
-    assert site.get(f"{ENDPOINT}/Case", headers=headers).status_code == 401
-    assert acumatica.sessions == []
-
-
-@pytest.mark.parametrize(
-    ("changes", "error"),
-    [
-        ({"client_id": "unknown"}, "invalid_client"),
-        ({"client_secret": "wrong"}, "invalid_client"),
-        ({"password": "wrong"}, "invalid_grant"),
-        ({"scope": "everything"}, "invalid_scope"),
-        ({"scope": "openid"}, "invalid_scope"),
-        ({"grant_type": "client_credentials"}, "unsupported_grant_type"),
-        ({"grant_type": "refresh_token", "refresh_token": "unknown"}, "invalid_grant"),
-    ],
-)
-def test_a_token_is_refused(acumatica: FakeAcumatica, site: Client, changes: dict[str, str], error: str) -> None:
-    answer = ask(acumatica, site, **changes)
-    assert (answer.status_code, answer.json()["error"]) == (400, error)
-    assert (acumatica.sessions, acumatica.sign_ins) == ([], 0)
-
-
-def test_a_refresh_keeps_the_session_and_replaces_the_refresh_token(acumatica: FakeAcumatica, site: Client) -> None:
-    first = ask(acumatica, site, scope="api offline_access").json()["refresh_token"]
-    refresh = {"grant_type": "refresh_token"}
-    second = ask(acumatica, site, **refresh, refresh_token=first).json()["refresh_token"]
-    assert second != first
-    assert ask(acumatica, site, **refresh, refresh_token=first).json() == {"error": "invalid_grant"}
-    assert len(acumatica.sessions) == 1
-    acumatica.refresh_tokens = False
-    assert ask(acumatica, site, scope="api offline_access").json() == {"error": "invalid_scope"}
-
-
-def test_a_logout_needs_a_length(acumatica: FakeAcumatica) -> None:
-    connection = http.client.HTTPConnection(acumatica.url.removeprefix("http://"), timeout=10)
-    connection.putrequest("POST", "/entity/auth/logout")
-    connection.endheaders()
-    assert connection.getresponse().status == 411
-    connection.close()
-
-
-REFUSALS = {"active": "Invalid credentials", "locked": "locked out", "disabled": "account is disabled"}
-
-
-@pytest.mark.parametrize("language", ["en", "de", "fr", "ja"])
-@pytest.mark.parametrize("user", sorted(REFUSALS))
-def test_a_refused_sign_in_says_why_in_the_language_of_the_user(
-    acumatica: FakeAcumatica, site: Client, user: Any, language: Any
-) -> None:
-    acumatica.switches.user, acumatica.switches.language = user, language
-    answer = login(acumatica, site, **({"password": "wrong"} if user == "active" else {}))
-    assert (answer.status_code, REFUSALS[user] in answer.json()["exceptionMessage"]) == (500, language == "en")
-    if user != "active":
-        told = ask(acumatica, site)
-        assert (told.status_code, told.json()["error"]) == (400, "invalid_grant")
-        assert (REFUSALS[user] in told.json()["error_description"]) == (language == "en")
-        assert acumatica.failed_sign_ins == 2
-    assert (acumatica.sessions, acumatica.sign_ins) == ([], 0)
-
-
-def test_refused_sign_ins_in_a_row_lock_the_user(acumatica: FakeAcumatica, site: Client) -> None:
-    acumatica.switches.lock_after = 3
-    for _ in range(2):
-        assert "Invalid credentials" in login(acumatica, site, password="wrong").text
-    assert login(acumatica, site).status_code == 204  # the count begins again
-    for _ in range(2):
-        assert "Invalid credentials" in login(acumatica, site, password="wrong").text
-    assert ask(acumatica, site, password="wrong").json()["error_description"] == "invalid_username_or_password"
-    assert acumatica.switches.user == "locked"
-    assert "locked out" in login(acumatica, site).text
-    assert "locked out" in ask(acumatica, site).text
-    acumatica.switches.user = "active"
-    assert login(acumatica, site).status_code == 204
-    assert acumatica.failed_sign_ins == 7
-
-
-def test_a_site_need_not_lock_users(acumatica: FakeAcumatica, site: Client) -> None:
-    acumatica.switches.lock_after = None
-    for _ in range(9):
-        login(acumatica, site, password="wrong")
-    assert login(acumatica, site).status_code == 204
-
-
-@pytest.mark.parametrize("root", ["", "/site"])
-def test_a_site_that_is_locked_out_redirects_everything(acumatica: FakeAcumatica, signed_in: Client, root: str) -> None:
-    note_id = opportunity(acumatica)
-    with Client(acumatica.url + root) as client:
-        client.headers.update(signed_in.headers)
-        acumatica.switches.maintenance = True
-        answers = [
-            client.post("/identity/connect/token", data=form(acumatica), allow_redirects=False),
-            client.post("/entity/auth/login", json={"name": "calendar-api", "password": "x"}, allow_redirects=False),
-            client.post("/entity/auth/logout", data=b"", allow_redirects=False),
-            client.get("/entity", allow_redirects=False),
-            client.get(f"{ENDPOINT}/Opportunity", allow_redirects=False),
-            client.put(f"{ENDPOINT}/Opportunity", json={"id": note_id, "Stage": {"value": "Won"}}, allow_redirects=False),
-        ]
-        for answer in answers:
-            assert (answer.status_code, answer.headers["Location"]) == (302, f"{root}/Frames/Maintenance.aspx")
-        assert client.get("/entity").text.startswith("<!DOCTYPE html>")
-        acumatica.switches.maintenance = False
-        assert client.get(f"{ENDPOINT}/Opportunity").json()[0]["Stage"] == {}
-    assert (acumatica.failed_sign_ins, len(acumatica.sessions)) == (0, 1)
-
-
-# -- sessions ----------------------------------------------------------------------------------------------------------
-
-
-def test_all_seats_taken_refuse_further_sign_ins(acumatica: FakeAcumatica, site: Client) -> None:
-    tokens = [ask(acumatica, site).json()["access_token"] for _ in range(2)]
-    for refused in (ask(acumatica, site), login(acumatica, site)):
-        assert (refused.status_code, "API Login Limit" in refused.text) == (429, True)
-    assert site.post("/entity/auth/logout", headers={"Authorization": f"Bearer {tokens[0]}"}, data=b"").status_code == 204
-    assert ask(acumatica, site).status_code == 200
-    assert (acumatica.max_sessions_seen, acumatica.sign_ins, acumatica.sign_outs) == (2, 3, 1)
-
-
-def test_abandoned_sessions_end_after_their_own_time(site: Client, acumatica: FakeAcumatica) -> None:
-    acumatica.session_timeout = acumatica.token_seconds = 0.3
-    assert login(acumatica, site).status_code == 204
-    headers = {"Authorization": f"Bearer {ask(acumatica, site).json()['access_token']}"}
-    assert [session.kind for session in acumatica.sessions] == ["cookie", "token"]
-    while len(acumatica.sessions) == 2:  # use keeps the one with cookies open, and not the one of the token
-        assert site.get(f"{ENDPOINT}/Case").status_code == 200
-    assert [session.kind for session in acumatica.sessions] == ["cookie"]
-    assert site.get(f"{ENDPOINT}/Case", headers=headers).status_code == 401
-    eventually(lambda: not acumatica.sessions)
-
-
-def test_a_restart_of_the_site_ends_all_sessions(acumatica: FakeAcumatica, signed_in: Client) -> None:
-    acumatica.end_sessions()
-    assert signed_in.get(f"{ENDPOINT}/Case").status_code == 401
-
-
-def test_a_session_serves_one_request_at_a_time(acumatica: FakeAcumatica, signed_in: Client) -> None:
-    acumatica.latency = 0.3
-    with ThreadPoolExecutor(2) as pool:
-        assert list(pool.map(lambda _: signed_in.get(f"{ENDPOINT}/Case").status_code, range(2))) == [200, 200]
-    first, second = acumatica.calls[-2:]
-    assert [call.path for call in acumatica.overlaps] == [second.path]
-    assert first.finished
-    assert second.finished
-    assert abs(second.finished - first.finished) >= 0.29
-
-
-@pytest.mark.parametrize(("abandoned_calls", "overlaps"), [("count", 1), ("ignore", 0)])
-@pytest.mark.parametrize("kind", ["slow", "slow_after"])
-def test_whether_a_request_that_its_client_gave_up_still_uses_the_session_can_be_chosen(
-    acumatica: FakeAcumatica, signed_in: Client, kind: Any, abandoned_calls: Any, overlaps: int
-) -> None:
-    acumatica.switches.abandoned_calls = abandoned_calls
-    acumatica.faults.add(Fault(kind, seconds=0.3, times=1))
-    with pytest.raises(requests.ReadTimeout):
-        signed_in.get(f"{ENDPOINT}/Case", timeout=0.05)
-    assert signed_in.get(f"{ENDPOINT}/Case").status_code == 200
-    assert len(acumatica.overlaps) == overlaps
-    first, second = acumatica.calls[-2:]
-    assert first.finished
-    assert second.finished
-    assert first.finished < second.finished
-    assert signed_in.get(f"{ENDPOINT}/Case").status_code == 200  # nothing is left of the first
-    assert len(acumatica.overlaps) == overlaps
-
-
-def test_requests_per_minute_can_be_limited(site: Client, acumatica: FakeAcumatica) -> None:
-    acumatica.requests_per_minute = 2
-    statuses = [site.get("/entity").status_code for _ in range(3)]
-    assert statuses == [200, 200, 429]
-
-
-# -- records -----------------------------------------------------------------------------------------------------------
 
 
 def test_put_updates_the_record_that_its_id_names(acumatica: FakeAcumatica, signed_in: Client) -> None:
@@ -510,9 +247,6 @@ def test_what_an_update_of_a_record_that_is_not_there_answers_can_be_chosen(
     assert [record["Subject"]["value"] for record in acumatica.records("Opportunity")] == ["Site visit"]
 
 
-# -- echoes, faults, looking in ----------------------------------------------------------------------------------------
-
-
 def test_a_write_that_changes_a_record_is_echoed_once() -> None:
     seen: list[tuple[Any, ...]] = []
     ran_in: list[str] = []
@@ -553,27 +287,3 @@ def test_a_write_fails_before_or_after_it_is_carried_out(
     assert record
     assert (record["Stage"] == {"value": "Won"}) == written
     assert acumatica.calls[-1].entity == "Opportunity"
-
-
-def test_the_control_api_makes_and_shows_records(acumatica: FakeAcumatica) -> None:
-    with Client(f"{acumatica.url}/_fake") as control:
-        made = control.post("/records", json={"entity": "Case", "fields": {"CaseID": "C1", "Subject": "Pump"}}).json()["id"]
-        state = control.get("/state").json()
-        assert (state["records"]["Case"][0]["id"], state["sessions"], state["calls"]) == (made, [], 0)
-        assert control.post("/records", json={"entity": "Customer"}).status_code == 400
-        assert (
-            control.post("/records", data='{"entity": "Task", "fields": {"Summary": "Call"}}').status_code == 200
-        )  # as curl -d does
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_the_program_prints_settings_and_ends_with_a_signal(number: signal.Signals) -> None:
-    command = [sys.executable, "-m", "local.fakes", "--tenant", "Test", "--session-limit", "1", "--latency-graph", "1"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout
-        settings = dict(process.stdout.readline().removeprefix("export ").strip().split("=", 1) for _ in range(10))
-        assert settings["ACUMATICA_CLIENT_ID"].endswith("@Test")
-        assert settings["IDENTITY_ENDPOINT"].startswith(settings["GRAPH_URL"])
-        assert requests.get(f"{settings['ACUMATICA_URL']}/entity", timeout=10).status_code == 200
-        process.send_signal(number)
-        assert process.wait(10) == 0
