@@ -39,6 +39,7 @@ class Call:
     status: int = 0
     mailbox: str = ""
     entity: str = ""
+    injected: bool = False  # the answer was asked for by a fault
     client: web.BaseRequest | None = field(default=None, repr=False)
 
     @property

@@ -170,6 +170,7 @@ class Server(ABC):
     # -- requests ------------------------------------------------------------------------------------------------------
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        reply: Reply | None = None
         raw = await request.content.read()
         headers = {name.lower(): value for name, value in request.headers.items()}
         call = Call(request.method, request.raw_path, headers, _body(raw, headers), client=request)
@@ -187,7 +188,7 @@ class Server(ABC):
         finally:
             call.finished = time.monotonic()
             call.client = None
-            self._write_down(call)
+            self._write_down(call, reply)
         return _response(reply) if reply else _reset(request)
 
     async def _process(self, call: Call) -> Reply | None:
@@ -196,6 +197,7 @@ class Server(ABC):
             async with self.turn(call):
                 fault = self.faults.draw(call)
                 kind = fault.kind if fault else None
+                call.injected = kind in {"status", "status_after"}
                 if fault and kind == "slow":
                     await asyncio.sleep(fault.seconds)
                 await asyncio.sleep(self.latency)
@@ -224,11 +226,12 @@ class Server(ABC):
         body = usual.body if fault.body is None else fault.body
         return Reply(fault.status or usual.status, body, {**usual.headers, **fault.headers})
 
-    def _write_down(self, call: Call) -> None:
-        """Append the call to the file that FAKES_RECORD names, without its secrets."""
+    def _write_down(self, call: Call, reply: Reply | None) -> None:
+        """Append the call to the file that FAKES_RECORD names, without secrets; the answer if it is the service's own."""
         if not self._record:
             return
         path, _, query = call.path.partition("?")
+        own = reply is not None and not call.injected and bool(call.mailbox or call.entity)
         line = {
             "service": self.service,
             "method": call.method,
@@ -237,6 +240,7 @@ class Server(ABC):
             "headers": {n: "(redacted)" if n in _SECRET_HEADERS else v for n, v in call.headers.items()},
             "body": "(redacted)" if path.endswith(_SECRET_PATHS) else call.body,
             "status": call.status,
+            "answer": reply.body if reply and own else None,
         }
         file = os.open(self._record, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         try:
