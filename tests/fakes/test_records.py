@@ -62,6 +62,20 @@ def test_what_the_answer_to_a_write_shows_can_be_chosen(
     assert ("Subject" in write(sent={"id": note_id, **custom("AAMk")})) == (written_fields == "all")
 
 
+@pytest.mark.parametrize(
+    ("sent", "answered"),
+    [
+        ("2026-02-03T09:30:00", "2026-02-03T09:30:00+00:00"),
+        ("2026-02-03", "2026-02-03T00:00:00+00:00"),
+        ("2026-02-03T09:30:00.000Z", "2026-02-03T09:30:00+00:00"),
+        ("2026-02-03T09:30:00+01:00", "2026-02-03T09:30:00+01:00"),
+    ],
+)
+def test_dates_are_answered_with_an_offset(acumatica: FakeAcumatica, signed_in: Client, sent: str, answered: str) -> None:
+    body = {"id": opportunity(acumatica), "Estimation": {"value": sent}}
+    assert signed_in.put(f"{ENDPOINT}/Opportunity", json=body).json()["Estimation"] == {"value": answered}
+
+
 def test_put_finds_a_record_by_its_keys(acumatica: FakeAcumatica, signed_in: Client) -> None:
     note_id = opportunity(acumatica, "OP000123 ")
     body = {"OpportunityID": {"value": "op000123"}, "Subject": {"value": "Moved"}}
