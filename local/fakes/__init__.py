@@ -1,4 +1,7 @@
-"""Fakes of Microsoft Graph and Acumatica over real HTTP: they hold state, enforce rules, throttle, and fail on demand."""
+"""Fakes of Microsoft Graph and Acumatica over real HTTP: they hold state, enforce rules, throttle, and fail on demand.
+
+`switches` say how a service behaves where the facts leave two readings; `faults` are what goes wrong for some requests.
+"""
 
 from local.fakes.acumatica import AcumaticaSwitches, FakeAcumatica, Session
 from local.fakes.calls import Call
