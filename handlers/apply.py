@@ -20,6 +20,7 @@ from handlers.clients.storage import StateTooLarge, Storage
 from handlers.services import Factory, NotReady, Services
 from handlers.sync.errors import (
     RUN_AGAIN,
+    Code,
     DuplicateTransaction,
     EventGone,
     Later,
@@ -72,7 +73,7 @@ def apply(message: str, factory: Factory) -> None:
     try:
         services = factory.services()
     except NotReady as error:  # however long that takes: nobody has looked at the change yet
-        _send_again(change, Later(f"the app is not ready ({error.part})", 60.0), storage)
+        _send_again(change, Later(Code.NOT_READY, f"the app is not ready ({error.part})", 60.0), storage)
         return
     try:
         try:
@@ -80,10 +81,10 @@ def apply(message: str, factory: Factory) -> None:
         except AzureError as error:
             if not _away(error):
                 raise
-            raise Later(f"storage cannot be used ({type(error).__name__})", 10.0) from error
+            raise Later(Code.STORAGE_AWAY, f"storage cannot be used ({type(error).__name__})", 10.0) from error
         except OutcomeUnknown as error:
             # The claim stays: until it has expired, nobody may act on what is not known.
-            raise Later(str(error), services.settings.claim_seconds + 1) from error
+            raise Later(error.code, str(error), services.settings.claim_seconds + 1) from error
     except Permanent as error:
         _bury(change, error, storage)
         services.runs.failed(change)
@@ -91,7 +92,7 @@ def apply(message: str, factory: Factory) -> None:
         hours = services.settings.defer_max_hours
         change = change.tried(services.clock())
         if change.tried_for > hours * 3600:
-            _bury(change, Permanent(f"Tried for {hours:g} hours, last: {error.reason}.", _AGAIN), storage)
+            _bury(change, Permanent(Code.GAVE_UP, f"Tried for {hours:g} hours, last: {error.reason}.", _AGAIN), storage)
             services.runs.failed(change)
         else:
             _send_again(change, error, storage)
@@ -104,7 +105,7 @@ def bury_poison(message: str, factory: Factory) -> None:
     reason = "The app failed on this change again and again; its log of that time says why."
     try:
         change = storage.read_message(message)
-        _bury(change, Permanent(reason, _AGAIN), storage)
+        _bury(change, Permanent(Code.APP_FAILED, reason, _AGAIN), storage)
         factory.runs().failed(change)
     except NotARowChange:
         _bury_unreadable(message, reason, storage)
@@ -123,7 +124,11 @@ def settle(change: RowChange, services: Services) -> list[str] | None:
     """
     mapping = services.mappings.get(change.mapping)
     if not mapping:
-        raise Permanent(f"There is no active mapping {change.mapping!r}.", f"Add {change.mapping}.toml again; {RUN_AGAIN}")
+        raise Permanent(
+            Code.MAPPING_MISSING,
+            f"There is no active mapping {change.mapping!r}.",
+            f"Add {change.mapping}.toml again; {RUN_AGAIN}",
+        )
     storage = services.storage
     for _ in range(_TRIES):
         stored, etag = storage.load_link(change.link_key)
@@ -131,7 +136,9 @@ def settle(change: RowChange, services: Services) -> list[str] | None:
         claimed = merged.claim is not None and merged.claim.expires > services.clock()
         if merged.claim and claimed:
             if merged == stored:
-                raise Later("another worker has the row")  # mostly for a moment; if it died, until its claim expires
+                raise Later(
+                    Code.ROW_CLAIMED, "another worker has the row"
+                )  # mostly for a moment; if it died, until its claim expires
             merged = merged.noted(services.clock(), change, "", "left to the worker that has the row")
             if _saved(storage, merged, etag):
                 return None  # the holder's own save will fail, and it will go on with this
@@ -161,7 +168,7 @@ def settle(change: RowChange, services: Services) -> list[str] | None:
             )
             if new_etag := _saved(storage, intended, etag):
                 return _Settlement(intended, new_etag, mapping, services, places, change).run()
-    raise Later("the row is being changed by others", 1.0)
+    raise Later(Code.ROW_CONTENDED, "the row is being changed by others", 1.0)
 
 
 def _wanted(link: EventLink, mapping: Mapping) -> tuple[CalendarEvent | None, Permanent | None]:
@@ -179,6 +186,7 @@ def _merged(change: RowChange, stored: EventLink | None, mapping: Mapping, servi
     if known is None and age > services.settings.retention_days * _DAY:
         days = f"{services.settings.retention_days:g} days"
         raise Permanent(
+            Code.TOO_OLD,
             f"The change is older than {days}, so what came after it may be forgotten already.",
             "Save the record in Acumatica again.",
         )
@@ -191,7 +199,11 @@ def _merged(change: RowChange, stored: EventLink | None, mapping: Mapping, servi
             problem = str(error)
     if known and known.timestamp > change.timestamp:
         return link
-    raise Permanent(problem, f"Bring the inquiry and the mapping together; {RUN_AGAIN}")
+    raise Permanent(
+        Code.KEY_REPEATED if change.problem else Code.COLUMN_MISSING,
+        problem,
+        f"Bring the inquiry and the mapping together; {RUN_AGAIN}",
+    )
 
 
 class _Settlement:
@@ -284,13 +296,13 @@ class _Settlement:
                 log.warning("the claim on link %s was lost", self.link.key[:16])
                 repaired = (current or replace(self.link, entries=(), claim=None)).repaired(self.link.entries)
                 if _saved(storage, repaired, etag):
-                    raise Later("the claim was lost", 1.0)
+                    raise Later(Code.CLAIM_LOST, "the claim was lost", 1.0)
 
     @property
     def _graph(self) -> "Graph":
         """Graph, if there is time left for one more request."""
         if self.services.clock() + self.services.settings.longest_request_seconds > self.deadline:
-            raise Later("no time left under the claim", counted=False)
+            raise Later(Code.NO_TIME_LEFT, "no time left under the claim", counted=False)
         return self.services.graph
 
     def _do(self, effect: Effect) -> EventLink:
@@ -318,7 +330,7 @@ class _Settlement:
             found = [error.event_id] if error.event_id else self._find(event, effect.stamp)
             if not found and entry.misses < _MISSES:
                 self.link = self.link.with_entry(replace(entry, misses=entry.misses + 1))
-                raise Later("the event that was made earlier cannot be found yet", 5.0) from None
+                raise Later(Code.EVENT_NOT_FOUND_YET, "the event that was made earlier cannot be found yet", 5.0) from None
             if not found:
                 return self.link.without_entry(entry).with_new_entry(event.mailbox, event.calendar)
             return self.link.with_entry(replace(entry, id=found[0], unsure=False))
@@ -349,7 +361,7 @@ class _Settlement:
             # Moved to another calendar, which changes its id, or deleted by a person.
             found = self._find(event, effect.stamp)
             if entry.id in found:
-                raise Later("Graph finds the event, yet does not know it") from None
+                raise Later(Code.EVENT_NOT_FOUND_YET, "Graph finds the event, yet does not know it") from None
             if not found:
                 return self.link.without_entry(entry).with_new_entry(event.mailbox, event.calendar)
             return self.link.with_entry(replace(entry, id=found[0], fingerprint=None))
@@ -386,7 +398,7 @@ class _Settlement:
             try:
                 results |= self._graph.details(self.link.live.mailbox, effect.event_id)
             except EventGone:
-                raise Later("the event is gone before its record was told", 1.0) from None
+                raise Later(Code.EVENT_GONE, "the event is gone before its record was told", 1.0) from None
         record = self.link.written_to or ""
         self._put(record, results)
         return replace(self.link, written_back=effect.event_id, reported="")
@@ -423,7 +435,7 @@ def _saved(storage: Storage, link: EventLink, etag: str | None) -> str | None:
         return storage.save_link(link, etag)
     except StateTooLarge:
         raise Permanent(
-            "The row's mapped columns are too large to be remembered.", "Map fewer or shorter columns."
+            Code.ROW_TOO_LARGE, "The row's mapped columns are too large to be remembered.", "Map fewer or shorter columns."
         ) from None
 
 

@@ -19,7 +19,8 @@ from typing import Any, NoReturn, override
 from azure.core.exceptions import ResourceNotFoundError
 
 from handlers.clients.storage import Storage
-from handlers.sync.errors import Permanent, SyncError, acumatica_error, graph_error
+from handlers.sync.answers import acumatica_error, graph_error
+from handlers.sync.errors import Permanent, SyncError
 from handlers.sync.event import CalendarEvent, calendar_event, record_id, record_update
 from handlers.sync.mapping import MappingProblems, load_mapping
 from handlers.sync.notification import (

@@ -13,7 +13,8 @@ import requests
 
 from handlers.clients.web import Http, succeeded
 from handlers.settings import Settings
-from handlers.sync.errors import Later, OutcomeUnknown, Permanent, RecordGone, SignedOut, acumatica_error
+from handlers.sync.answers import acumatica_error
+from handlers.sync.errors import Code, Later, OutcomeUnknown, Permanent, RecordGone, SignedOut
 from handlers.sync.event import RecordUpdate
 
 log = logging.getLogger(__name__)
@@ -53,7 +54,7 @@ class Acumatica:
         """
         answer = self._send("POST", "/entity/auth/logout", credentials, data=b"", timeout=_SIGN_OUT_SECONDS)
         if not succeeded(answer) and answer.status_code != requests.codes.unauthorized:
-            raise Later(f"Acumatica answered the sign-out with {answer.status_code}")
+            raise Later(Code.ACUMATICA_UNAVAILABLE, f"Acumatica answered the sign-out with {answer.status_code}")
 
     def put(self, credentials: Credentials, update: RecordUpdate) -> None:
         """Write fields of an existing record. Raises RecordGone where there is none (none is made), SignedOut, or others.
@@ -112,7 +113,7 @@ class Acumatica:
         self._check_sign_in(answer)
         token = self._http.json(answer)
         if not isinstance(token, dict) or not isinstance(token.get("access_token"), str):
-            raise OutcomeUnknown("Acumatica's sign-in answered without a token")
+            raise OutcomeUnknown(Code.NOT_THE_SERVICE, "Acumatica's sign-in answered without a token")
         lifetime = token.get("expires_in")
         expires = self._clock() + (lifetime if isinstance(lifetime, int | float) and lifetime > 0 else 3600)
         return {"token": token["access_token"], "cookies": answer.cookies.get_dict(), "expires": expires}
@@ -128,7 +129,7 @@ class Acumatica:
         self._check_sign_in(answer)
         cookies = answer.cookies.get_dict()
         if not cookies:
-            raise OutcomeUnknown("Acumatica's sign-in answered without cookies")
+            raise OutcomeUnknown(Code.NOT_THE_SERVICE, "Acumatica's sign-in answered without cookies")
         return {"cookies": cookies, "expires": None}
 
     @staticmethod

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from handlers.sync.errors import Later
+from handlers.sync.errors import Code, Later
 
 _CAREFUL_SECONDS = 60.0
 _CONCURRENT = 3  # of the 4 requests at a time that Outlook takes per app and mailbox; one is left for another worker
@@ -60,7 +60,7 @@ class Gate:
                     box.inside += 1
                 return
             delay = max(max(box.shut_until - now, 0.0) + box.line.place(now, self._pace / box.places) for box in full)
-        raise Later("other rows of this mailbox are being written", self._pace + delay, counted=False)
+        raise Later(Code.MAILBOX_BUSY, "other rows of this mailbox are being written", self._pace + delay, counted=False)
 
     def leave(self, mailboxes: set[str], seconds: float) -> None:
         """Give the places back after that many seconds inside."""

@@ -17,15 +17,16 @@ import requests
 from handlers.clients.gate import Gate
 from handlers.clients.web import Http, succeeded
 from handlers.settings import CONNECT_SECONDS, Settings
+from handlers.sync.answers import graph_code, graph_error
 from handlers.sync.errors import (
     RUN_AGAIN,
+    Code,
     EventGone,
     Later,
     MailboxGone,
+    NoCalendar,
     OutcomeUnknown,
     Permanent,
-    graph_code,
-    graph_error,
 )
 from handlers.sync.event import CalendarEvent
 
@@ -38,10 +39,6 @@ STAMP = "String {6f2c1d0e-52f4-4b0b-9d6c-3a5a4e0c7b21} Name AcumaticaRow"
 _TOKEN_DELAY = 30.0
 _CALENDARS_SECONDS = 600.0
 _RESOURCE = "https://graph.microsoft.com"
-
-
-class NoCalendar(Permanent):
-    """The mailbox has no calendar of this name or id."""
 
 
 def created(event: CalendarEvent, stamp: str) -> dict[str, Any]:
@@ -82,9 +79,9 @@ class Graph:
             answer = self._call("POST", event.mailbox, f"{folder}/events", created(event, stamp))
         except EventGone as error:
             self._calendars.pop((event.mailbox, event.calendar), None)  # perhaps the calendar is gone
-            raise Later(str(error)) from None
+            raise Later(Code.GRAPH_UNAVAILABLE, str(error)) from None
         if not isinstance(answer.get("id"), str):
-            raise OutcomeUnknown("Graph answered without the event's id")
+            raise OutcomeUnknown(Code.NOT_THE_SERVICE, "Graph answered without the event's id")
         return str(answer["id"])
 
     def update(self, mailbox: str, event_id: str, event: CalendarEvent, stamp: str | None = None) -> None:
@@ -146,10 +143,10 @@ class Graph:
                     return found
             except EventGone as error:
                 if not folder:
-                    raise Later(f"Graph's look-up failed ({type(error).__name__})") from None
+                    raise Later(Code.GRAPH_UNAVAILABLE, f"Graph's look-up failed ({type(error).__name__})") from None
                 self._calendars.pop((mailbox, calendar), None)
             except (KeyError, TypeError) as error:
-                raise Later(f"Graph's look-up failed ({type(error).__name__})") from None
+                raise Later(Code.GRAPH_UNAVAILABLE, f"Graph's look-up failed ({type(error).__name__})") from None
         return []
 
     def _folder(self, mailbox: str, calendar: str) -> str:
@@ -165,11 +162,12 @@ class Graph:
                 answer = self._call("GET", mailbox, "/calendars?$select=id,name&$top=100")
                 names = {str(found["id"]): str(found["name"]) for found in answer["value"]}
             except (EventGone, KeyError, TypeError) as error:
-                raise Later(f"Graph's list of calendars failed ({type(error).__name__})") from None
+                raise Later(Code.GRAPH_UNAVAILABLE, f"Graph's list of calendars failed ({type(error).__name__})") from None
             wanted = calendar.strip().casefold()
             known = next((i for i, name in names.items() if i == calendar or name.strip().casefold() == wanted), "")
             if not known:
                 raise NoCalendar(
+                    Code.CALENDAR_MISSING,
                     f"The mailbox has no calendar of the mapping's name: {calendar[:100]!r} in {mailbox}.",
                     f"Add it in Outlook, or correct the mapping's calendar; {RUN_AGAIN}",
                 )
@@ -190,7 +188,7 @@ class Graph:
         for _ in range(2):
             token = self._token(refused=token)
             if self._clock() - began > self._patience:  # the caller has counted on no more
-                raise Later("the token for Microsoft Graph took too long")
+                raise Later(Code.GRAPH_TOKEN, "the token for Microsoft Graph took too long")
             # https://learn.microsoft.com/graph/best-practices-concept: client-request-id finds a call in Microsoft's logs
             headers = {"Authorization": f"Bearer {token}", "client-request-id": request_id}
             answer = self._http.request(method, url, headers=headers, json=body)
@@ -219,15 +217,21 @@ class Graph:
                     self._token_client = self._http.reach(self._new_token_client)
                 result = self._http.reach(self._token_client)
             except OutcomeUnknown as error:  # asking for a token changes nothing
-                raise Later(f"no token for Microsoft Graph: {error}") from None
+                raise Later(Code.GRAPH_TOKEN, f"no token for Microsoft Graph: {error}") from None
             except (ValueError, KeyError, MsalError) as error:  # e.g. a 5xx of Entra
-                raise Later(f"no token for Microsoft Graph ({type(error).__name__})", _TOKEN_DELAY) from None
+                raise Later(
+                    Code.GRAPH_TOKEN, f"no token for Microsoft Graph ({type(error).__name__})", _TOKEN_DELAY
+                ) from None
             if "access_token" in result:
                 self._last_token = str(result["access_token"])
                 return self._last_token
         # msal gives error_description with correlation ids behind the first line, and no secrets.
         reason = str(result.get("error_description") or result.get("error") or "no reason given").splitlines()[0][:300]
-        raise Later(f"no token for Microsoft Graph: {reason}; check the identity and the GRAPH_* settings", _TOKEN_DELAY)
+        raise Later(
+            Code.GRAPH_TOKEN,
+            f"no token for Microsoft Graph: {reason}; check the identity and the GRAPH_* settings",
+            _TOKEN_DELAY,
+        )
 
     def _new_token_client(self) -> Callable[[], dict[str, Any]]:
         """What asks for tokens: the managed identity, or an app registration where a client secret is set.

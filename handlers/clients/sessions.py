@@ -21,7 +21,7 @@ from handlers.clients.acumatica import Acumatica, Credentials, SignInRefused
 from handlers.clients.gate import Line
 from handlers.clients.storage import Storage
 from handlers.settings import Settings
-from handlers.sync.errors import Later, OutcomeUnknown, SignedOut
+from handlers.sync.errors import Code, Later, OutcomeUnknown, SignedOut
 from handlers.sync.event import RecordUpdate
 
 log = logging.getLogger(__name__)
@@ -92,7 +92,7 @@ class Sessions:
             except SignedOut as error:
                 self._sign_out(held)  # should it be something else that refuses, the seat must not stay taken
                 if last:
-                    raise Later(f"{error}; a new session was refused too", 30.0) from None
+                    raise Later(Code.SESSION_ENDED, f"{error}; a new session was refused too", 30.0) from None
             except BaseException:
                 self._release(held)
                 raise
@@ -140,14 +140,14 @@ class Sessions:
 
     def _check(self, deadline: float) -> None:
         if self._clock() + self._settings.longest_request_seconds > deadline:
-            raise Later("no time left for a request to Acumatica", counted=False)
+            raise Later(Code.NO_TIME_LEFT, "no time left for a request to Acumatica", counted=False)
 
     def _acquire(self, deadline: float) -> _Held:
         give_up = self._clock() + _WAIT_SECONDS
         while True:
             with self._changed:
                 if self._closing:
-                    raise Later("this worker is shutting down", counted=False)
+                    raise Later(Code.SHUTTING_DOWN, "this worker is shutting down", counted=False)
                 now = self._clock()
                 for held in self._pool.held:
                     if not held.busy and held.lease_until > now:
@@ -173,7 +173,7 @@ class Sessions:
 
     def _no_session(self) -> Later:
         delay = self._line.place(self._clock(), 0.1)
-        return Later("all Acumatica sessions of the budget are in use", 1.0 + delay, counted=False)
+        return Later(Code.SESSIONS_BUSY, "all Acumatica sessions of the budget are in use", 1.0 + delay, counted=False)
 
     def _release(self, held: _Held) -> None:
         with self._changed:
@@ -258,7 +258,9 @@ class Sessions:
         """Where all slots are blocked by sign-ins without an answer, waiting for a few seconds is no use. Raises Later."""
         if all(state["state"] == "signing-in" and state["until"] > now + _WAIT_SECONDS for state in states):
             seconds = min(state["until"] for state in states) - now
-            raise Later("a sign-in to Acumatica was not answered, and its seat may be taken", min(seconds, 60.0))
+            raise Later(
+                Code.SIGN_IN_FAILED, "a sign-in to Acumatica was not answered, and its seat may be taken", min(seconds, 60.0)
+            )
 
     def _adopt(self, name: str, state: dict[str, Any], etag: str | None) -> _Held | None:
         now = self._clock()
@@ -312,7 +314,7 @@ class Sessions:
             probing = gate | {"until": now + gate["interval"]}
             if etag := self._storage.save_slot(_GATE, probing, etag):
                 return probing, etag
-        raise Later(f"Acumatica sign-in fails: {gate['reason']}", max(gate["until"] - now, 1.0))
+        raise Later(Code.SIGN_IN_FAILED, f"Acumatica sign-in fails: {gate['reason']}", max(gate["until"] - now, 1.0))
 
     def _shut_gate(self, gate: dict[str, Any], etag: str | None, reason: str, *, rejected: bool) -> Later:
         first, most = _REJECTED_SECONDS if rejected else _GATE_SECONDS
@@ -323,7 +325,7 @@ class Sessions:
         self._storage.save_slot(_GATE, state, etag)
         about = {"try": failures, "delay": interval, "reason": reason}
         telemetry.emit(telemetry.SIGN_IN_FAILED, level=logging.ERROR, **about)
-        return Later(f"Acumatica sign-in fails: {reason}", interval)
+        return Later(Code.SIGN_IN_FAILED, f"Acumatica sign-in fails: {reason}", interval)
 
     # -- keeping -----------------------------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from requests.adapters import HTTPAdapter
 from requests.structures import CaseInsensitiveDict
 
 from handlers.settings import CONNECT_SECONDS
-from handlers.sync.errors import Later, OutcomeUnknown
+from handlers.sync.errors import Code, Later, OutcomeUnknown
 
 _CONNECTIONS = 64  # kept to one host: as many as threads may use at a time
 _HEADERS = {str(name): str(value) for name, value in requests.utils.default_headers().items()}
@@ -103,7 +103,7 @@ class Http:
         try:
             return answer.json()
         except (ValueError, RecursionError):
-            raise OutcomeUnknown(f"the answer {answer.status_code} is not JSON") from None
+            raise OutcomeUnknown(Code.NOT_THE_SERVICE, f"the answer {answer.status_code} is not JSON") from None
 
     @staticmethod
     def reach[T](call: Callable[[], T]) -> T:
@@ -111,13 +111,13 @@ class Http:
         try:
             return call()
         except (requests.ConnectTimeout, requests.exceptions.ProxyError) as error:
-            raise Later(f"no connection ({type(error).__name__})") from None
+            raise Later(Code.NOT_REACHED, f"no connection ({type(error).__name__})") from None
         except requests.ConnectionError as error:
             if reason := _never_connected(error):
-                raise Later(f"no connection ({reason})") from None
-            raise OutcomeUnknown("the connection broke before the answer") from None
+                raise Later(Code.NOT_REACHED, f"no connection ({reason})") from None
+            raise OutcomeUnknown(Code.NOT_ANSWERED, "the connection broke before the answer") from None
         except (requests.Timeout, requests.exceptions.ChunkedEncodingError, requests.exceptions.ContentDecodingError):
-            raise OutcomeUnknown("no answer in time") from None
+            raise OutcomeUnknown(Code.NOT_ANSWERED, "no answer in time") from None
 
     def close(self) -> None:
         """End all connections."""

@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 
 from tzlocal.windows_tz import win_tz
 
-from handlers.sync.errors import Permanent
+from handlers.sync.errors import Code, Permanent
 from handlers.sync.mapping import (
     ATTENDEE_TYPES,
     ELSE,
@@ -104,7 +104,9 @@ def calendar_event(mapping: Mapping, row: Row) -> CalendarEvent:
     try:
         body |= _times(mapping, row)
     except OverflowError:
-        raise Permanent("The event would end after the year 9999.", "Correct the dates in Acumatica.") from None
+        raise Permanent(
+            Code.ROW_UNUSABLE, "The event would end after the year 9999.", "Correct the dates in Acumatica."
+        ) from None
     if event.location:
         body["location"] = {"displayName": event.location.render(row)}
     if event.attendees:
@@ -153,7 +155,9 @@ def record_update(mapping: Mapping, record: str, results: MappingOf[str, str] | 
         wrong = "is empty" if not record else "is no GUID"
         made = f", made of {' and '.join(target.id.columns)}," if target.id.columns else ""
         raise Permanent(
-            f"The mapping's write_back.id{made} {wrong} in this row.", "Use the column with the record's NoteID."
+            Code.ROW_UNUSABLE,
+            f"The mapping's write_back.id{made} {wrong} in this row.",
+            "Use the column with the record's NoteID.",
         )
     body: dict[str, Any] = {"id": record}
     for name, field in target.fields.items():
@@ -210,6 +214,7 @@ def _translated(mapping: Mapping, row: Row) -> Row:
             row[column] = labels[ELSE]
         elif label:
             raise Permanent(
+                Code.ROW_UNUSABLE,
                 f"[values.{column}] does not know what the column holds: {label[:100]!r}.",
                 f'Add it there, or a value for all others: "{ELSE}" = "…".',
             )
@@ -426,4 +431,6 @@ def _template(source: Template | DateAndTime | Duration | None) -> Template:
 def _unusable(what: str, template: Template, row: Row, wrong: str, remedy: str) -> Permanent:
     kinds = [(column, kind_of(row.get(column))) for column in template.columns]
     made = " and ".join(column if kind == "empty" else f"{column} ({kind})" for column, kind in kinds)
-    return Permanent(f"The mapping's {what}{f', made of {made},' if made else ''} {wrong} in this row.", remedy)
+    return Permanent(
+        Code.ROW_UNUSABLE, f"The mapping's {what}{f', made of {made},' if made else ''} {wrong} in this row.", remedy
+    )

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from handlers.sync import errors
+from handlers.sync import answers
 
 FOLDER = Path(__file__).parent / "answers"
 CASES = [
@@ -19,7 +19,7 @@ CASES = [
 @pytest.mark.parametrize(("service", "case"), CASES)
 def test_answers(service: str, case: dict[str, Any]) -> None:
     body = case["body"] if isinstance(case["body"], str) else json.dumps(case["body"])
-    classify = getattr(errors, f"{service}_error")
+    classify = getattr(answers, f"{service}_error")
     error = classify(case["status"], case.get("headers", {}), body.encode())
     assert type(error).__name__ == case["class"]
     for name in ("delay", "event_id"):

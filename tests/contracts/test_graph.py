@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from handlers.clients.graph import Graph, NoCalendar
-from handlers.sync.errors import DuplicateTransaction, EventGone, MailboxGone
+from handlers.clients.graph import Graph
+from handlers.sync.errors import DuplicateTransaction, EventGone, MailboxGone, NoCalendar
 from handlers.sync.event import CalendarEvent
 from tests.contracts.conftest import Outlook
 

@@ -17,7 +17,8 @@ from handlers.clients.acumatica import Acumatica
 from handlers.clients.graph import Graph
 from handlers.clients.web import Http
 from handlers.settings import Settings
-from handlers.sync.errors import SyncError, acumatica_error, graph_error
+from handlers.sync.answers import acumatica_error, graph_error
+from handlers.sync.errors import SyncError
 from handlers.sync.event import CalendarEvent, RecordUpdate
 from handlers.sync.notification import RowChange
 from local import fuzz

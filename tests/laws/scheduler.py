@@ -14,7 +14,7 @@ from typing import Any, Literal
 import greenlet
 from azure.core.exceptions import ServiceRequestError
 
-from handlers.sync.errors import Later, OutcomeUnknown
+from handlers.sync.errors import Code, Later, OutcomeUnknown
 
 type Kind = Literal["dies before", "dies after", "lost", "late", "refused", "refused, yet done", "pause"]
 STEPS_MAX = 3_000
@@ -170,7 +170,7 @@ class Scheduler:
             if done:
                 effect()
             self.say(f"{words}: 503{', yet carried out' if done else ''}")
-            raise Later("throttled", 2.0)
+            raise Later(Code.GRAPH_UNAVAILABLE, "throttled", 2.0)
         if kind == "lost":
             self.say(f"{words}: no answer, never carried out")
         else:
@@ -179,7 +179,7 @@ class Scheduler:
             when = self.now + mishap.degree * (left if self.longest_request <= left < float("inf") else self.latest)
             self.say(f"{words}: no answer, carried out {when - self.now:.0f} s later")
             self.at(when, lambda: self._carry_out(words, effect))
-        raise OutcomeUnknown("no answer")
+        raise OutcomeUnknown(Code.NOT_ANSWERED, "no answer")
 
     def _carry_out(self, words: str, effect: Callable[[], Any]) -> None:
         effect()

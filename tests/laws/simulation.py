@@ -22,7 +22,7 @@ from handlers.clients.storage import Storage
 from handlers.receive import receive
 from handlers.services import Services
 from handlers.settings import Settings
-from handlers.sync.errors import DuplicateTransaction, EventGone, Later, MailboxGone, Permanent
+from handlers.sync.errors import Code, DuplicateTransaction, EventGone, Later, MailboxGone, Permanent
 from handlers.sync.event import CalendarEvent, RecordUpdate, calendar_event
 from handlers.sync.link import EventLink, from_state, merge, to_state
 from handlers.sync.mapping import load_mapping
@@ -410,7 +410,7 @@ class Outlook:
         shown = f"POST {Event(event.mailbox, stamp, event.body)}, {stamp[-2:]}"
         event_id, same = self._step("POST", shown, lambda: self._post(event, stamp))
         if event_id is None:
-            raise MailboxGone("gone", "nothing")
+            raise MailboxGone(Code.MAILBOX_MISSING, "gone", "nothing")
         if not same:
             raise DuplicateTransaction(event_id if self._sim.story.tells else None)
         return event_id
@@ -458,7 +458,7 @@ class Outlook:
         if answer == "gone":
             raise EventGone("gone")
         if answer == "no mailbox":
-            raise MailboxGone("gone", "nothing")
+            raise MailboxGone(Code.MAILBOX_MISSING, "gone", "nothing")
 
     def _gap(self, event: Event) -> None:
         row = next((row for row in self._sim.rows if link_key(row) == event.row), None)
@@ -473,7 +473,7 @@ class Outlook:
 
         found = self._step("find", f"looks for {mailbox.partition('@')[0]}'s {stamp[-2:]}", find)
         if found is None:
-            raise MailboxGone("gone", "nothing")
+            raise MailboxGone(Code.MAILBOX_MISSING, "gone", "nothing")
         return found
 
 
@@ -485,7 +485,7 @@ class Acumatica:
 
     def put(self, update: RecordUpdate, deadline: float) -> None:
         if self._sim.now + SETTINGS.longest_request_seconds > deadline:
-            raise Later("no time left", counted=False)
+            raise Later(Code.NO_TIME_LEFT, "no time left", counted=False)
         record, event_id = update.body["id"], update.body["custom"]["Opportunity"]["AttributeCALEVT"]["value"]
 
         def put() -> None:
@@ -494,7 +494,7 @@ class Acumatica:
                 self._sim.echo(record)
 
         if self._sim.story.acumatica_away:
-            raise Permanent("refused", "nothing")
+            raise Permanent(Code.ACUMATICA_REFUSED, "refused", "nothing")
         self._sim.scheduler.step("PUT", f"PUT {event_id}", put, remote=True)
 
 

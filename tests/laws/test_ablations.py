@@ -213,7 +213,12 @@ ABLATIONS = [
         first=16,
     ),
     # 5. Settle
-    Ablation("not acknowledged when stale", applying.settle, 'raise Later("another worker has the row")', "return"),
+    Ablation(
+        "not acknowledged when stale",
+        applying.settle,
+        'raise Later(Code.ROW_CLAIMED, "another worker has the row")',
+        "return",
+    ),
     Ablation("echo costs no call", planning.settled, "and not plan(link, wanted, mapping)", "and False", ORDERLY, wasted),
     # 6. Claim
     Ablation(

@@ -17,6 +17,7 @@ ALLOWED = {
     "datetime",
     "difflib",
     "email.utils",
+    "enum",
     "functools",
     "hashlib",
     "html",
@@ -116,7 +117,7 @@ def test_a_whole_run_touches_nothing() -> None:
     code = """
 import sys
 from datetime import UTC, datetime
-from handlers.sync.errors import acumatica_error, graph_error
+from handlers.sync.answers import acumatica_error, graph_error
 from handlers.sync.link import from_state, merge, new_link, to_state
 from handlers.sync.mapping import load_mapping
 from handlers.sync.notification import parse_notification, row_changes

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from handlers.sync.answers import acumatica_error, graph_code, graph_error, retry_after
 from handlers.sync.errors import (
     RUN_AGAIN,
+    Code,
     DuplicateTransaction,
     EventGone,
     Later,
@@ -17,10 +19,6 @@ from handlers.sync.errors import (
     RecordGone,
     SignedOut,
     SyncError,
-    acumatica_error,
-    graph_code,
-    graph_error,
-    retry_after,
 )
 
 NO_HEADERS: dict[str, str] = {}
@@ -388,6 +386,10 @@ def test_reasons_can_be_stored(classify: Any) -> None:
 
 def test_own_gates_are_not_counted() -> None:
     """Their delays do not grow, as nothing has failed."""
-    assert Later("r").counted
-    assert not Later("r", 1.0, counted=False).counted
-    assert (Later("r").delay, str(Later("r")), Later("r").reason) == (0.0, "r", "r")
+    assert Later(Code.ROW_CLAIMED, "r").counted
+    assert not Later(Code.ROW_CLAIMED, "r", 1.0, counted=False).counted
+    assert (Later(Code.ROW_CLAIMED, "r").delay, str(Later(Code.ROW_CLAIMED, "r")), Later(Code.ROW_CLAIMED, "r").reason) == (
+        0.0,
+        "r",
+        "r",
+    )

@@ -1,0 +1,173 @@
+"""What an answer of Microsoft Graph or Acumatica means that is no success: pure functions of (status, headers, body)."""
+
+import json
+import re
+from collections import deque
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from handlers.sync.errors import (
+    RUN_AGAIN,
+    Code,
+    DuplicateTransaction,
+    EventGone,
+    Later,
+    MailboxGone,
+    OutcomeUnknown,
+    Permanent,
+    RecordGone,
+    SignedOut,
+    SyncError,
+)
+
+# How long to wait for what only an administrator, or time, can mend.
+ACCESS_DELAY = 300.0
+FULL_MAILBOX_DELAY = 900.0
+
+_NO_MAILBOX = {
+    "MailboxNotEnabledForRESTAPI",
+    "MailboxNotSupportedForRESTAPI",
+    "ErrorInvalidUser",
+    "ErrorNonExistentMailbox",
+    "Request_ResourceNotFound",
+    "ResourceNotFound",
+}
+_NO_EVENT = {"ErrorItemNotFound"}
+_THROTTLED = {"TooManyRequests", "ApplicationThrottled"}
+_TRANSIENT = {"ErrorIrresolvableConflict", "ConcurrentItemSave"}
+_TRANSIENT_MESSAGE = re.compile(r"another process has (added|updated|deleted)", re.IGNORECASE)
+_TOO_MANY_REQUESTS, _BAD_GATEWAY, _GATEWAY_TIMEOUT = 429, 502, 504
+
+
+def graph_error(status: int, headers: Mapping[str, str], body: bytes, *, mailbox: str = "") -> SyncError:
+    """Class an answer of Microsoft Graph that is no success. `error.code` decides before the status does.
+
+    https://learn.microsoft.com/graph/errors and https://learn.microsoft.com/graph/throttling
+    """
+    error = _member(_json(body), "error")
+    code, message = _text(error, "code"), _text(error, "message")
+    said = f"Graph answered {status} {code or '(no code)'}{': ' + message if message else ''}".rstrip(".")
+    if code == "ErrorDuplicateTransactionId":
+        return DuplicateTransaction(_text(error, "@event.existingEventId") or None)
+    if code in _NO_EVENT:
+        return EventGone(said)
+    if code in _NO_MAILBOX:
+        return MailboxGone(
+            Code.MAILBOX_MISSING,
+            f"Mailbox {mailbox} does not exist, or has no Exchange Online licence ({code}).",
+            f"Check the column that the mapping's mailbox is made of, and the licence of its owner; {RUN_AGAIN}",
+        )
+    if code == "ErrorQuotaExceeded":
+        return Later(Code.MAILBOX_FULL, "the mailbox is full", FULL_MAILBOX_DELAY)
+    if status == _TOO_MANY_REQUESTS or code in _THROTTLED:
+        return Later(Code.GRAPH_THROTTLED, said, retry_after(headers))
+    if code in _TRANSIENT:
+        return Later(Code.GRAPH_UNAVAILABLE, said, retry_after(headers))
+    if status in {401, 403}:
+        delay = ACCESS_DELAY if status == 403 else 5.0
+        return Later(Code.MAILBOX_DENIED, f"{said}; is the app allowed to write to mailbox {mailbox}?", delay)
+    if status in {_BAD_GATEWAY, _GATEWAY_TIMEOUT}:
+        return OutcomeUnknown(Code.NOT_ANSWERED, said)  # a gateway gave up waiting: the mailbox server may not have
+    if status >= 500 or status in {404, 408, 409, 412, 423, 425}:
+        return Later(Code.GRAPH_UNAVAILABLE, said, retry_after(headers))
+    return Permanent(
+        Code.GRAPH_REFUSED,
+        f"{said}.",
+        f"Correct the mapping, or the row in Acumatica that leads to this; {RUN_AGAIN}",
+    )
+
+
+def graph_code(body: bytes) -> str:
+    """Graph's `error.code`, which is safe to log; empty where there is none."""
+    return _text(_member(_json(body), "error"), "code")
+
+
+def acumatica_error(status: int, headers: Mapping[str, str], body: bytes) -> SyncError:
+    """Class an answer of Acumatica's contract-based REST API that is no success.
+
+    Status codes: https://help.acumatica.com, "Update of a Record" of the Integration Development Guide. A refused record
+    comes back as the entity itself, with `error` members anywhere in the tree; the top one alone says nothing.
+    """
+    tree = _json(body)
+    said = "; ".join(_acumatica_messages(tree)) or body[:300].decode("utf-8", "replace").strip() or "no message"
+    answer = f"Acumatica answered {status}: {said}".rstrip(".")
+    if b"API Login Limit" in body or status == _TOO_MANY_REQUESTS:
+        return Later(Code.ACUMATICA_THROTTLED, answer, retry_after(headers) or 10.0)
+    if status == 401:
+        return SignedOut(answer)
+    if b"NoEntitySatisfiesTheCondition" in body or status == 412:
+        return RecordGone(answer)
+    if status == 403:
+        return Permanent(
+            Code.RECORD_DENIED,
+            f"{answer}.",
+            "Give the API user access to the form behind the entity of the mapping's write_back.",
+        )
+    if status in {_BAD_GATEWAY, _GATEWAY_TIMEOUT}:
+        return OutcomeUnknown(Code.NOT_ANSWERED, answer)
+    if status >= 500 or status in {408, 409, 423, 425} or _TRANSIENT_MESSAGE.search(said):
+        return Later(Code.ACUMATICA_UNAVAILABLE, answer, retry_after(headers))
+    if status == 404 or 300 <= status < 400:
+        return Permanent(
+            Code.ACUMATICA_REFUSED,
+            f"{answer}.",
+            "Check ACUMATICA_URL and the endpoint and entity of the mapping's write_back.",
+        )
+    return Permanent(
+        Code.ACUMATICA_REFUSED, f"{answer}.", f"Check the fields of the mapping's write_back and the record; {RUN_AGAIN}"
+    )
+
+
+def retry_after(headers: Mapping[str, str]) -> float:
+    """Seconds of Retry-After, which Graph may give as a fraction and HTTP allows as a date (then a minute); 0 without."""
+    value = next((v for k, v in headers.items() if k.lower() == "retry-after"), "").strip()
+    try:
+        return max(0.0, min(3600.0, float(value))) if value else 0.0
+    except ValueError:
+        pass
+    try:
+        parsedate_to_datetime(value)
+    except (ValueError, OverflowError):
+        return 0.0
+    return 60.0
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _member(tree: Any, name: str) -> Any:
+    return tree.get(name) if isinstance(tree, dict) else None
+
+
+def _text(tree: Any, name: str) -> str:
+    value = _member(tree, name)
+    return _storable(value) if isinstance(value, str) else ""
+
+
+def _storable(text: str) -> str:
+    """The beginning of a text; half a surrogate pair, which JSON can escape, has no place in a link or a dead letter."""
+    return text[:500].encode("utf-8", "replace").decode()
+
+
+def _acumatica_messages(tree: Any) -> list[str]:
+    """All `error` members of a refused record, or the message and the exceptions of an HttpError, without repetition."""
+    found: dict[str, None] = {}
+    names = ("error", "message", "messageDetail", "exceptionMessage", "error_description")
+    queue = deque([("", tree)])
+    while queue and len(found) < 10:
+        path, node = queue.popleft()
+        if isinstance(node, list):
+            queue += [(path, item) for item in node]
+        elif isinstance(node, dict):
+            for name in names:
+                if text := _text(node, name):
+                    found[f"{path}: {text}" if path else text] = None
+            if "NoEntitySatisfiesTheCondition" in _text(node, "exceptionType"):
+                found["NoEntitySatisfiesTheCondition"] = None
+            queue += [(_storable(k) if k != "value" else path, v) for k, v in node.items() if isinstance(v, dict | list)]
+    return list(found)
