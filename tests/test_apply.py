@@ -1,4 +1,4 @@
-"""What `apply` does with single messages: on real storage and the stand-ins, without a host."""
+"""What `apply` does with single messages: on real storage and the fakes, without a host."""
 
 import json
 import time
