@@ -1,4 +1,4 @@
-"""The app's handlers on real storage and the stand-ins, without a host: for tests that apply changes by hand."""
+"""The app's handlers on real storage and the fakes, without a host: for tests that apply changes by hand."""
 
 import json
 import time

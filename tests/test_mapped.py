@@ -1,4 +1,4 @@
-"""What the options of a mapping do to calendars and records: `apply` on real storage and the stand-ins, without a host."""
+"""What the options of a mapping do to calendars and records: `apply` on real storage and the fakes, without a host."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Looking at rows, running dead letters again, discarding them; on real storage and the stand-ins, without a host."""
+"""Looking at rows, running dead letters again, discarding them; on real storage and the fakes, without a host."""
 
 import json
 import os

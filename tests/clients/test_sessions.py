@@ -1,4 +1,4 @@
-"""The budget of Acumatica sessions, on real storage and the stand-in of Acumatica."""
+"""The budget of Acumatica sessions, on real storage and the fake of Acumatica."""
 
 import threading
 import time
