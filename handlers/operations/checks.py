@@ -1,0 +1,255 @@
+"""Is everything there that the app needs? Each check says what it saw and, where it fails, what to do."""
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from itertools import islice
+from typing import Any, Literal
+
+import requests
+from azure.core.exceptions import AzureError
+
+from handlers.clients.acumatica import Acumatica
+from handlers.clients.storage import Storage
+from handlers.operations import dead_letters
+from handlers.services import Factory, NotReady, Services
+from handlers.settings import Settings
+from handlers.sync.errors import MailboxGone, OutcomeUnknown, Permanent, RecordGone, SyncError
+from handlers.sync.mapping import EVENT_ID
+from handlers.sync.mapping import Mapping as SyncMapping
+from handlers.sync.template import Template
+
+_CLOCK_SECONDS = 60.0
+_OLD = timedelta(hours=1)
+_LINKS_LOOKED_AT = 500
+
+type Verdict = Literal["ok", "note", "fails"]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check: what was looked at, how it is, what was seen, and what to do about it."""
+
+    what: str
+    verdict: Verdict
+    seen: str
+    remedy: str = ""
+
+
+def quick(factory: Factory) -> list[Check]:
+    """What can be told from settings, mappings and storage, in a moment and without any other service."""
+    try:
+        storage = factory.storage()
+    except NotReady as error:
+        return [_not_ready(error)]
+    checks = [_storage(storage)]
+    services: Services | None = None
+    try:
+        services = factory.services()
+        checks += [Check("Settings", "ok", "complete"), _mappings(services)]
+    except NotReady as error:
+        checks.append(_not_ready(error))
+    if services:
+        checks += _modes(services.settings)
+    if checks[0].verdict == "ok":
+        checks += list(_in_storage(storage, services))
+    return checks
+
+
+def deep(services: Services, mailbox: str = "") -> Iterator[Check]:
+    """What needs the other services: the clock, Graph and one mailbox, Acumatica within the budget of sessions."""
+    settings = services.settings
+    yield _clock(settings)
+    yield from _graph(services, mailbox or settings.test_mailbox)
+    yield from _acumatica(services)
+
+
+# -- the checks --------------------------------------------------------------------------------------------------------
+
+
+def _not_ready(error: NotReady) -> Check:
+    remedies = {
+        "settings": "Correct the app settings; the README explains each.",
+        "mappings": "Correct the mapping files, and deploy again.",
+    }
+    return Check(error.part.capitalize(), "fails", "; ".join(error.problems), remedies.get(error.part, ""))
+
+
+def _storage(storage: Storage) -> Check:
+    began = time.monotonic()
+    try:
+        storage.check()
+    except AzureError as error:
+        return Check(
+            "Storage",
+            "fails",
+            f"cannot be used ({type(error).__name__})",
+            "Check AzureWebJobsStorage and the roles of the app's identity: Storage Blob Data Owner, Storage Queue Data "
+            "Contributor, Storage Table Data Contributor.",
+        )
+    return Check("Storage", "ok", f"tables and queue answer ({(time.monotonic() - began) * 1000:.0f} ms)")
+
+
+def _mappings(services: Services) -> Check:
+    names = ", ".join(f"{mapping.name} (inquiry {mapping.query!r})" for mapping in services.mappings.values())
+    if not names:
+        return Check("Mappings", "note", "none is active", "Copy one of ready-made/ into mappings/, and deploy again.")
+    try:
+        services.check_pins(list(services.mappings), pin=False)
+    except NotReady as error:
+        return _not_ready(error)
+    except AzureError:
+        return Check("Mappings", "note", f"{names}; storage is needed to compare their key columns")
+    return Check("Mappings", "ok", names)
+
+
+def _modes(settings: Settings) -> Iterator[Check]:
+    if settings.sync_paused:
+        yield Check("Paused", "note", "SYNC_PAUSED is on: rows wait in the queue", "Remove SYNC_PAUSED to go on.")
+    if settings.test_mailbox:
+        seen = f"TEST_MAILBOX: all events go to {settings.test_mailbox}"
+        yield Check("Trial", "note", seen, "Remove TEST_MAILBOX to switch over.")
+
+
+def _in_storage(storage: Storage, services: Services | None) -> Iterator[Check]:
+    now = datetime.fromtimestamp(storage.now(), UTC)
+    count, since = storage.waiting()
+    age = now - since if since else timedelta()
+    paused = services is not None and services.settings.sync_paused
+    seen = f"{count} rows are waiting or under way" + (f", one of them for {_duration(age)}" if since else "")
+    stuck = age > _OLD and not paused
+    remedy = "See the last errors of the rows on the runs page; look whether the function `apply` runs." if stuck else ""
+    yield Check("Queue", "note" if stuck else "ok", seen, remedy)
+    letters = storage.count_dead_letters(dead_letters.COUNTED)
+    seen = f"{letters} rows need a person" if letters else "none"
+    yield Check("Dead letters", "note" if letters else "ok", seen, "See the reasons on the runs page." if letters else "")
+    slots = storage.slots()
+    gate, _ = slots.pop("sign-in", ({}, None))
+    states = Counter(state.get("state", "free") for state, _ in slots.values())
+    budget = f" of {services.settings.acumatica_max_sessions}" if services else ""
+    seen = f"{states['open'] + states['signing-in']}{budget} in use"
+    if gate.get("failures"):
+        yield Check("Sessions", "fails", f"{seen}; sign-in fails: {gate.get('reason', '')}", "Mend it; it is tried again.")
+    else:
+        yield Check("Sessions", "ok", seen)
+
+
+def _clock(settings: Settings) -> Check:
+    try:
+        answer = requests.get(settings.graph_url, timeout=10, allow_redirects=False)
+        theirs = parsedate_to_datetime(answer.headers["Date"])
+    except (requests.RequestException, KeyError, ValueError) as error:
+        seen = f"Graph's address gave no time ({type(error).__name__})"
+        return Check("Clock", "note", seen, "Check GRAPH_URL, and that this machine may reach it.")
+    off = abs((datetime.now(UTC) - theirs.astimezone(UTC)).total_seconds())
+    if off > _CLOCK_SECONDS:
+        return Check("Clock", "fails", f"{off:.0f} s off", "Set this machine's clock: claims and tokens depend on it.")
+    return Check("Clock", "ok", f"less than {max(off, 1):.0f} s off")
+
+
+def _graph(services: Services, mailbox: str) -> Iterator[Check]:
+    identity = "Check GRAPH_CLIENT_ID (and the secret and tenant, where one is used), or the app's managed identity."
+    try:
+        services.graph.check_token()
+    except SyncError as error:
+        yield Check("Graph token", "fails", str(error), identity)
+        return
+    yield Check("Graph token", "ok", "issued")
+    if not mailbox:
+        yield Check("Mailbox", "note", "not looked at", "Name one: --mailbox ann@example.com")
+        return
+    try:
+        services.graph.find(mailbox, "doctor")
+    except MailboxGone as error:
+        yield Check("Mailbox", "fails", error.reason, "Check the address, and the licence of its owner.")
+    except SyncError as error:
+        remedy = "Give the identity Application Calendars.ReadWrite for it (RBAC for Applications); that takes up to 2 h."
+        yield Check("Mailbox", "fails", str(error), remedy)
+    else:
+        yield Check("Mailbox", "ok", f"{mailbox} can be read")
+
+
+def _acumatica(services: Services) -> Iterator[Check]:
+    """Sign in within the budget, look at what is written back to, and leave the session to its own sign-out."""
+    acumatica = Acumatica(services.settings, services.clock)
+    deadline = services.clock() + services.settings.claim_seconds
+    signed_in = False
+    try:
+        for mapping in services.mappings.values():
+            if not (back := mapping.write_back):
+                continue
+            try:
+                schema = services.sessions.use(lambda c, b=back: acumatica.schema(c, b.endpoint, b.entity), deadline)  # type: ignore[misc]
+            except (Permanent, RecordGone) as error:
+                remedy = error.remedy if isinstance(error, Permanent) else "Check endpoint and entity of write_back."
+                yield Check(f"Write-back of {mapping.name}", "fails", str(error), remedy)
+                continue
+            except (SyncError, OutcomeUnknown) as error:
+                remedy = "Check the ACUMATICA_* settings, the Connected Application (SM303010) and the user (SM201010)."
+                yield Check("Acumatica", "fails", str(error), remedy)
+                return
+            if not signed_in:
+                yield Check("Acumatica", "ok", "signed in; the session is signed out when it has been idle")
+                signed_in = True
+            yield from _fields(mapping, schema, services, acumatica, deadline)
+    finally:
+        acumatica.close()
+    if not signed_in:
+        yield Check("Acumatica", "note", "not looked at: no mapping writes anything back")
+
+
+def _fields(
+    mapping: SyncMapping, schema: dict[str, Any], services: Services, acumatica: Acumatica, deadline: float
+) -> Iterator[Check]:
+    back = mapping.write_back
+    for name in back.fields if back else ():
+        what = f"Field {name}"
+        if name.startswith("custom."):
+            _, view, field = name.split(".")
+            there = field in (schema.get("custom") or {}).get(view, {})
+        else:  # of "Attributes.<ID>", the schema tells the list alone
+            there = name.partition(".")[0] in schema
+        if not there:
+            views = ", ".join(sorted(schema.get("custom") or {})) or "none"
+            remedy = f"Add the field to the entity's form, or correct write_back.fields. Views with custom fields: {views}."
+            yield Check(what, "fails", f"{back.entity if back else ''} has no such field", remedy)
+            continue
+        yield _long_enough(what, name, mapping, services, acumatica, deadline)
+
+
+def _long_enough(  # noqa: PLR0917
+    what: str, name: str, mapping: SyncMapping, services: Services, acumatica: Acumatica, deadline: float
+) -> Check:
+    """$adHocSchema tells no lengths, so a record that was written to is read: and the id in it compared."""
+    back = mapping.write_back
+    template = back.fields[name].value if back else None
+    if not isinstance(template, Template) or template.columns != (EVENT_ID,) or name.startswith("Attributes."):
+        return Check(what, "ok", "is there")
+    links = islice(services.storage.links(), _LINKS_LOOKED_AT)
+    link = next((x for x in links if x.mapping == mapping.name and x.written_back and x.written_to and x.present), None)
+    if not (back and link and link.written_to and link.written_back):
+        return Check(what, "note", "is there; no id was written yet", "Make sure that it holds 255 characters or more.")
+    record_id, custom = link.written_to, name.removeprefix("custom.") if name.startswith("custom.") else ""
+    try:
+        record = services.sessions.use(
+            lambda c: acumatica.record(c, back.endpoint, back.entity, record_id, custom), deadline
+        )
+    except SyncError as error:
+        return Check(what, "note", f"is there; a record could not be read: {error}")
+    node: Any = record.get("custom", {}) if custom else record
+    for part in custom.split(".") if custom else [name]:
+        node = (node or {}).get(part)
+    value = str((node or {}).get("value") or "")
+    whole = template.render({EVENT_ID: link.written_back})
+    if value and value != whole and whole.startswith(value):
+        seen = f"is too short: {len(value)} of {len(whole)} characters of an id are in it"
+        return Check(what, "fails", seen, "Make the field at least 255 characters long, and save the records again.")
+    return Check(what, "ok", f"holds ids of {len(whole)} characters" if value == whole else "is there")
+
+
+def _duration(span: timedelta) -> str:
+    minutes = int(span.total_seconds() // 60)
+    return f"{minutes // 1440} d" if minutes >= 2880 else f"{minutes // 60} h" if minutes >= 120 else f"{minutes} min"
