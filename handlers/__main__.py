@@ -11,11 +11,14 @@ def main():  # noqa: ANN201  (what an older Python reads of this file has to be 
         return "This needs Python 3.13, and this is %d.%d: %s" % (*sys.version_info[:2], SETUP)  # noqa: UP031
     try:
         from handlers.console import main as run  # noqa: PLC0415
+
+        return run(sys.argv[1:])
+    except KeyboardInterrupt:
+        return 130
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] == "handlers":
             raise
         return "The package " + str(error.name) + " is missing here: " + SETUP
-    return run(sys.argv[1:])
 
 
 if __name__ == "__main__":

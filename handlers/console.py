@@ -12,9 +12,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from azure.core.exceptions import AzureError
-
 from handlers import preview
+from handlers.clients.tables import StorageError
 from handlers.operations import activity, checks, dead_letters, support, uninstall
 from handlers.operations.dead_letters import Refused
 from handlers.services import Factory, NotReady
@@ -31,15 +30,15 @@ records say of event ids stays. A row that changes later gets a new event, as lo
 
 def main(arguments: Sequence[str]) -> int:
     """Run a command; the exit status is 1 where something is wrong or was refused."""
-    options = _parser().parse_args(arguments)
     try:
-        status: int = options.run(options)
-        sys.stdout.flush()
+        try:
+            options = _parser().parse_args(arguments)
+            status: int = options.run(options)
+        finally:
+            sys.stdout.flush()
     except BrokenPipeError:  # `| head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it ends
         return 0
-    except KeyboardInterrupt:
-        return 130
     return status
 
 
@@ -50,7 +49,9 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("--mailbox", default="", metavar="ADDRESS", help="the mailbox to try (default: TEST_MAILBOX)")
     made.add_argument("--quick", action="store_true", help="only what needs neither Graph nor Acumatica")
     made.add_argument("--bundle", type=Path, metavar="FILE", help="write a file for support (zip): no secrets, no rows")
-    made = _command(commands, "preview", _preview, "Show what a notification would lead to; needs no settings.", storage=False)
+    made = _command(
+        commands, "preview", _preview, "Show what a notification would lead to; needs no settings.", storage=False
+    )
     made.add_argument("notification", help="file with a push notification as Acumatica sends it; - for standard input")
     made.add_argument("--mappings", default="mappings", metavar="DIR", help="folder of the mapping files (mappings)")
     _add_runs(commands.add_parser("runs", help="look at what happened, and run it again"))
@@ -120,7 +121,7 @@ def _opened(options: argparse.Namespace) -> Iterator[Factory]:
         raise SystemExit("\n".join([f"not ready ({error.part}):", *error.problems])) from None
     except Refused as error:
         raise SystemExit(str(error)) from None
-    except AzureError as error:
+    except StorageError as error:
         raise SystemExit(f"storage cannot be used: {type(error).__name__}") from None
     finally:
         factory.close()
@@ -163,7 +164,7 @@ def _checks(options: argparse.Namespace, factory: Factory) -> Iterator[checks.Ch
             yield from checks.deep(factory.services(), options.mailbox)
         except NotReady:
             return  # said above
-        except AzureError as error:
+        except StorageError as error:
             yield checks.Check("Sessions", "fails", f"storage cannot be used ({type(error).__name__})")
 
 

@@ -4,7 +4,7 @@ import os
 import sys
 from datetime import UTC, datetime
 
-from handlers.clients.activity import Run
+from handlers.clients.activity_record import Run
 from handlers.operations.activity import RowState
 from handlers.operations.checks import Check
 from handlers.operations.dead_letters import Letter
@@ -22,7 +22,7 @@ def check_lines(check: Check) -> list[str]:
 def run_line(run: Run) -> str:
     """A run with its id."""
     numbers = ", ".join(f"{run.numbers[n]} {n}" for n in ("changed", "unchanged", "deferred", "failed") if run.numbers[n])
-    what = (run.problems or [run.first or run.row_key or run.query])[0][:60]
+    what = (run.problems or run.first or run.row_key or run.query).partition("\n")[0][:60]
     return f"{_time(run.received)}  {run.progress:<11} {what}  {numbers}\n    {run.id}"
 
 

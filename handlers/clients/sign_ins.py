@@ -3,13 +3,10 @@
 from dataclasses import dataclass
 from hashlib import sha256
 
-from azure.core import MatchConditions
-from azure.core.exceptions import ResourceExistsError, ResourceModifiedError, ResourceNotFoundError
-from azure.data.tables import UpdateMode
-
-from handlers.clients.storage import Storage
+from handlers.clients.tables import Entity, Table
 
 _PARTITION = "access"
+VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -23,62 +20,56 @@ class Tries:
 
 
 class SignIns:
-    """Every method may raise azure.core.exceptions.AzureError."""
+    """Every method may raise StorageError."""
 
-    def __init__(self, storage: Storage) -> None:
-        self._table = storage.runs
+    def __init__(self, table: Table) -> None:
+        self._table = table
 
     def tries(self, who: str) -> tuple[Tries, str | None]:
         """What is known of somebody's tries, and its ETag."""
-        try:
-            entity = self._table.get_entity(_PARTITION, _row(who))
-        except ResourceNotFoundError:
+        stored = self._table.get(_PARTITION, _row(who))
+        if stored is None:
             return Tries(), None
-        known = Tries(int(entity["Tries"]), float(entity["Since"]), float(entity["Until"]), float(entity["SignedIn"]))
-        return known, entity.metadata["etag"]
+        known = (float(stored.entity.get(name, 0.0)) for name in ("Since", "Until", "SignedIn"))
+        return Tries(int(stored.entity.get("Tries", 0)), *known), stored.etag
 
     def save(self, who: str, tries: Tries, etag: str | None) -> bool:
         """Save tries, if nobody else has meanwhile."""
-        entity = {
-            "PartitionKey": _PARTITION,
-            "RowKey": _row(who),
-            "Tries": tries.count,
-            "Since": tries.since,
-            "Until": tries.until,
-            "SignedIn": tries.signed_in,
-        }
-        try:
-            if etag is None:
-                self._table.create_entity(entity)
-            else:
-                self._table.update_entity(
-                    entity, mode=UpdateMode.REPLACE, etag=etag, match_condition=MatchConditions.IfNotModified
-                )
-        except (ResourceExistsError, ResourceModifiedError, ResourceNotFoundError):
-            return False
-        return True
+        return self._table.put(_entity(who, tries), etag) is not None
 
     def forgive(self, who: str, now: float) -> None:
         """Forget somebody's wrong tries, since the key was right."""
-        entity = {"PartitionKey": _PARTITION, "RowKey": _row(who), "Tries": 0, "Since": now, "Until": 0.0, "SignedIn": now}
-        self._table.upsert_entity(entity, mode=UpdateMode.REPLACE)
+        self._table.upsert(_entity(who, Tries(since=now, signed_in=now)))
 
     def open(self, session: str) -> None:
         """A session begins."""
-        self._table.upsert_entity({"PartitionKey": _PARTITION, "RowKey": _row(f"session {session}")})
+        self._table.upsert({"PartitionKey": _PARTITION, "RowKey": _session(session), "Version": VERSION})
 
     def is_open(self, session: str) -> bool:
         """Whether a session has begun, and nobody has signed out of it."""
-        try:
-            self._table.get_entity(_PARTITION, _row(f"session {session}"))
-        except ResourceNotFoundError:
-            return False
-        return True
+        return self._table.get(_PARTITION, _session(session)) is not None
 
     def close(self, session: str) -> None:
         """A session ends, in every browser that has its cookie."""
-        self._table.delete_entity(_PARTITION, _row(f"session {session}"))
+        if stored := self._table.get(_PARTITION, _session(session)):
+            self._table.delete(_PARTITION, _session(session), stored.etag)
+
+
+def _entity(who: str, tries: Tries) -> Entity:
+    return {
+        "PartitionKey": _PARTITION,
+        "RowKey": _row(who),
+        "Version": VERSION,
+        "Tries": tries.count,
+        "Since": tries.since,
+        "Until": tries.until,
+        "SignedIn": tries.signed_in,
+    }
 
 
 def _row(name: str) -> str:
     return sha256(name.encode()).hexdigest()[:32]
+
+
+def _session(session: str) -> str:
+    return f"session-{_row(session)}"

@@ -1,6 +1,5 @@
 """What happened, as people see it: runs, the rows of a run, one row, a search for rows."""
 
-import json
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -9,18 +8,16 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from handlers.clients import runs as stored
-from handlers.clients.runs import Run
+from handlers.clients import activity_reading as stored
+from handlers.clients.activity_record import Run
 from handlers.clients.storage import Storage
 from handlers.sync.link import EventLink
 from handlers.sync.mapping import Mapping as SyncMapping
 from handlers.sync.notification import folded, link_key, ticks_to_datetime
 
 ROWS = 200  # shown at a time
-RUN_ID = r"r\d{13}-[0-9a-f]{1,64}"
-KEY = "[0-9a-f]{64}"  # of an event link or a dead letter
-
-_RUN_ID, _KEY = re.compile(RUN_ID), re.compile(KEY)
+KEY = re.compile("[0-9a-f]{64}")  # of an event link or a dead letter
+_RUN_ID = re.compile("r[0-9]{13}-[0-9a-f]{1,64}")
 
 
 @dataclass(frozen=True)
@@ -97,26 +94,31 @@ def hours(storage: Storage) -> dict[datetime, Counter[str]]:
 
 def rows_of(run: Run, storage: Storage) -> tuple[list[RowState], int]:
     """The rows of a run as they are now, at most 200, and how many it has in all."""
-    known = storage.notification(run.key) or {}
-    keys = json.loads(known.get("Keys") or "[]")
-    total = int(known.get("Changes") or run.facts.get("Changes") or len(keys))
-    timestamp = int(known.get("TransactionTimeStamp") or 0)
+    known = storage.notifications.get(run.key)
+    keys, timestamp = (known.keys, known.timestamp) if known else ((), 0)
+    total = (known.changes if known else 0) or run.changes
     found: dict[str, RowState] = {}
 
     def look(company: str, mapping: str, row_key: tuple[str, ...]) -> None:
         key = link_key(company, mapping, row_key)
-        found[key] = RowState(key, mapping, row_key, storage.load_link(key)[0], timestamp)
+        found[key] = RowState(key, mapping, row_key, storage.links.load(key)[0], timestamp)
 
-    calls = [partial(look, company, mapping, tuple(row_key)) for company, mapping, row_key in keys[:ROWS]]
+    calls = [partial(look, *name) for name in keys[:ROWS]]
     storage.in_parallel(calls)
-    return [found[link_key(*key)] for key in keys[:ROWS]], max(total, len(keys))
+    return [found[link_key(*name)] for name in keys[:ROWS]], max(total, len(keys))
+
+
+def timestamp_of(run: Run, storage: Storage) -> int:
+    """The TimeStamp of a run's transaction; 0 where there is none."""
+    known = storage.notifications.get(run.key)
+    return known.timestamp if known else 0
 
 
 def row(key: str, storage: Storage) -> RowState | None:
     """One row by the key of its event link; none where nothing is known of it, or where this is no key."""
-    if not _KEY.fullmatch(key):
+    if not KEY.fullmatch(key):
         return None
-    link, _ = storage.load_link(key)
+    link, _ = storage.links.load(key)
     return _of(link) if link else None
 
 
@@ -131,7 +133,7 @@ def search(text: str, storage: Storage, mappings: Mapping[str, SyncMapping], com
         if state := row(link_key(folded(company), name, parts), storage):
             found.append(state)
     if not found and "@" in text:
-        found = [_of(link) for link in storage.links_of(text, ROWS)]
+        found = [_of(link) for link in storage.links.in_mailbox(text, ROWS)]
     return found
 
 

@@ -10,10 +10,10 @@ from itertools import islice
 from typing import Any, Literal
 
 import requests
-from azure.core.exceptions import AzureError
 
 from handlers.clients.acumatica import Acumatica
 from handlers.clients.storage import Storage
+from handlers.clients.tables import StorageError
 from handlers.operations import dead_letters
 from handlers.services import Factory, NotReady, Services
 from handlers.settings import Settings
@@ -82,7 +82,7 @@ def _storage(storage: Storage) -> Check:
     began = time.monotonic()
     try:
         storage.check()
-    except AzureError as error:
+    except StorageError as error:
         return Check(
             "Storage",
             "fails",
@@ -101,7 +101,7 @@ def _mappings(services: Services) -> Check:
         services.check_pins(list(services.mappings), pin=False)
     except NotReady as error:
         return _not_ready(error)
-    except AzureError:
+    except StorageError:
         return Check("Mappings", "note", f"{names}; storage is needed to compare their key columns")
     return Check("Mappings", "ok", names)
 
@@ -116,17 +116,17 @@ def _modes(settings: Settings) -> Iterator[Check]:
 
 def _in_storage(storage: Storage, services: Services | None) -> Iterator[Check]:
     now = datetime.fromtimestamp(storage.now(), UTC)
-    count, since = storage.waiting()
+    count, since = storage.queue.waiting()
     age = now - since if since else timedelta()
     paused = services is not None and services.settings.sync_paused
     seen = f"{count} rows are waiting or under way" + (f", one of them for {_duration(age)}" if since else "")
     stuck = age > _OLD and not paused
     remedy = "See the last errors of the rows on the runs page; look whether the function `apply` runs." if stuck else ""
     yield Check("Queue", "note" if stuck else "ok", seen, remedy)
-    letters = storage.count_dead_letters(dead_letters.COUNTED)
+    letters = storage.dead_letters.count(dead_letters.COUNTED)
     seen = f"{letters} rows need a person" if letters else "none"
     yield Check("Dead letters", "note" if letters else "ok", seen, "See the reasons on the runs page." if letters else "")
-    slots = storage.slots()
+    slots = storage.slots.all()
     gate, _ = slots.pop("sign-in", ({}, None))
     states = Counter(state.get("state", "free") for state, _ in slots.values())
     budget = f" of {services.settings.acumatica_max_sessions}" if services else ""
@@ -228,7 +228,7 @@ def _long_enough(  # noqa: PLR0917
     template = back.fields[name].value if back else None
     if not isinstance(template, Template) or template.columns != (EVENT_ID,) or name.startswith("Attributes."):
         return Check(what, "ok", "is there")
-    links = islice(services.storage.links(), _LINKS_LOOKED_AT)
+    links = islice(services.storage.links.all(), _LINKS_LOOKED_AT)
     link = next((x for x in links if x.mapping == mapping.name and x.written_back and x.written_to and x.present), None)
     if not (back and link and link.written_to and link.written_back):
         return Check(what, "note", "is there; no id was written yet", "Make sure that it holds 255 characters or more.")

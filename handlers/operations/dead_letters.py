@@ -1,6 +1,5 @@
 """Dead letters, the rows that need a person: list and show them, run them again, discard them."""
 
-import re
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -8,10 +7,10 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from azure.core.exceptions import ResourceNotFoundError
-
-from handlers.clients.runs import first_keys, kept_keys, readable
-from handlers.clients.storage import Entity, Storage
+from handlers.clients.activity import first_keys, readable
+from handlers.clients.dead_letters import DeadLetter
+from handlers.clients.notifications import ReceivedNotification, kept_keys
+from handlers.clients.storage import Storage
 from handlers.operations.activity import KEY
 from handlers.services import Services
 from handlers.sync.notification import (
@@ -33,28 +32,6 @@ _TEXT = 1000
 
 class Refused(Exception):
     """What was asked for cannot be done; the message says why."""
-
-
-@dataclass(frozen=True)
-class DeadLetter:
-    """A dead letter as it is stored."""
-
-    key: str
-    code: str
-    reason: str
-    remedy: str
-    mapping: str
-    row_key: str
-    notification: str
-    timestamp: int
-    tries: int
-    times: int
-    first: datetime | None
-    last: datetime | None
-    resubmitted: datetime | None
-    resubmitted_by: str
-    content: str | None
-    etag: str
 
 
 @dataclass(frozen=True)
@@ -103,44 +80,18 @@ class Letter:
 
 def find(storage: Storage, code: str = "") -> list[Letter]:
     """Dead letters without what they hold, at most 10,000 looked at; those first that failed last."""
-    found = [Letter(facts) for facts in map(_stored, storage.dead_letter_facts(MOST)) if not code or facts.code == code]
+    found = [Letter(facts) for facts in storage.dead_letters.list(MOST) if not code or facts.code == code]
     return sorted(found, key=lambda letter: str(letter.facts.last or ""), reverse=True)
 
 
 def get(key: str, storage: Storage) -> Letter | None:
     """One dead letter with what it holds; none where there is none, or where this is no key."""
-    if not re.fullmatch(KEY, key) or not (entity := storage.dead_letter(key)):
+    if not KEY.fullmatch(key) or not (facts := storage.dead_letters.get(key)):
         return None
     try:
-        content = storage.content_of(entity)
-    except ResourceNotFoundError:  # the blob has expired
-        content = None
-    facts = replace(_stored(entity), content=content)
-    try:
-        return Letter(facts, RowChange.decode(load_json(content or "")))
+        return Letter(facts, RowChange.decode(load_json(facts.content or "")))
     except (NotARowChange, ValueError):
         return Letter(facts)
-
-
-def _stored(entity: Entity) -> DeadLetter:
-    return DeadLetter(
-        key=str(entity["RowKey"]),
-        code=str(entity.get("Code", "")),
-        reason=str(entity.get("Reason", "")),
-        remedy=str(entity.get("Remedy", "")),
-        mapping=str(entity.get("Mapping", "")),
-        row_key=str(entity.get("Key", "")),
-        notification=str(entity.get("NotificationId", "")),
-        timestamp=int(entity.get("TransactionTimeStamp", "0")),
-        tries=int(entity.get("Tries", 0)),
-        times=int(entity.get("Times", 1)),
-        first=entity.get("FirstTime"),
-        last=entity.get("LastTime"),
-        resubmitted=entity.get("Resubmitted"),
-        resubmitted_by=str(entity.get("ResubmittedBy", "")),
-        content=None,
-        etag=str(entity.get("ETag", "")),
-    )
 
 
 # -- running again -----------------------------------------------------------------------------------------------------
@@ -173,22 +124,25 @@ def resubmit(keys: Sequence[str], services: Services, who: str) -> tuple[int, li
 def _send_all(sent: Sequence[tuple[Letter, RowChange]], services: Services, who: str) -> None:
     storage, notification = services.storage, digest(["resubmitted", uuid.uuid4().hex])
     changes = [change for _, change in sent]
-    facts: Entity = {"Changes": len(sent), "Rows": len(sent), "By": who[:_TEXT], "TransactionTimeStamp": "0"}
-    # The recorder names the run; its rows have to count for that one, so nothing else looks at the clock for it.
-    run = services.runs.person("resubmitted", facts | {"First": first_keys(changes)}, notification)
-    received = {"Received": datetime.fromtimestamp(services.clock(), UTC)}
-    storage.begin_notification(notification, received | facts | kept_keys(changes, run))
+    # The recorder names the run, and its rows have to count for that one: nothing else looks at the clock for it.
+    run = services.activity.person("resubmitted", who, key=notification, changes=len(changes), first=first_keys(changes))
+    received = datetime.fromtimestamp(services.clock(), UTC)
+    storage.notifications.begin(
+        ReceivedNotification(
+            notification, received=received, rows=len(changes), changes=len(changes), run=run, keys=kept_keys(changes)
+        )
+    )
     storage.in_parallel([partial(_send, found, replace(change, run=run), services, who) for found, change in sent])
-    storage.notification_queued(notification)
+    storage.notifications.mark_queued(notification)
 
 
 def _send(found: Letter, change: RowChange, services: Services, who: str) -> None:
-    services.storage.send(change)
-    if found.facts.key == change.link_key:
-        facts = {"Resubmitted": datetime.fromtimestamp(services.clock(), UTC), "ResubmittedBy": who[:_TEXT]}
-        services.storage.mark_dead_letter(found.facts.key, facts)
+    storage, key = services.storage, found.facts.key
+    storage.queue.send(change)
+    if key == change.link_key:
+        storage.dead_letters.mark_resubmitted(key, datetime.fromtimestamp(services.clock(), UTC), who)
     else:  # a row that had no key has one now: from here on it is known by that
-        services.storage.discard_dead_letter(found.facts.key, found.facts.etag)
+        storage.dead_letters.remove(key, found.facts.etag)
 
 
 def _again(found: Letter, services: Services, now: float) -> list[RowChange]:
@@ -238,25 +192,25 @@ def discard(key: str, services: Services, who: str, why: str) -> None:
     found = get(key, storage)
     if not found:
         raise Refused("there is no such dead letter (any more).")
-    facts = {
-        "By": who[:_TEXT],
-        "Why": why[:_TEXT],
-        "Problems": found.facts.reason[:_TEXT],
-        "Key": readable(found.row_key, _TEXT),
-        "Mapping": found.facts.mapping,
-        "Link": key,
-    }
-    services.runs.person("discarded", facts)
-    if not storage.discard_dead_letter(key, found.facts.etag):
+    services.activity.person(
+        "discarded",
+        who,
+        why=why,
+        problems=found.facts.reason,
+        row_key=readable(found.row_key, _TEXT),
+        mapping=found.facts.mapping,
+        link=key,
+    )
+    if not storage.dead_letters.remove(key, found.facts.etag):
         raise Refused("it has failed anew meanwhile; look at it again.")
     outcome = f"dead letter discarded by {who}{': ' + why if why else ''}"
     for _ in range(_TRIES):
-        link, etag = storage.load_link(key)
+        link, etag = storage.links.load(key)
         if link is None or not link.buried or link.buried > found.facts.timestamp:
             return
         change = found.change or RowChange(
             link.company, link.mapping, link.row_key, found.facts.timestamp, None, found.facts.notification, services.clock()
         )
         unburied = replace(link, buried=0, last_error="").noted(services.clock(), change, "", outcome)
-        if storage.save_link(unburied, etag):
+        if storage.links.save(unburied, etag):
             return

@@ -12,11 +12,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from azure.core.exceptions import AzureError
 from pydantic import BaseModel, SecretStr
 
 from handlers import __version__
 from handlers.clients.storage import Storage
+from handlers.clients.tables import StorageError
 from handlers.operations import dead_letters
 from handlers.operations.checks import Check
 from handlers.services import ROOT, Factory, NotReady
@@ -44,7 +44,7 @@ def write(factory: Factory, environ: Mapping[str, str], file: Path, checks: Sequ
     }
     try:
         parts["state.json"] = _state(factory.storage())
-    except (NotReady, AzureError) as error:
+    except (NotReady, StorageError) as error:
         parts["state.json"] = {"storage": type(error).__name__}
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in parts.items():
@@ -85,18 +85,18 @@ def _types(annotation: Any) -> tuple[Any, ...]:
 def _state(storage: Storage) -> dict[str, Any]:
     links: Counter[str] = Counter()
     errors: Counter[str] = Counter()
-    for link in storage.links():
+    for link in storage.links.all():
         links[f"{link.mapping}: {'present' if link.present else 'removed'}"] += 1
         if link.last_error:
             errors[_reason(link.last_error)] += 1
     letters = Counter(letter.facts.code or _reason(letter.facts.reason) for letter in dead_letters.find(storage))
-    count, since = storage.waiting()
+    count, since = storage.queue.waiting()
     return {
         "links": dict(links),
         "last_errors": dict(errors.most_common(50)),
         "dead_letters": dict(letters.most_common(50)),
         "queue": {"messages": count, "oldest": since.isoformat() if since else None},
-        "slots": {name: state.get("state") for name, (state, _) in storage.slots().items() if name != "sign-in"},
+        "slots": {name: state.get("state") for name, (state, _) in storage.slots.all().items() if name != "sign-in"},
     }
 
 

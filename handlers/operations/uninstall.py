@@ -9,9 +9,8 @@ from datetime import UTC, datetime
 from functools import partial
 from itertools import batched
 
-from azure.core.exceptions import AzureError
-
 from handlers.apply import settle
+from handlers.clients.tables import StorageError
 from handlers.services import Services
 from handlers.sync.errors import Later, OutcomeUnknown, SyncError
 from handlers.sync.link import EventLink
@@ -26,7 +25,7 @@ def find(services: Services, mailbox: str = "") -> list[EventLink]:
     wanted = mailbox.strip().lower()
     return [
         link
-        for link in services.storage.links()
+        for link in services.storage.links.all()
         if link.entries and (not wanted or wanted in {entry.mailbox for entry in link.entries})
     ]
 
@@ -49,5 +48,5 @@ def _remove(link: EventLink, services: Services, failed: dict[str, str]) -> None
         failed[link.key] = f"{error}; run this again in {services.settings.claim_seconds / 60:.0f} minutes"
     except Later as error:
         failed[link.key] = f"{error}; run this again"
-    except (SyncError, AzureError) as error:
+    except (SyncError, StorageError) as error:
         failed[link.key] = str(error)

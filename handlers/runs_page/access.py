@@ -34,7 +34,7 @@ class Access:
 
     def __init__(self, key: str, storage: Storage) -> None:
         self._key = key
-        self._sign_ins = SignIns(storage)
+        self._sign_ins = SignIns(storage.activity_table)
         self._throttle = Throttle(self._sign_ins, storage.now)
         self._clock = storage.now
 

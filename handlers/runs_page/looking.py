@@ -37,8 +37,8 @@ def overview(visit: Visit) -> Response:
         filters=_FILTERS,
         which=which,
         paged=bool(before),
-        letters=storage.count_dead_letters(dead_letters.COUNTED),
-        waiting=storage.waiting()[0],
+        letters=storage.dead_letters.count(dead_letters.COUNTED),
+        waiting=storage.queue.waiting()[0],
     )
 
 

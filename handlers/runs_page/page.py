@@ -9,12 +9,13 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from azure.core.exceptions import AzureError
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 from werkzeug.test import EnvironBuilder
 from werkzeug.wrappers import Response
 
-from handlers.runs_page.access import COOKIE, Access, NotNow, Session
+from handlers.clients.tables import StorageError
+from handlers.operations.throttle import NotNow
+from handlers.runs_page.access import COOKIE, Access, Session
 from handlers.runs_page.render import SECURITY, data, html, message, see_other
 from handlers.runs_page.routes import ROUTES
 from handlers.runs_page.visit import BASE, Request, Visit
@@ -50,7 +51,7 @@ class Page:
             response.headers["Retry-After"] = seconds
         except NotReady as error:
             response = _told(request, 503, "Not ready", "; ".join(error.problems))
-        except AzureError as error:
+        except StorageError as error:
             log.warning("runs page: storage cannot be used: %s", type(error).__name__)
             text = "Storage does not answer at the moment. Try again."
             response = _told(request, 503, "Storage cannot be used", text)
