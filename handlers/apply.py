@@ -12,11 +12,12 @@ from dataclasses import replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from azure.core.exceptions import AzureError, HttpResponseError
-
 from handlers import telemetry
-from handlers.clients.runs import readable
-from handlers.clients.storage import StateTooLarge, Storage
+from handlers.clients.activity import readable
+from handlers.clients.dead_letters import DeadLetter
+from handlers.clients.links import StateTooLarge
+from handlers.clients.storage import Storage
+from handlers.clients.tables import StorageError, is_away
 from handlers.services import Factory, NotReady, Services
 from handlers.sync.errors import (
     RUN_AGAIN,
@@ -32,7 +33,7 @@ from handlers.sync.errors import (
 from handlers.sync.event import CalendarEvent, record_id, record_update, reports, short_reason, wants_details
 from handlers.sync.link import Claim, EventLink, merge, new_link
 from handlers.sync.mapping import EVENT_ID, Mapping
-from handlers.sync.notification import NotARowChange, RowChange, ticks_to_datetime
+from handlers.sync.notification import NotARowChange, RowChange, canonical, ticks_to_datetime
 from handlers.sync.plan import (
     AdoptEvent,
     ClearRecord,
@@ -65,7 +66,7 @@ def apply(message: str, factory: Factory) -> None:
     """Take one message of queue row-changes. Returns when it may be acknowledged; raises only on bugs and lost storage."""
     storage = factory.storage()
     try:
-        change = storage.read_message(message)
+        change = storage.queue.read(message)
     except NotARowChange as error:
         reason = f"The queue held a message that is no row change: {error}."
         _bury_unreadable(message, reason, storage)
@@ -77,9 +78,9 @@ def apply(message: str, factory: Factory) -> None:
         return
     try:
         try:
-            services.runs.applied(change, settle(change, services))
-        except AzureError as error:
-            if not _away(error):
+            services.activity.applied(change, settle(change, services))
+        except StorageError as error:
+            if not is_away(error):
                 raise
             raise Later(Code.STORAGE_AWAY, f"storage cannot be used ({type(error).__name__})", 10.0) from error
         except OutcomeUnknown as error:
@@ -87,16 +88,16 @@ def apply(message: str, factory: Factory) -> None:
             raise Later(error.code, str(error), services.settings.claim_seconds + 1) from error
     except Permanent as error:
         _bury(change, error, storage)
-        services.runs.failed(change)
+        services.activity.failed(change)
     except Later as error:
         hours = services.settings.defer_max_hours
         change = change.tried(services.clock())
         if change.tried_for > hours * 3600:
             _bury(change, Permanent(Code.GAVE_UP, f"Tried for {hours:g} hours, last: {error.reason}.", _AGAIN), storage)
-            services.runs.failed(change)
+            services.activity.failed(change)
         else:
             _send_again(change, error, storage)
-            services.runs.deferred(change)
+            services.activity.deferred(change)
 
 
 def bury_poison(message: str, factory: Factory) -> None:
@@ -104,23 +105,24 @@ def bury_poison(message: str, factory: Factory) -> None:
     storage = factory.storage()
     reason = "The app failed on this change again and again; its log of that time says why."
     try:
-        change = storage.read_message(message)
+        change = storage.queue.read(message)
         _bury(change, Permanent(Code.APP_FAILED, reason, _AGAIN), storage)
-        factory.runs().failed(change)
+        factory.activity().failed(change)
     except NotARowChange:
         _bury_unreadable(message, reason, storage)
 
 
 def _bury_unreadable(message: str, reason: str, storage: Storage) -> None:
     key = sha256(message.encode()).hexdigest()
-    storage.put_dead_letter(key, message, reason, _AGAIN, {})
+    code = Code.MESSAGE_UNREADABLE
+    storage.dead_letters.put(DeadLetter(key, code=code, reason=reason, remedy=_AGAIN, content=message))
     telemetry.emit(telemetry.DEAD_LETTER, level=logging.ERROR, row=key[:16], reason=telemetry.loggable(reason))
 
 
 def settle(change: RowChange, services: Services) -> list[str] | None:
     """Settle the change's row; returns what was done, in words (None: there was nothing to do).
 
-    Raises SyncError or AzureError where that failed.
+    Raises SyncError or StorageError where that failed.
     """
     mapping = services.mappings.get(change.mapping)
     if not mapping:
@@ -131,7 +133,7 @@ def settle(change: RowChange, services: Services) -> list[str] | None:
         )
     storage = services.storage
     for _ in range(_TRIES):
-        stored, etag = storage.load_link(change.link_key)
+        stored, etag = storage.links.load(change.link_key)
         merged = _merged(change, stored, mapping, services)
         claimed = merged.claim is not None and merged.claim.expires > services.clock()
         if merged.claim and claimed:
@@ -237,7 +239,7 @@ class _Settlement:
                 if not _saved(storage, self._noted(replace(self.link, last_error=str(unknown)), str(unknown)), self.etag):
                     self._catch_up()
                 raise
-            except (Permanent, Later, AzureError):
+            except (Permanent, Later, StorageError):
                 raise
             except Exception as bug:  # the host tries again: it must not meet a claim, nor trust what was remembered
                 _saved(storage, replace(self.link.doubted(), last_error=f"bug: {type(bug).__name__}"), self.etag)
@@ -285,7 +287,7 @@ class _Settlement:
         """Someone saved the link meanwhile: take over what is new, or, with the claim lost, hand over what was done."""
         storage = self.services.storage
         while True:
-            current, etag = storage.load_link(self.link.key)
+            current, etag = storage.links.load(self.link.key)
             if current and current.claim and self.saved.claim and current.claim.token == self.saved.claim.token:
                 link = self.link.adopting(current)
                 if new_etag := _saved(storage, link, etag):
@@ -432,7 +434,7 @@ def _to_report(link: EventLink, failure: Permanent, mapping: Mapping) -> bool:
 
 def _saved(storage: Storage, link: EventLink, etag: str | None) -> str | None:
     try:
-        return storage.save_link(link, etag)
+        return storage.links.save(link, etag)
     except StateTooLarge:
         raise Permanent(
             Code.ROW_TOO_LARGE, "The row's mapped columns are too large to be remembered.", "Map fewer or shorter columns."
@@ -443,7 +445,7 @@ def _in_order(link: EventLink, storage: Storage) -> EventLink:
     """The link of a row that is settled; its dead letter goes, unless that holds a change which is newer still."""
     if not link.outlived:
         return replace(link, last_error="") if not link.buried else link
-    storage.clear_dead_letter(link.key)
+    storage.dead_letters.clear(link.key, link.version.timestamp if link.version else 0)
     return replace(link, last_error="", buried=0)
 
 
@@ -461,7 +463,7 @@ def _send_again(change: RowChange, why: Later, storage: Storage) -> None:
     """Put the change back with a delay that grows with its tries."""
     backoff = min(2.0 ** min(change.tries, 10), _BACKOFF_MAX) * random.uniform(0.5, 1.0) if why.counted else 0.0  # noqa: S311
     delay = max(why.delay + backoff, 1.0)
-    storage.send(change.again() if why.counted else change, delay)
+    storage.queue.send(change.again() if why.counted else change, delay)
     about = _about(change, storage.now()) | {"try": change.tries + 1, "delay": delay}
     telemetry.emit(telemetry.DEFERRED, reason=telemetry.loggable(why.reason), **about)
 
@@ -472,34 +474,29 @@ def _bury(change: RowChange, error: Permanent, storage: Storage) -> None:
     Where the link knows a newer state of the row, it is that one which failed: its columns are kept.
     """
     for _ in range(_BURY_TRIES):
-        stored, etag = storage.load_link(change.link_key)
+        stored, etag = storage.links.load(change.link_key)
         link = stored or new_link(change)
         if link.version and link.version.timestamp > change.timestamp:
             change = replace(change, timestamp=link.version.timestamp, row=link.row if link.present else None)
-        facts = {
-            "Mapping": change.mapping,
-            "Key": readable(", ".join(change.key), 1000),
-            "NotificationId": change.notification[:1000],
-            "Tries": change.tries,
-        }
-        storage.put_dead_letter(
-            change.link_key, change.encode(), error.reason, error.remedy, facts, timestamp=change.timestamp
+        letter = DeadLetter(
+            change.link_key,
+            code=error.code,
+            reason=error.reason,
+            remedy=error.remedy,
+            mapping=change.mapping,
+            row_key=readable(", ".join(change.key), 1000),
+            notification=change.notification,
+            timestamp=change.timestamp,
+            tries=change.tries,
+            content=canonical(change.encode()),
         )
+        storage.dead_letters.put(letter)
         marked = replace(link, last_error=error.reason, buried=max(link.buried, change.timestamp))
         if marked != stored:
             marked = marked.noted(storage.now(), change, "", f"dead letter: {error.reason}")
-        if marked == stored or storage.save_link(marked, etag):
+        if marked == stored or storage.links.save(marked, etag):
             what = "no such mailbox" if isinstance(error, MailboxGone) else telemetry.loggable(error.reason)
             about = _about(change, storage.now()) | {"tries": change.tries}
             telemetry.emit(telemetry.DEAD_LETTER, level=logging.ERROR, reason=what, **about)
             return
     raise RuntimeError("the link of a dead letter could not be marked")
-
-
-def _away(error: AzureError) -> bool:
-    """Whether storage cannot be used now, as opposed to: it refused what it was asked."""
-    return (
-        not isinstance(error, HttpResponseError)
-        or (error.status_code or 500) >= 500
-        or error.status_code in {401, 403, 408, 429}
-    )

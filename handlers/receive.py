@@ -6,17 +6,19 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from azure.core.exceptions import AzureError
-
 from handlers import telemetry
-from handlers.clients.runs import first_keys, kept_keys, run_key
+from handlers.clients.activity import first_keys, run_key
+from handlers.clients.dead_letters import DeadLetter
+from handlers.clients.notifications import ReceivedNotification, kept_keys
 from handlers.clients.storage import Storage
+from handlers.clients.tables import StorageError
 from handlers.services import Factory, NotReady, Services
-from handlers.sync.errors import RUN_AGAIN
+from handlers.sync.errors import RUN_AGAIN, Code
 from handlers.sync.notification import (
     NotificationProblems,
     PushNotification,
     Unidentified,
+    canonical,
     digest,
     folded,
     parse_notification,
@@ -63,7 +65,7 @@ def receive(body: bytes, factory: Factory) -> Answer:
     except NotReady as error:
         telemetry.emit(telemetry.REFUSED, level=logging.ERROR, part=error.part)
         return Answer(503, {"status": "not ready", "part": error.part, "problems": error.problems}, _RETRY_AFTER)
-    except AzureError as error:
+    except StorageError as error:
         telemetry.emit(telemetry.REFUSED, level=logging.ERROR, part="storage", reason=type(error).__name__)
         problem = "Storage cannot be used at the moment; nothing of the notification counts as taken in."
         return Answer(503, {"status": "not ready", "part": "storage", "problems": [problem]}, _RETRY_AFTER)
@@ -79,28 +81,31 @@ def _take_in(notification: PushNotification, services: Services) -> Answer:
     run = run_key(now, key)
     changes, unidentified = row_changes(notification, mappings, now)
     changes = [replace(change, run=run) for change in changes]
-    facts = {
-        "Query": notification.query[:1000],
-        "NotificationId": notification.id[:1000],
-        "Received": datetime.fromtimestamp(now, UTC),
-        "TransactionTimeStamp": str(notification.timestamp),
-        "Rows": rows,
-    }
-    if storage.begin_notification(key, facts | kept_keys(changes, run)) == "queued":
-        telemetry.emit(telemetry.DUPLICATE, notification=notification.id, query=notification.query)
-        services.runs.duplicate(key)
-        return Answer(200, {"status": "duplicate"})
-    services.runs.began(
-        run, facts | {"Changes": len(changes), "WithoutKey": len(unidentified), "First": first_keys(changes)}
+    received = ReceivedNotification(
+        key=key,
+        query=notification.query,
+        notification=notification.id,
+        received=datetime.fromtimestamp(now, UTC),
+        timestamp=notification.timestamp,
+        rows=rows,
+        changes=len(changes),
+        without_key=len(unidentified),
+        run=run,
+        keys=kept_keys(changes),
     )
+    if storage.notifications.begin(received) == "queued":
+        telemetry.emit(telemetry.DUPLICATE, notification=notification.id, query=notification.query)
+        services.activity.duplicate(key)
+        return Answer(200, {"status": "duplicate"})
+    services.activity.began(received, first_keys(changes))
     grace = services.settings.delete_grace_seconds
-    storage.in_parallel([partial(storage.send, change, grace if change.row is None else 0.0) for change in changes])
+    storage.in_parallel([partial(storage.queue.send, change, grace if change.row is None else 0.0) for change in changes])
     storage.in_parallel([partial(_bury, row, notification, storage) for row in unidentified])
     try:
-        storage.notification_queued(key)
-    except AzureError:  # everything is stored: an error now would only bring the notification again
+        storage.notifications.mark_queued(key)
+    except StorageError:  # everything is stored: an error now would only bring the notification again
         log.warning("notification %s could not be marked as queued; a repetition will be taken in again", key[:16])
-    services.runs.queued(run, unidentified=len(unidentified))
+    services.activity.queued(run, unidentified=len(unidentified))
     telemetry.emit(
         telemetry.ACCEPTED,
         notification=notification.id,
@@ -115,20 +120,27 @@ def _take_in(notification: PushNotification, services: Services) -> Answer:
 
 def _bury(row: Unidentified, notification: PushNotification, storage: Storage) -> None:
     content = {"mapping": row.mapping, "timestamp": notification.timestamp, "row": row.row}
-    remedy = f"Correct the mapping's key or the inquiry's columns, {RUN_AGAIN}"
-    about = {"Mapping": row.mapping, "NotificationId": notification.id[:1000], "Tries": 0}
-    storage.put_dead_letter(digest(content), content, row.reason, remedy, about)
+    letter = DeadLetter(
+        key=digest(content),
+        code=Code.KEY_MISSING,
+        reason=row.reason,
+        remedy=f"Correct the mapping's key or the inquiry's columns, {RUN_AGAIN}",
+        mapping=row.mapping,
+        notification=notification.id,
+        content=canonical(content),
+    )
+    storage.dead_letters.put(letter)
     telemetry.emit(
         telemetry.DEAD_LETTER,
         level=logging.ERROR,
         notification=notification.id,
         mapping=row.mapping,
-        row=digest(content)[:16],
+        row=letter.key[:16],
         reason=telemetry.loggable(row.reason),
     )
 
 
 def _reject(status: int, body: bytes, problems: list[str], services: Services) -> Answer:
     telemetry.emit(telemetry.REJECTED, level=logging.WARNING, status=status, problems=len(problems), first=problems[0])
-    services.runs.rejected(services.clock(), status, problems, len(body))
+    services.activity.rejected(services.clock(), status, problems, len(body))
     return Answer(status, {"status": "rejected", "problems": problems})

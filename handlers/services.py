@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from handlers.clients.runs import Recorder
+from handlers.clients.activity import Recorder
 from handlers.clients.storage import Storage
 from handlers.settings import Settings, SettingsProblems, StorageSettings, load_settings
 from handlers.sync.mapping import Mapping as SyncMapping
@@ -45,7 +45,7 @@ class Services:
     sessions: "Sessions"
     clock: Callable[[], float] = time.time
     pinned: set[str] = field(default_factory=set)  # mappings whose key columns were compared with the pinned ones
-    runs: Recorder = field(default_factory=Recorder)
+    activity: Recorder = field(default_factory=Recorder)
 
     def check_pins(self, names: list[str], *, pin: bool) -> None:
         """Compare key columns with those that were used under a mapping's name before, or `pin` them at their first use.
@@ -57,7 +57,7 @@ class Services:
             if name in self.pinned:
                 continue
             key = self.mappings[name].key
-            known = self.storage.pinned_key(name, key, pin=pin)
+            known = self.storage.pins.key_columns(name, key, pin=pin)
             if known == key:
                 self.pinned.update([name] if pin else [])
             else:
@@ -77,7 +77,7 @@ class Factory:
         self._clock = clock
         self._lock = threading.Lock()
         self._storage: Storage | None = None
-        self._runs = Recorder()
+        self._activity = Recorder()
         self._services: Services | None = None
         self._said: list[str] = []
 
@@ -87,17 +87,17 @@ class Factory:
             if self._storage is None:
                 try:
                     self._storage = Storage(load_settings(StorageSettings, self._environ), self._clock)
-                    self._runs = Recorder(self._storage, self._clock)
+                    self._activity = Recorder(self._storage, self._clock)
                 except SettingsProblems as error:
                     raise self._not_ready("settings", error.problems) from None
                 except ValueError:  # the SDK cannot read it, and says so with the value
                     raise self._not_ready("settings", ["AzureWebJobsStorage: is no connection string"]) from None
             return self._storage
 
-    def runs(self) -> Recorder:
-        """What remembers runs; it needs storage alone. Raises NotReady."""
+    def activity(self) -> Recorder:
+        """What remembers activity; it needs storage alone. Raises NotReady."""
         self.storage()
-        return self._runs
+        return self._activity
 
     def services(self) -> Services:
         """Everything. Raises NotReady."""
@@ -112,7 +112,7 @@ class Factory:
         if self._services:
             self._services.sessions.close()
             self._services.graph.close()
-        self._runs.close()
+        self._activity.close()
         if self._storage:
             self._storage.close()
 
@@ -136,7 +136,7 @@ class Factory:
         graph = Graph(settings, self._clock)
         if settings.test_mailbox:
             mappings = {name: redirected(mapping, settings.test_mailbox) for name, mapping in mappings.items()}
-        return Services(settings, mappings, storage, graph, sessions, self._clock, runs=self._runs)
+        return Services(settings, mappings, storage, graph, sessions, self._clock, activity=self._activity)
 
     def _not_ready(self, part: str, problems: list[str]) -> NotReady:
         if problems != self._said:  # once, however often the app is asked

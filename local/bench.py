@@ -24,7 +24,8 @@ from typing import Any, override
 import requests
 from azure.storage.queue import QueueClient
 
-from handlers.clients.storage import LINKS, QUEUE
+from handlers.clients.links import LINKS
+from handlers.clients.queue import QUEUE
 from handlers.telemetry import DEFERRED
 from local.azurite import Azurite, AzuriteError
 from local.fakes import Fault

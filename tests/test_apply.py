@@ -131,7 +131,7 @@ def test_without_tables_the_message_waits_in_the_queue(bench: Bench, monkeypatch
         def away(key: str) -> Any:
             raise ServiceRequestError(key)
 
-        patch.setattr(storage, "load_link", away)
+        patch.setattr(storage.links, "load", away)
         bench.apply(bench.change(1))
     assert bench.sent() == 1
 
@@ -150,7 +150,7 @@ def test_a_request_refused_with_401_leaks_no_seat(bench: Bench) -> None:
 
 def test_a_session_whose_slot_cannot_be_saved_is_signed_out(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     storage = bench.factory.storage()
-    save = storage.save_slot
+    save = storage.slots.save
 
     def failing(name: str, state: dict[str, Any], etag: str | None) -> str | None:
         if state.get("state") == "open":
@@ -158,7 +158,7 @@ def test_a_session_whose_slot_cannot_be_saved_is_signed_out(bench: Bench, monkey
         return save(name, state, etag)
 
     with monkeypatch.context() as patch:
-        patch.setattr(storage, "save_slot", failing)
+        patch.setattr(storage.slots, "save", failing)
         bench.apply(bench.change(1))
     assert (bench.acumatica.sign_ins, bench.acumatica.sessions) == (1, [])
 
@@ -180,7 +180,7 @@ def test_wrong_credentials_are_told_from_an_outage(
     other = Bench(storage, bench.graph, bench.acumatica, ACUMATICA_AUTH=auth, ACUMATICA_PASSWORD="wrong")
     try:
         other.apply(other.change(1))
-        state, _ = other.factory.storage().load_slot("sign-in")
+        state, _ = other.factory.storage().slots.load("sign-in")
         assert (state["failures"], state["interval"]) == (1, 300.0)
         assert "SM303010" in state["reason"]
         with pytest.raises(Later, match="sign-in fails"):

@@ -296,9 +296,9 @@ def test_a_report_without_an_answer_leaves_the_claim_to_expire(mapped: Mapped) -
 def test_what_could_not_be_shown_is_noted_on_the_link(mapped: Mapped) -> None:
     bench = mapped()
     bench.apply(bench.change(1, "x" * 300))
-    (link,) = bench.factory.storage().links()
+    (link,) = bench.factory.storage().links.all()
     assert link.notes == ("The subject is longer than 255 characters and was cut.",)
     assert json.loads(json.dumps(link.notes))
     bench.apply(bench.change(2, "short"))
-    (link,) = bench.factory.storage().links()
+    (link,) = bench.factory.storage().links.all()
     assert link.notes == ()

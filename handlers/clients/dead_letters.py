@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from datetime import UTC, datetime
 
 from handlers.clients.blobs import INLINE_BYTES, Blobs
@@ -25,6 +25,7 @@ class DeadLetter:
     """
 
     key: str
+    _: KW_ONLY
     code: str = ""
     reason: str = ""
     remedy: str = ""

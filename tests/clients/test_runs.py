@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from azure.core.exceptions import ServiceRequestError
 from azure.data.tables import TableClient
+from handlers.clients.runs import Recorder, first_keys, hours, kept_keys, newest, one, run_key
 
 from handlers.clients import runs
-from handlers.clients.runs import Recorder, first_keys, hours, kept_keys, newest, one, run_key
 from handlers.clients.storage import RUNS, Storage
 from handlers.settings import StorageSettings, load_settings
 from handlers.sync.notification import RowChange

@@ -74,7 +74,8 @@ class Alone:
         self._sim, self._double = sim, double
 
     def __getattr__(self, name: str) -> Any:
-        return lambda *args: self._sim.alone(lambda: getattr(self._double, name)(*args))
+        found = getattr(self._double, name)
+        return (lambda *args: self._sim.alone(lambda: found(*args))) if callable(found) else Alone(self._sim, found)
 
 
 @pytest.fixture(autouse=True)
