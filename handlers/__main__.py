@@ -5,8 +5,8 @@ import sys
 SETUP = "run `make setup`, then `.venv/bin/python -m handlers ...`"
 
 
-def main():  # noqa: ANN201  (what an older Python reads of this file has to be plain enough for it)
-    """Run a command; say what is missing where this Python cannot."""
+def main() -> "int | str":
+    """Run a command, or say why this Python cannot. An older one has to be able to read this file."""
     if sys.version_info < (3, 13):  # noqa: UP036
         return "This needs Python 3.13, and this is %d.%d: %s" % (*sys.version_info[:2], SETUP)  # noqa: UP031
     try:

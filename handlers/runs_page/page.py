@@ -116,12 +116,14 @@ class Page:
 
 
 def respond(page: Page, method: str, url: str, headers: Mapping[str, str], body: bytes) -> Response:
-    """Answer a request that did not come by WSGI. (WsgiMiddleware of azure-functions raises on every answer of 5xx.)"""
+    """Answer a request that did not come by WSGI. WsgiMiddleware of azure-functions raises on every answer of 5xx."""
     parts = urlsplit(url)
     builder = EnvironBuilder(
-        parts.path, f"{parts.scheme}://{parts.netloc}/", parts.query, method, headers=dict(headers), data=body
+        parts.path, f"{parts.scheme}://{parts.netloc}/", parts.query, method, headers=list(headers.items()), data=body
     )
-    return Response.from_app(page, builder.get_environ())
+    response = Response.from_app(page, builder.get_environ())
+    response.headers.pop("Content-Length", None)  # the host counts
+    return response
 
 
 def _sign_in(request: Request, access: Access) -> Response:
