@@ -111,7 +111,12 @@ PATHS = ["", "letters", "health", "search?q=A", "run/r1", "row/ab", "letter/ab",
 
 @pytest.mark.parametrize("path", PATHS)
 def test_nothing_is_seen_without_signing_in(browser: Browser, path: str) -> None:
-    for headers in ({}, {"x_functions_key": "k"}, {"cookie": "runs-session=WzEsOTk5OTk5OTk5OSwieCJd.deadbeef"}, {"cookie": "runs-session=\xff;="}):
+    for headers in (
+        {},
+        {"x_functions_key": "k"},
+        {"cookie": "runs-session=WzEsOTk5OTk5OTk5OSwieCJd.deadbeef"},
+        {"cookie": "runs-session=\xff;="},
+    ):
         answer = browser.get(path, **headers)
         assert answer.status_code == 401
         assert "<form" in answer.text
@@ -260,7 +265,9 @@ def test_a_form_of_another_site_is_refused(browser: Browser, headers: dict[str, 
 def test_a_form_without_the_sessions_token_is_refused(browser: Browser, token: str) -> None:
     browser.sign_in()
     assert browser.send("POST", "resubmit", f"all=1&token={token}").status_code == 403
-    assert browser.send("POST", "resubmit", f"all=1&token={browser.token}", origin="https://app.example.com").status_code == 409
+    assert (
+        browser.send("POST", "resubmit", f"all=1&token={browser.token}", origin="https://app.example.com").status_code == 409
+    )
 
 
 def test_the_token_of_another_session_is_refused(browser: Browser) -> None:
@@ -398,7 +405,18 @@ def test_markup_is_made_by_templates_alone() -> None:
 # -- the way in ---------------------------------------------------------------------------------------------------------
 
 
-STRANGE = ["h2026-11-01T10-x", "r1", "r" * 15, "r٣٣٣٣٣٣٣٣٣٣٣٣٣-a", "r0000000000000-" + "g" * 64, "x'y", "a" * 63, "%2e%2e%2f", "%00", "%ff"]
+STRANGE = [
+    "h2026-11-01T10-x",
+    "r1",
+    "r" * 15,
+    "r٣٣٣٣٣٣٣٣٣٣٣٣٣-a",
+    "r0000000000000-" + "g" * 64,
+    "x'y",
+    "a" * 63,
+    "%2e%2e%2f",
+    "%00",
+    "%ff",
+]
 
 
 @pytest.mark.parametrize("kind", ["run", "row", "letter"])
