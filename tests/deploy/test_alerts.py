@@ -85,7 +85,7 @@ def healthy(bench: Bench) -> None:
 
 def drain(bench: Bench) -> None:
     """Empty the queue, which nobody reads here."""
-    bench.factory.storage()._queue.clear_messages()
+    bench.factory.storage()._connect_queue().clear_messages()
 
 
 def dead(bench: Bench) -> None:
