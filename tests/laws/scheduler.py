@@ -93,9 +93,10 @@ class Scheduler:
         effect: Callable[[], T],
         *,
         remote: bool = False,
+        latest: float = 0.0,
         show: Callable[[T], str] = lambda result: "" if result is None else f" → {result}",
     ) -> T:
-        """One I/O of the running task; `show` tells its result."""
+        """One I/O of the running task; `show` tells its result. Without an answer, it may be carried out `latest` seconds later."""
         me = self._me()
         self._others(me)
         self.now += self.tick
@@ -113,7 +114,7 @@ class Scheduler:
             # Carried out after the claim: the promise holds as long as this worker lives to put it right.
             me.immune = True
         if mishap and not me.immune:
-            self._go_wrong(me, mishap, words, effect, remote=remote)
+            self._go_wrong(me, mishap, words, effect, remote=remote, latest=latest)
         result = effect()
         if not self.silent:
             self.say(f"{words}{show(result)}")
@@ -148,7 +149,9 @@ class Scheduler:
         self._others(me)
         me.until, me.condition = 0.0, None
 
-    def _go_wrong(self, me: Task, mishap: Mishap, words: str, effect: Callable[[], Any], *, remote: bool) -> None:
+    def _go_wrong(  # noqa: PLR0917
+        self, me: Task, mishap: Mishap, words: str, effect: Callable[[], Any], *, remote: bool, latest: float
+    ) -> None:
         kind = mishap.kind
         fatal = kind in {"dies before", "dies after"} or not remote
         if fatal and me.failures >= 4:
@@ -176,7 +179,8 @@ class Scheduler:
         else:
             # A request that was started in time ends while the claim holds; one that was not may take as long as it likes.
             left = me.expires - self.now
-            when = self.now + mishap.degree * (left if self.longest_request <= left < float("inf") else self.latest)
+            in_time = self.longest_request <= left < float("inf")
+            when = self.now + mishap.degree * (latest or (left if in_time else self.latest))
             self.say(f"{words}: no answer, carried out {when - self.now:.0f} s later")
             self.at(when, lambda: self._carry_out(words, effect))
         raise OutcomeUnknown(Code.NOT_ANSWERED, "no answer")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from tests.laws.scheduler import Mishap
-from tests.laws.simulation import explained, order_matters, simulate, wasted
+from tests.laws.judge import explained, order_matters, simulate, wasted
 from tests.laws.story import ANY, NARROW, ORDERLY, PAUSED, PLOTS, Change, Deed, Plot, Story, stories, tell
 from tests.laws.test_ablations import ABLATIONS
 
