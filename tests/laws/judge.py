@@ -46,7 +46,7 @@ def differences(sim: Simulation) -> list[str]:
     And a dead letter exactly for each row whose newest change cannot be carried out.
     """
     found = list(sim.bugs)
-    for row in sorted(sim.rows.keys() | {row for row, state in sim.sound.items() if state is None}):
+    for row in sorted(sim.sound):
         found += [f"row {row}: {wrong}" for wrong in _wrong(sim, row)]
     known = {link_key(row) for row in sim.sound}
     found += [f"left over: {event}" for event in sim.events.values() if event.row not in known]
@@ -93,7 +93,7 @@ def _in_vain(
     vanished = any(c.kind == "missing" and c.at for c in sim.story.closed)  # nobody has told the app
     if not (letter or done or vanished):
         yield "its mailbox refuses, and no dead letter says so"
-    if more := [e for _, e in mine if not sim.closed(e.mailbox)]:
+    if (more := [e for _, e in mine if not sim.closed(e.mailbox)]) and not letter:
         yield f"there is [{'; '.join(map(str, more))}], which should have left"
     if row in sim.bad and not letter:
         yield "its newest change is bad, and no dead letter says so"

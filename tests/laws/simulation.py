@@ -153,6 +153,7 @@ class Simulation:
     def _edit(self, edit: Edit) -> None:
         self.scheduler.log.append(f"{self.now - self.scheduler.began:6.0f} s  The mapping is {edit.version!r} from now on.")
         self._before = self.mapping, self.now + edit.overlap
+        self.scheduler.at(self.now + edit.overlap, lambda: None)  # so that nothing counts as quiet before
         self.mapping = VERSIONS[edit.version]
 
     def _pause(self, begins: bool) -> None:
@@ -212,6 +213,7 @@ class Simulation:
         row = change.row
         if change.bad:
             self.bad.add(row)
+            self.sound.setdefault(row, None)
             if not halved:
                 return
         else:
