@@ -88,7 +88,7 @@ def in_order(link: EventLink) -> EventLink:
     """The link of a row that is settled; a dead letter that holds a newer change stays."""
     if link.buried and not link.outlived:
         return link
-    return replace(link, last_error="", last_code="", buried=0)
+    return replace(link, last_error="", last_code="", buried=0, buried_row=False)
 
 
 def _age(change: RowChange) -> float:
@@ -119,7 +119,9 @@ def _under_another_claim(
 ) -> Turn:
     if failure:
         return Stop(failure)
-    if merged == stored or not (merged.claim and merged.claim.backed):
+    # What is not newer may be the very message that stands behind the claim, read by another version of the mapping.
+    newer = merged.version and (not (stored and stored.version) or merged.version > stored.version)
+    if not newer or not (merged.claim and merged.claim.backed):
         return Stop(Later(Code.ROW_CLAIMED, "another worker has the row"))  # if it died, until its claim expires
     # The holder's own save will fail, and it will go on with this.
     return Save(merged.noted(now, change, "", "left to the worker that has the row"), left=True)
