@@ -204,6 +204,6 @@ def discard(key: str, services: Services, who: str, why: str) -> None:
         change = found.change or RowChange(
             link.company, link.mapping, link.row_key, found.facts.timestamp, None, found.facts.notification, services.clock()
         )
-        unburied = replace(link, buried=0, last_error="").noted(services.clock(), change, "", outcome)
+        unburied = replace(link, buried=0, buried_row=False, last_error="").noted(services.clock(), change, "", outcome)
         if storage.links.save(unburied, etag):
             return
