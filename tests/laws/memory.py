@@ -48,7 +48,7 @@ class Store:
             raise failures[0]
 
     def purge(self, before: datetime) -> dict[str, int]:
-        return {"EventLinks": self.links.purge(before.timestamp())}
+        return {"EventLinks": 0 if self.queue.count() else self.links.purge(before.timestamp())}
 
 
 class Notifications:
@@ -146,6 +146,9 @@ class Queue:
             self._sim.queue.append(Message(canonical(change.encode()), self._sim.now + delay))
 
         self._sim.scheduler.step("send", f"sends the change{f', to be seen in {delay:.0f} s' if delay else ''}", send)
+
+    def count(self) -> int:
+        return len(self._sim.queue)
 
     def read(self, text: str) -> RowChange:
         return RowChange.decode(json.loads(text))

@@ -138,7 +138,7 @@ EDITED = replace(ANY, edits=3, mishaps=3)
 CLOSED = replace(ANY, rows="AB", owners=("ann", "bob", "eve"), closings=("denies", "refuses", "missing"), mishaps=2)
 CLOSED = replace(CLOSED, closed_from=(0, 0, 40))
 BAD = replace(ANY, rows="AB", bad=0.4, mishaps=3)
-STOPPED = replace(ANY, rows="AB", removal=0.4, mishaps=3, days=(0, 3, 20, 40), spread=200)
+STOPPED = replace(ANY, rows="AB", removal=0.4, mishaps=3, days=(0, 3, 40, 40), spread=120)
 ALL = replace(
     CLOSED, bad=0.2, edits=2, days=(0, 40), owners=("ann", "bob", "bob", "eve"), kinds=PAUSED.kinds, switching=(0.1, 0.4)
 )
