@@ -7,7 +7,7 @@ from typing import Any
 from tests.laws.story import Story
 
 # What a story may have, and what it is like without.
-_PLAIN: dict[str, Any] = {"deed": None, "echo": None, "closed": (), "reopens": False, "pause": None, "forgets": False}
+_PLAIN: dict[str, Any] = {"deed": None, "echo": None, "closed": (), "reopens": False, "pause": None, "looks": (), "forgets": False}
 
 
 def simplest(story: Story, fails: Callable[[Story], bool], tries: int = 400) -> Story:

@@ -21,13 +21,15 @@ from handlers.clients.sessions import Sessions
 from handlers.clients.storage import Storage
 from handlers.receive import receive
 from handlers.services import Services
+from handlers.settle import settle
 from handlers.sync.change import RowChange, canonical, datetime_to_ticks
+from handlers.sync.errors import Later, Permanent
 from handlers.sync.mapping import Mapping
 from tests.laws.memory import Message, Store
 from tests.laws.outlook import Acumatica, Event, Outlook
 from tests.laws.scheduler import Scheduler, Task
-from tests.laws.story import DAY, Bad, Change, Deed, Edit, Story
-from tests.laws.world import BEGINNING, CLAIM, MAPPING, SETTINGS, VERSIONS, State, change_of, note_id, shown
+from tests.laws.story import DAY, Bad, Change, Deed, Edit, Look, Story
+from tests.laws.world import BEGINNING, CLAIM, MAPPING, SETTINGS, VERSIONS, State, change_of, link_key, note_id, shown
 
 QUIET = Story(())
 
@@ -74,7 +76,8 @@ class Simulation:
             clock=lambda: self.now,
         )
         self._requests: list[Request] = []
-        self._working: dict[Task, Request | Message] = {}
+        self._looks: list[Look] = []
+        self._working: dict[Task, Request | Message | Look] = {}
         self._outcomes: dict[Task, Any] = {}
         self._ticks = datetime_to_ticks(BEGINNING)
         self._before: tuple[Mapping, float] = (self.mapping, 0.0)  # in force too, until then
@@ -107,6 +110,8 @@ class Simulation:
         for closed in story.closed:
             if closed.kind == "missing":
                 self.scheduler.at(began + closed.at, partial(self._vanish, closed.owner))
+        for look in story.looks:
+            self.scheduler.at(began + look.at, partial(self._looks.append, look))
         if pause := story.pause:
             self.scheduler.at(began + pause.at, partial(self._pause, True))
             for purge in pause.purges:
@@ -247,22 +252,25 @@ class Simulation:
             return []
         visible = [message for message in self.queue if message.visible <= self.now]
         waiting = [message.visible for message in self.queue if message.visible > self.now]
-        if waiting and not (visible or self._requests):
+        if waiting and not (visible or self._requests or self._looks):
             self.scheduler.at(min(waiting), lambda: None)  # so that time stops there
-        offers: list[Callable[[], Task]] = [partial(self._start, request) for request in self._requests]
+        offers: list[Callable[[], Task]] = [partial(self._start, item) for item in (*self._requests, *self._looks)]
         return offers + [partial(self._start, message) for message in visible if not self._paused]
 
-    def _start(self, item: Request | Message) -> Task:
+    def _start(self, item: Request | Message | Look) -> Task:
         if isinstance(item, Request):
             self._requests.remove(item)
             label = f"receive {item.words}"
+        elif isinstance(item, Look):
+            self._looks.remove(item)
+            label = f"look at {item.row}"
         else:
             item.visible = float("inf")
             data = json.loads(item.text)
             label = f"apply {self.next()} ({data['key'][0]} {'gone' if data['row'] is None else data['row'].get('Subject')})"
         ready = Ready(self._instance())
         task = self.scheduler.start(lambda: self._work(task, item, ready), label)
-        task.failures = item.failures
+        task.failures = 0 if isinstance(item, Look) else item.failures
         self._working[task] = item
         return task
 
@@ -272,21 +280,30 @@ class Simulation:
         old = self.now < until and self.scheduler.steps % 2
         return replace(self.services, mappings={"m": version if old else self.mapping})
 
-    def _work(self, task: Task, item: Request | Message, ready: "Ready") -> None:
+    def _work(self, task: Task, item: Request | Message | Look, ready: "Ready") -> None:
         try:
             if isinstance(item, Request):
                 self._outcomes[task] = receive(item.body, ready).status  # type: ignore[arg-type]
+            elif isinstance(item, Look):
+                self._look(item.row, ready.services())
             else:
                 applying.apply(item.text, ready)  # type: ignore[arg-type]
                 self._outcomes[task] = 200
-        except ServiceRequestError:
+        except (ServiceRequestError, Permanent, Later):
             pass
         except Exception as error:  # noqa: BLE001  (a bug of the app is a broken law)
             self.bugs.append(f"{type(error).__name__}: {error}")
 
+    def _look(self, row: str, services: Services) -> None:
+        """A removal that is no news: the row stays as it is known (as in handlers.operations.uninstall)."""
+        stored, _ = self.store.links.load(link_key(row))
+        if stored and stored.version:
+            change = change_of(row, stored.version.timestamp, None)
+            settle(change, services, deadline=self.now + 3600, backed=False)
+
     def _ended(self, task: Task) -> None:
         item, outcome = self._working.pop(task), self._outcomes.pop(task, 0)
-        if outcome in {200, 202}:
+        if outcome in {200, 202} or isinstance(item, Look):
             if isinstance(item, Message):
                 self.queue.remove(item)
             return

@@ -73,6 +73,14 @@ class Pause:
 
 
 @dataclass(frozen=True)
+class Look:
+    """Somebody puts a row right without a message of the queue behind it, like whoever removes all events does."""
+
+    at: int
+    row: str
+
+
+@dataclass(frozen=True)
 class Story:
     """One run. `switches`: at which steps (counted over all workers) another worker gets its turn, and which one."""
 
@@ -90,6 +98,7 @@ class Story:
     closed: tuple[Closed, ...] = ()
     reopens: bool = False  # in the end the mailboxes serve again, and people run all dead letters again
     pause: Pause | None = None
+    looks: tuple[Look, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -124,9 +133,10 @@ class Plot:
     closings: tuple[Closing, ...] = ()
     closed_from: tuple[int, ...] = (0,)  # seconds
     days: tuple[int, ...] = ()  # of a pause
+    looks: int = 0  # at most
 
 
-ANY = Plot()
+ANY = Plot(looks=1)
 CALM = Plot(mishaps=0)
 PAUSED = Plot(kinds=(*ANY.kinds, "pause", "pause", "pause"))
 # Nothing overtakes anything and nothing goes wrong: what such a story costs can be told beforehand.
@@ -202,6 +212,9 @@ def tell(seed: int, plot: Plot = ANY) -> Story:
         closed=(Closed("eve", rng.choice(plot.closings), rng.choice(plot.closed_from)),) if plot.closings else (),
         reopens=bool(plot.closings) and rng.random() < 0.5,
         pause=pause,
+        looks=tuple(
+            Look(rng.randint(0, plot.spread + plot.delay), rng.choice(plot.rows)) for _ in range(rng.randint(0, plot.looks))
+        ),
     )
 
 
