@@ -96,7 +96,7 @@ class Scheduler:
         latest: float = 0.0,
         show: Callable[[T], str] = lambda result: "" if result is None else f" → {result}",
     ) -> T:
-        """One I/O of the running task; `show` tells its result. Without an answer, it may be carried out `latest` seconds later."""
+        """One I/O of the running task; `show` tells its result. A late one is carried out within `latest` seconds."""
         me = self._me()
         self._others(me)
         self.now += self.tick
@@ -149,7 +149,7 @@ class Scheduler:
         self._others(me)
         me.until, me.condition = 0.0, None
 
-    def _go_wrong(  # noqa: PLR0917
+    def _go_wrong(
         self, me: Task, mishap: Mishap, words: str, effect: Callable[[], Any], *, remote: bool, latest: float
     ) -> None:
         kind = mishap.kind

@@ -254,7 +254,8 @@ class Simulation:
         waiting = [message.visible for message in self.queue if message.visible > self.now]
         if waiting and not (visible or self._requests or self._looks):
             self.scheduler.at(min(waiting), lambda: None)  # so that time stops there
-        offers: list[Callable[[], Task]] = [partial(self._start, item) for item in (*self._requests, *self._looks)]
+        coming: list[Request | Look] = [*self._requests, *self._looks]
+        offers: list[Callable[[], Task]] = [partial(self._start, item) for item in coming]
         return offers + [partial(self._start, message) for message in visible if not self._paused]
 
     def _start(self, item: Request | Message | Look) -> Task:
@@ -322,8 +323,16 @@ class Ready:
     """handlers.services.Factory with everything built."""
 
     def __init__(self, services: Services) -> None:
-        self.services = self.intake = lambda: services
-        self.storage = lambda: services.storage
+        self.built = services
+
+    def services(self) -> Services:
+        return self.built
+
+    def intake(self) -> Services:
+        return self.built
+
+    def storage(self) -> Storage:
+        return self.built.storage
 
 
 def _inserted(row: str, state: State, known: State | None, bad: Bad) -> list[dict[str, Any]]:
@@ -336,5 +345,3 @@ def _inserted(row: str, state: State, known: State | None, bad: Bad) -> list[dic
             return [{name: value for name, value in sound.items() if name != "Subject"}]
         case _:
             return [sound]
-
-

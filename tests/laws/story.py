@@ -212,9 +212,7 @@ def tell(seed: int, plot: Plot = ANY) -> Story:
         closed=(Closed("eve", rng.choice(plot.closings), rng.choice(plot.closed_from)),) if plot.closings else (),
         reopens=bool(plot.closings) and rng.random() < 0.5,
         pause=pause,
-        looks=tuple(
-            Look(rng.randint(0, plot.spread + plot.delay), rng.choice(plot.rows)) for _ in range(rng.randint(0, plot.looks))
-        ),
+        looks=tuple(Look(rng.randint(0, _latest(plot)), rng.choice(plot.rows)) for _ in range(rng.randint(0, plot.looks))),
     )
 
 
@@ -225,9 +223,12 @@ def _bad(rng: random.Random) -> Bad:
     return "repeated" if rng.random() < 0.5 else "short"
 
 
+def _latest(plot: Plot) -> int:
+    return plot.spread + plot.delay + plot.apart * plot.changes
+
+
 def _edit(rng: random.Random, plot: Plot) -> Edit:
-    latest = plot.spread + plot.delay + plot.apart * plot.changes
-    return Edit(rng.randint(0, latest), rng.choice(list(VERSIONS)), rng.choice((0, 0, 60)))
+    return Edit(rng.randint(0, _latest(plot)), rng.choice(list(VERSIONS)), rng.choice((0, 0, 60)))
 
 
 def _pause(rng: random.Random, plot: Plot) -> Pause:
