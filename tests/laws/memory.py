@@ -91,6 +91,7 @@ class Links:
         )
         me = self._sim.scheduler.current
         if new and me:
+            me.saved = self._sim.now
             me.expires = link.claim.expires if link.claim else float("inf")
         return new
 

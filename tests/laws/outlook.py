@@ -146,4 +146,4 @@ class Acumatica:
 
         if self._sim.story.acumatica_away:
             raise Permanent(Code.ACUMATICA_REFUSED, "refused", "nothing")
-        self._sim.scheduler.step("PUT", f"PUT {event_id}", put, remote=True, latest=LATE_PUT)
+        self._sim.scheduler.step("PUT", f"PUT {event_id}", put, remote=True, slow=LATE_PUT)

@@ -32,7 +32,7 @@ from handlers.sync.turn import take_turn
 from tests.laws.ablation import Ablation, Switch, instead, within
 from tests.laws.judge import wasted
 from tests.laws.outlook import Outlook
-from tests.laws.rules_of_rows import AS_BEFORE, CROWDED, HALTED
+from tests.laws.rules_of_rows import AS_BEFORE, HALTED, STOOD_STILL, WORKERS_DIE
 from tests.laws.story import CALM, CLOSED, NARROW, ORDERLY, REMOTE, Deed
 
 type Doubt = Callable[[EventLink], EventLink]
@@ -260,7 +260,10 @@ def _only_events_in_doubt(old: Any) -> Any:
 RULES = [
     # 7. Events
     Ablation(
-        "generation saved before its POST", within(_Settlement, "_save_generation", lambda _: _not_saved), CROWDED, first=150
+        "generation saved before its POST",
+        within(_Settlement, "_save_generation", lambda _: _not_saved),
+        WORKERS_DIE,
+        first=135,
     ),
     Ablation(
         "first generation that never was",
@@ -270,7 +273,7 @@ RULES = [
     ),
     Ablation("transactionId", within(Outlook, "_known", lambda _: lambda *_: None)),
     Ablation("leaving entries are kept", instead(intend, _what_leaves_is_forgotten)),
-    Ablation("leaving for good", instead(intend, _what_leaves_may_stay), HALTED, first=1114),
+    Ablation("leaving for good", instead(intend, _what_leaves_may_stay), STOOD_STILL, first=171),
     Ablation("leaving entries hold back nothing", within(_Settlement, "_do", _leaving_holds_back), CLOSED, first=5),
     Ablation("what was refused was never made", following(_refused_may_be_made), replace(CLOSED, mishaps=0), first=29),
     Ablation("deleted by stamp where the id is unknown", performing(_not_looked_for), first=48),
@@ -309,14 +312,14 @@ RULES = [
         planning(lambda effects, link: [e for e in effects if not (isinstance(e, WriteBack) and link.written_back)]),
     ),
     # 8. In doubt
-    Ablation("late requests are remembered", instead(in_doubt, lambda _: lambda link, *_: link), LATE, first=6),
+    Ablation("late requests are remembered", instead(in_doubt, lambda _: lambda link, *_: link), LATE, first=10),
     Ablation("late requests are waited for", instead(waits_until, lambda _: lambda *_: 0.0), LATE, first=6),
-    Ablation("late write-backs are remembered", instead(in_doubt, _only_events_in_doubt), TO_AND_FRO, first=150),
+    Ablation("late write-backs are remembered", instead(in_doubt, _only_events_in_doubt), TO_AND_FRO, first=261),
     Ablation(
         "late write-backs outlive the claim",
         instead(record_late_until, lambda _: lambda claim_ends, _: claim_ends),
-        TO_AND_FRO,
-        first=150,
+        LATE,
+        first=151,
     ),
     Ablation("doubt after an expired claim", instead(take_turn, _no_doubt), LOST, first=1480),
     Ablation("doubt: content", within(EventLink, "unconfirmed", _content_is_believed), LOST, first=1480),

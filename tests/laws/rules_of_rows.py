@@ -23,6 +23,7 @@ type Merge = Callable[[EventLink, RowChange, Mapping], EventLink]
 
 TIES = replace(ANY, subjects=("s0", "s1"))
 CROWDED = replace(NARROW, owners=("ann", "bob", "carl"), spread=20, delay=10, switching=(0.3, 0.6))
+WORKERS_DIE = replace(CROWDED, calls=("POST", "PUT", "save"), kinds=("dies before", "dies after"))
 HALTED = replace(
     PAUSED, rows="A", kinds=("pause", "pause", "late", "dies after"), calls=(*REMOTE, "save"), degrees=(0.6, 1.0)
 )
@@ -30,10 +31,11 @@ AT_THE_END = replace(
     NARROW, calls=("save", "PATCH"), kinds=("late", "pause"), degrees=(0.5, 0.65), nth=4, spread=150, delay=5, removal=0.0
 )
 REPLACED = replace(ORDERLY, edits=2, removal=0.0, split=0.0, owners=("ann",), looks=3)
+STOOD_STILL = replace(HALTED, calls=("POST", "save", "save"), kinds=("pause",))
 LEFT_ALONE = replace(
     CLOSED, rows="A", owners=("ann", "eve"), closings=("refuses",), looks=4, calls=("POST",), kinds=("dies before",)
 )
-OVERTAKEN = replace(BAD, rows="A", calls=("dead letter", "save", "load"), switching=(0.4,), spread=20)
+OVERTAKEN = replace(BAD, rows="A", mishaps=0, switching=(0.4,), spread=10, delay=20)
 FORGETFUL = replace(STOPPED, rows="A", removal=0.6, days=(40,), spread=60, mishaps=1)
 AS_BEFORE = replace(FORGETFUL, owners=("ann",), subjects=("s0",), rooms=("r0",), forgets=0.0)
 
@@ -98,9 +100,10 @@ def _attributes_without_time(old: Merge, link: EventLink, change: RowChange, map
 
 
 def _first_come_of_equals(old: Merge, link: EventLink, change: RowChange, mapping: Mapping) -> EventLink:
-    blind = replace(link, version=link.version._replace(row_hash="") if link.version else None)
-    merged = old(blind, change, mapping)
-    return replace(merged, version=merged.version._replace(row_hash=""))
+    def blind(link: EventLink) -> EventLink:
+        return replace(link, version=link.version._replace(row_hash="") if link.version else None)
+
+    return blind(old(blind(link), change, mapping))
 
 
 def _first_attribute_of_equals(old: Merge, link: EventLink, change: RowChange, mapping: Mapping) -> EventLink:
@@ -221,6 +224,16 @@ def _not_sent_again_after_strays(old: Any) -> Any:
     return carried
 
 
+def _save_unseen(old: Any) -> Any:
+    """The second save of a dead letter, which makes others look again, is none."""
+
+    def save(self: Any, link: EventLink, etag: str | None) -> Any:
+        stored, number = self._load(link.key)
+        return number if link == stored and link.buried else old(self, link, etag)
+
+    return save
+
+
 def _outlived_by_anything(_: Any) -> Any:
     return lambda self: bool(self.buried and self.version)
 
@@ -283,11 +296,11 @@ RULES = [
     ),
     Ablation(
         "dead letter: none for what is superseded",
-        instead(burying._superseded, lambda _: lambda *_: False),
+        instead(burying._overtaken, lambda _: lambda *_: False),
         OVERTAKEN,
-        first=317,
+        first=318,
     ),
-    Ablation("dead letter: taken back", instead(burying._reconsider, lambda _: lambda *_: None), OVERTAKEN, first=48),
+    Ablation("dead letter: taken back", within(Links, "save", _save_unseen), OVERTAKEN, first=120),
     # 11. Purge
     Ablation("nothing forgotten while changes wait", within(Queue, "count", lambda _: lambda *_: 0), FORGETFUL, first=579),
 ]
