@@ -48,7 +48,7 @@ class Store:
             raise failures[0]
 
     def purge(self, before: datetime) -> dict[str, int]:
-        return {"EventLinks": 0 if self.queue.count() else self.links.purge(before.timestamp())}
+        return {"EventLinks": 0 if self.queue.count() else self.links._forget(before.timestamp())}
 
 
 class Notifications:
@@ -104,7 +104,7 @@ class Links:
         self._touched[link.key] = self._sim.now
         return str(number)
 
-    def purge(self, before: float) -> int:
+    def _forget(self, before: float) -> int:
         old = [key for key in self._sim.links if self._touched[key] < before]
         links = [from_state(json.loads(self._sim.links[key][0])) for key in old]
         tombstones = [link.key for link in links if not (link.present or link.entries or link.claim or link.buried)]

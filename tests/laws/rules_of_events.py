@@ -274,8 +274,8 @@ RULES = [
     Ablation("transactionId", within(Outlook, "_known", lambda _: lambda *_: None)),
     Ablation("leaving entries are kept", instead(intend, _what_leaves_is_forgotten)),
     Ablation("leaving for good", instead(intend, _what_leaves_may_stay), STOOD_STILL, first=171),
-    Ablation("leaving entries hold back nothing", within(_Settlement, "_do", _leaving_holds_back), CLOSED, first=5),
-    Ablation("what was refused was never made", following(_refused_may_be_made), replace(CLOSED, mishaps=0), first=29),
+    Ablation("leaving entries hold back nothing", within(_Settlement, "_do", _leaving_holds_back), CLOSED, first=109),
+    Ablation("what was refused was never made", following(_refused_may_be_made), replace(CLOSED, mishaps=0), first=48),
     Ablation("deleted by stamp where the id is unknown", performing(_not_looked_for), first=48),
     Ablation(
         "deleted by stamp where the id has changed",

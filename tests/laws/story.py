@@ -197,6 +197,9 @@ def tell(seed: int, plot: Plot = ANY) -> Story:
         changes = [replace(c, at=c.at + over) if rng.random() < 0.4 else c for c in changes]
     chance = rng.choice(plot.switching)
     switches = [(step, rng.randint(0, 5)) for step in range(200) if rng.random() < chance]
+    closed = tuple(
+        Closed("eve", kind, rng.choice(plot.closed_from)) for kind in rng.sample(plot.closings, bool(plot.closings))
+    )
     return Story(
         tuple(changes),
         tuple(mishaps),
@@ -209,8 +212,8 @@ def tell(seed: int, plot: Plot = ANY) -> Story:
         forgets=rng.random() < plot.forgets,
         edits=tuple(_edit(rng, plot) for _ in range(rng.randint(1, plot.edits) if plot.edits else 0)),
         touch=_TOUCHES[rng.randint(0, 1)],
-        closed=(Closed("eve", rng.choice(plot.closings), rng.choice(plot.closed_from)),) if plot.closings else (),
-        reopens=bool(plot.closings) and rng.random() < 0.5,
+        closed=closed,
+        reopens=bool(closed) and rng.random() < 0.5 and not _is_lost(closed[0]),
         pause=pause,
         looks=tuple(Look(rng.randint(0, _latest(plot)), rng.choice(plot.rows)) for _ in range(rng.randint(0, plot.looks))),
     )
@@ -221,6 +224,11 @@ _TOUCHES: tuple[Literal["saved", "resubmitted"], ...] = ("saved", "resubmitted")
 
 def _bad(rng: random.Random) -> Bad:
     return "repeated" if rng.random() < 0.5 else "short"
+
+
+def _is_lost(closed: Closed) -> bool:
+    """Whether events went with a mailbox: where it comes back, nobody tells the app that it is empty."""
+    return closed.kind == "missing" and closed.at > 0
 
 
 def _latest(plot: Plot) -> int:

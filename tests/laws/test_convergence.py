@@ -13,7 +13,23 @@ from hypothesis import HealthCheck, given, settings
 
 from tests.laws.judge import explained, order_matters, simulate, wasted
 from tests.laws.scheduler import Mishap
-from tests.laws.story import ANY, NARROW, ORDERLY, PAUSED, PLOTS, Change, Deed, Plot, Story, stories, tell
+from tests.laws.story import (
+    ANY,
+    DAY,
+    NARROW,
+    ORDERLY,
+    PAUSED,
+    PLOTS,
+    Change,
+    Deed,
+    Edit,
+    Look,
+    Pause,
+    Plot,
+    Story,
+    stories,
+    tell,
+)
 from tests.laws.test_ablations import ABLATIONS
 
 SEEDS = 60
@@ -111,4 +127,37 @@ def test_a_repair_during_the_successors_claim_is_not_forgotten() -> None:
     changes = (Change(44, "A", ("ann", "s1", "r0"), (14,)), Change(91, "A", None, (23,)))
     stops = (("save", 3, 0.75), ("POST", 1, 0.73), ("save", 6, 0.4))
     story = Story(changes, tuple(Mishap(call, nth, "pause", degree) for call, nth, degree in stops), workers=2, echo=None)
+    assert simulate(story) == [], explained(story)
+
+
+def test_the_removed_half_of_an_update_leaves_the_dead_letter_of_the_other() -> None:
+    """The row was neither in its calendar nor a dead letter: its Deleted counted as a state that is as new."""
+    changes = (Change(42, "A", ("ann", "s1", "r0"), (19,)), Change(55, "A", ("bob", "s1", "r0"), (21,), (74,), bad="short"))
+    story = Story(changes, workers=1)
+    assert simulate(story) == [], explained(story)
+
+
+def test_a_message_is_not_left_to_its_own_dead_worker() -> None:
+    """An edited mapping read the same row otherwise, which counted as news for whoever had the claim: nobody had."""
+    changes = (Change(62, "C", ("bob", "s0", "r0"), (21,)),)
+    mishaps = (Mishap("save", 1, "refused", 0.45), Mishap("save", 2, "late", 0.36))
+    story = Story(changes, mishaps, workers=1, echo=None, edits=(Edit(99, "noted", overlap=60),), touch="resubmitted")
+    assert simulate(story) == [], explained(story)
+
+
+def test_a_dead_letter_that_is_overtaken_is_taken_back() -> None:
+    """The worker of a newer change had cleared what was not written yet, and had not saved that."""
+    changes = (
+        Change(13, "A", ("bob", "s1", "r1"), (44,), (15,), bad="short"),
+        Change(0, "A", ("bob", "s0", "r1"), (0, 57)),
+        Change(17, "A", None, (33,)),
+    )
+    story = Story(changes, switches=((24, 3), (28, 4), (30, 0)), workers=2, looks=(Look(44, "A"),), touch="resubmitted")
+    assert simulate(story) == [], explained(story)
+
+
+def test_a_removed_row_does_not_come_back_after_a_pause() -> None:
+    """Its removal was forgotten, while an older change waited."""
+    changes = (Change(10, "A", ("ann", "s0", "r0"), (75,)), Change(20, "A", None, (5,)))
+    story = Story(changes, workers=1, echo=None, pause=Pause(60, 40, (40 * DAY,)))
     assert simulate(story) == [], explained(story)
