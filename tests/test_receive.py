@@ -36,8 +36,10 @@ class Memory:
         self.pinned: set[str] = set()
         self.activity = Recorder()
 
-    def services(self) -> "Memory":
+    def intake(self) -> "Memory":
         return self
+
+    company = "production"
 
     class settings:  # noqa: N801
         acumatica_tenant = "Production"

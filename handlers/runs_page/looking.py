@@ -77,8 +77,8 @@ def row(visit: Visit, key: str) -> Response:
 
 def search(visit: Visit) -> Response:
     """Rows by their key, or by mailbox; one alone is shown at once."""
-    text, services = visit.request.args.get("q", "")[:1000], visit.factory.services()
-    rows = activity.search(text, services.storage, services.mappings, services.settings.acumatica_tenant)
+    text, intake = visit.request.args.get("q", "")[:1000], visit.factory.intake()
+    rows = activity.search(text, intake.storage, intake.mappings, intake.company)
     if visit.request.wants_json:
         return data({"rows": [row.as_json() for row in rows]})
     if len(rows) == 1:
