@@ -12,11 +12,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from handlers import preview
 from handlers.clients.tables import StorageError
-from handlers.operations import activity, checks, dead_letters, support, uninstall
+from handlers.operations import activity, checks, dead_letters, preview, support, uninstall
 from handlers.operations.dead_letters import Refused
 from handlers.services import Factory, NotReady
+from handlers.sync.mapping_file import MappingProblems
+from handlers.sync.notification import NotificationProblems
 from handlers.terminal import check_lines, history_lines, letter_lines, row_lines, run_line
 
 _SETTINGS = "They use the app's settings: from the environment, or from local.settings.json."
@@ -169,7 +170,22 @@ def _checks(options: argparse.Namespace, factory: Factory) -> Iterator[checks.Ch
 
 
 def _preview(options: argparse.Namespace) -> int:
-    return preview.main([options.notification, "--mappings", options.mappings, *(["--json"] if options.json else [])])
+    problems: list[str] = []
+    rows: list[preview.Outlook] = []
+    try:
+        source = options.notification
+        body = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
+        rows = preview.read(body, Path(options.mappings), os.environ.get("ACUMATICA_URL", ""))
+    except (MappingProblems, NotificationProblems) as error:
+        problems = error.problems
+    except OSError as error:
+        problems = [f"{error.filename}: {error.strerror}"]
+    if problems and not options.json:
+        print(f"{len(problems)} problem{'s' * (len(problems) > 1)}:", *problems, sep="\n  ", file=sys.stderr)
+    else:
+        lines = [f"{len(rows)} row{'s' * (len(rows) != 1)}. Nothing was sent.", *preview.text(rows)]
+        _print(options, {"problems": problems, "rows": preview.as_json(rows)}, lines)
+    return 1 if problems or any(row.problem for row in rows) else 0
 
 
 def _uninstall(options: argparse.Namespace) -> int:

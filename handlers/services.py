@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 from handlers.clients.activity import Recorder
 from handlers.clients.storage import Storage
-from handlers.settings import Settings, SettingsProblems, StorageSettings, load_settings
+from handlers.settings import IntakeSettings, Settings, SettingsProblems, StorageSettings, load_settings
 from handlers.sync.mapping import Mapping as SyncMapping
-from handlers.sync.mapping import MappingProblems
-from handlers.sync.mapping import load_mappings as read_mappings
-from handlers.sync.trial import redirected
+from handlers.sync.mapping_file import MappingProblems
+from handlers.sync.mapping_file import load_mappings as read_mappings
+from handlers.sync.notification import folded
+from handlers.sync.scope import Scope
 
 if TYPE_CHECKING:
     from handlers.clients.graph import Graph
@@ -34,25 +35,28 @@ class NotReady(Exception):
         self.problems = problems
 
 
-@dataclass(frozen=True)
-class Services:
-    """Everything with I/O or a clock, so that the same code runs on other clocks and in-memory services."""
+@dataclass(frozen=True, kw_only=True)
+class Intake:
+    """What taking notifications in needs, whatever else is missing."""
 
-    settings: Settings
+    settings: IntakeSettings
     mappings: dict[str, SyncMapping]
     storage: Storage
-    graph: "Graph"
-    sessions: "Sessions"
     clock: Callable[[], float] = time.time
-    pinned: set[str] = field(default_factory=set)  # mappings whose key columns were compared with the pinned ones
     activity: Recorder = field(default_factory=Recorder)
+    pinned: set[str] = field(default_factory=set)  # what was compared with its pin: mappings, and "" for the tenant
+
+    @property
+    def company(self) -> str:
+        """The tenant's name as part of each event's identity."""
+        return folded(self.settings.company)
 
     def check_pins(self, names: list[str], *, pin: bool) -> None:
-        """Compare key columns with those that were used under a mapping's name before, or `pin` them at their first use.
+        """Compare the tenant's name, and mappings' key columns, with those used before; `pin` them at their first use.
 
         Raises NotReady where they differ.
         """
-        problems = []
+        problems = [*self._tenant_problem(pin=pin)]
         for name in names:
             if name in self.pinned:
                 continue
@@ -68,6 +72,33 @@ class Services:
         if problems:
             raise NotReady("mappings", problems)
 
+    def _tenant_problem(self, *, pin: bool) -> list[str]:
+        if "" in self.pinned:
+            return []
+        known = self.storage.pins.company(self.company, pin=pin)
+        if known == self.company:
+            self.pinned.update([""] if pin else [])
+            return []
+        problem = (
+            f"ACUMATICA_TENANT: the app was first used for {known!r}, and events are tied to that name. If the tenant was "
+            f"renamed, set ACUMATICA_TENANT_FORMERLY to {known!r}; another tenant needs an app (and storage) of its own"
+        )
+        return [problem]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Services(Intake):
+    """Everything with I/O or a clock, so that the same code runs on other clocks and in-memory services."""
+
+    settings: Settings
+    graph: "Graph"
+    sessions: "Sessions"
+
+    @property
+    def scope(self) -> Scope:
+        """Where the mappings are active."""
+        return Scope(self.settings.acumatica_url, self.settings.test_mailbox)
+
 
 class Factory:
     """Builds the services once per process; as long as something is wrong, every call says what."""
@@ -78,6 +109,7 @@ class Factory:
         self._lock = threading.Lock()
         self._storage: Storage | None = None
         self._activity = Recorder()
+        self._intake: Intake | None = None
         self._services: Services | None = None
         self._said: list[str] = []
 
@@ -95,16 +127,24 @@ class Factory:
             return self._storage
 
     def activity(self) -> Recorder:
-        """What remembers activity; it needs storage alone. Raises NotReady."""
+        """What remembers runs; it needs storage alone. Raises NotReady."""
         self.storage()
         return self._activity
 
-    def services(self) -> Services:
-        """Everything. Raises NotReady."""
+    def intake(self) -> Intake:
+        """What taking notifications in needs. Raises NotReady."""
         storage = self.storage()
         with self._lock:
+            if self._intake is None:
+                self._intake = self._build_intake(storage)
+            return self._intake
+
+    def services(self) -> Services:
+        """Everything. Raises NotReady."""
+        intake = self.intake()
+        with self._lock:
             if self._services is None:
-                self._services = self._build(storage)
+                self._services = self._build(intake)
             return self._services
 
     def close(self) -> None:
@@ -116,8 +156,21 @@ class Factory:
         if self._storage:
             self._storage.close()
 
-    def _build(self, storage: Storage) -> Services:
-        # Not before the first request: Azure waits for the import of function_app.py on every start of an instance.
+    def _build_intake(self, storage: Storage) -> Intake:
+        try:
+            settings = load_settings(IntakeSettings, self._environ)
+        except SettingsProblems as error:
+            raise self._not_ready("settings", error.problems) from None
+        try:
+            mappings = load_mappings(ROOT / settings.mappings_dir)
+        except MappingProblems as error:
+            raise self._not_ready("mappings", error.problems) from None
+        if not mappings:
+            log.warning("mappings: there is no .toml file in MAPPINGS_DIR; every notification will be refused")
+        return Intake(settings=settings, mappings=mappings, storage=storage, clock=self._clock, activity=self._activity)
+
+    def _build(self, intake: Intake) -> Services:
+        # Not before the first row: Azure waits for the import of function_app.py on every start of an instance.
         from handlers.clients.acumatica import Acumatica  # noqa: PLC0415
         from handlers.clients.graph import Graph  # noqa: PLC0415
         from handlers.clients.sessions import Sessions  # noqa: PLC0415
@@ -126,17 +179,16 @@ class Factory:
             settings = load_settings(Settings, self._environ)
         except SettingsProblems as error:
             raise self._not_ready("settings", error.problems) from None
-        try:
-            mappings = load_mappings(ROOT / settings.mappings_dir, settings.acumatica_url)
-        except MappingProblems as error:
-            raise self._not_ready("mappings", error.problems) from None
-        if not mappings:
-            log.warning("mappings: there is no .toml file in MAPPINGS_DIR; every notification will be refused")
-        sessions = Sessions(Acumatica(settings, self._clock), storage, settings, self._clock)
-        graph = Graph(settings, self._clock)
-        if settings.test_mailbox:
-            mappings = {name: redirected(mapping, settings.test_mailbox) for name, mapping in mappings.items()}
-        return Services(settings, mappings, storage, graph, sessions, self._clock, activity=self._activity)
+        return Services(
+            settings=settings,
+            mappings=intake.mappings,
+            storage=intake.storage,
+            clock=self._clock,
+            activity=self._activity,
+            pinned=intake.pinned,
+            graph=Graph(settings, self._clock),
+            sessions=Sessions(Acumatica(settings, self._clock), intake.storage, settings, self._clock),
+        )
 
     def _not_ready(self, part: str, problems: list[str]) -> NotReady:
         if problems != self._said:  # once, however often the app is asked
@@ -146,7 +198,7 @@ class Factory:
         return NotReady(part, problems)
 
 
-def load_mappings(folder: Path, site: str = "") -> dict[str, SyncMapping]:
+def load_mappings(folder: Path) -> dict[str, SyncMapping]:
     """All mappings of a folder by name; a folder that is not there has none. Raises MappingProblems with those of all."""
     files, problems = [], []
     for file in sorted(folder.glob("*.toml")):
@@ -155,7 +207,7 @@ def load_mappings(folder: Path, site: str = "") -> dict[str, SyncMapping]:
         except (OSError, UnicodeDecodeError) as error:
             problems.append(f"{file.name}: cannot be read as UTF-8 text ({type(error).__name__})")
     try:
-        mappings = read_mappings(files, site)
+        mappings = read_mappings(files)
     except MappingProblems as error:
         raise MappingProblems([*error.problems, *problems]) from None
     if problems:

@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from handlers.clients.activity import Recorder
 from handlers.clients.storage import Storage
 from handlers.settings import StorageSettings, load_settings
-from handlers.sync.notification import RowChange
+from handlers.sync.change import RowChange
 from local.azurite import Azurite
 from local.demo import SETTINGS
 from local.world import World

@@ -1,6 +1,6 @@
 """Crash points, exhaustively: at each request that the app makes, its process dies just before it and just after it.
 
-The real code of receive and apply works on Azurite and on the stand-ins of Graph and Acumatica, over real HTTP. Every
+The real code of receive and apply works on Azurite and on the fakes of Graph and Acumatica, over real HTTP. Every
 request of the app is numbered in scenarios that run the same each time; one run per number and side cuts the process off
 there: nothing of it runs any more, and the answer of a request that was carried out reaches nobody. A new process then
 gets what Acumatica and the queue deliver again, and in the end the judge has to find no differences.

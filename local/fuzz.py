@@ -19,20 +19,13 @@ from typing import Any, NoReturn, override
 from handlers.clients.blobs import Blobs
 from handlers.clients.queue import Queue
 from handlers.sync.answers import acumatica_error, graph_error
+from handlers.sync.change import NotARowChange, RowChange, canonical, load_json, ticks_to_datetime
 from handlers.sync.errors import Permanent, SyncError
-from handlers.sync.event import CalendarEvent, calendar_event, record_id, record_update
-from handlers.sync.mapping import MappingProblems, load_mapping
-from handlers.sync.notification import (
-    NotARowChange,
-    NotificationProblems,
-    PushNotification,
-    RowChange,
-    canonical,
-    load_json,
-    parse_notification,
-    row_changes,
-    ticks_to_datetime,
-)
+from handlers.sync.event import CalendarEvent, calendar_event
+from handlers.sync.mapping_file import MappingProblems, load_mapping
+from handlers.sync.notification import NotificationProblems, PushNotification, parse_notification, row_changes
+from handlers.sync.record import record_id, record_update
+from handlers.sync.scope import Scope
 from handlers.sync.template import MissingColumns, Template
 
 NOW = datetime(2026, 12, 1, tzinfo=UTC)
@@ -142,7 +135,7 @@ def row(data: bytes) -> CalendarEvent | None:
     try:
         picked = MAPPING.pick(values)
         MAPPING.key_of(values)
-        event = calendar_event(MAPPING, picked)
+        event = calendar_event(MAPPING, picked, Scope())
         update = record_update(MAPPING, record_id(MAPPING, picked), {"event_id": "e1"})
     except (Permanent, MissingColumns):
         return None

@@ -5,7 +5,7 @@ import uuid
 from datetime import UTC, datetime
 from typing import Any
 
-from handlers.sync.notification import datetime_to_ticks
+from handlers.sync.change import datetime_to_ticks
 from local.fakes import FakeAcumatica
 
 QUERY = "Calendar - Opportunity Meetings"

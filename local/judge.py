@@ -17,10 +17,12 @@ from azure.storage.queue import QueueServiceClient
 from handlers.clients.queue import POISON_QUEUE, QUEUE
 from handlers.clients.storage import Storage
 from handlers.settings import StorageSettings, load_settings
-from handlers.sync import notification
+from handlers.sync.change import link_key as change_key
 from handlers.sync.event import calendar_event
 from handlers.sync.link import EventLink
 from handlers.sync.mapping import Mapping as SyncMapping
+from handlers.sync.notification import folded
+from handlers.sync.scope import Scope
 from handlers.sync.template import Template
 from local.fakes import FakeAcumatica, FakeGraph
 
@@ -114,14 +116,14 @@ def judge(
 
 def link_key(tenant: str, mapping: SyncMapping, row: Row) -> str:
     """The identity of a row under a mapping."""
-    return notification.link_key(notification.folded(tenant), mapping.name, mapping.key_of(row))
+    return change_key(folded(tenant), mapping.name, mapping.key_of(row))
 
 
 def _row_differences(
     mapping: SyncMapping, row: Row, events: list[tuple[str, Event]], link: EventLink | None, acumatica: FakeAcumatica
 ) -> list[str]:
     who = f"row {', '.join(mapping.key_of(row))}"
-    wanted = calendar_event(mapping, mapping.pick(row))
+    wanted = calendar_event(mapping, mapping.pick(row), Scope(acumatica.url))
     if len(events) != 1:
         where = ", ".join(f"{mailbox} {event['subject']!r}" for mailbox, event in events)
         return [f"{who}: {len(events)} events instead of one{': ' + where if where else ''}"]

@@ -1,4 +1,4 @@
-"""Everything on one machine: the app in its host, storage, and stand-ins for Graph and Acumatica."""
+"""Everything on one machine: the app in its host, storage, and fakes of Graph and Acumatica."""
 
 import json
 import threading
@@ -49,7 +49,7 @@ class World:
     def __enter__(self) -> Self:
         self.graph.start()
         self.acumatica.start()
-        self.mappings = load_mappings(MAPPINGS, self.acumatica.url)
+        self.mappings = load_mappings(MAPPINGS)
         self.inquiry = Inquiry(self.acumatica)
         self.start_host()
         return self

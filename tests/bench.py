@@ -1,4 +1,4 @@
-"""The app's handlers on real storage and the stand-ins, without a host: for tests that apply changes by hand."""
+"""The app's handlers on real storage and the fakes, without a host: for tests that apply changes by hand."""
 
 import json
 import time
@@ -13,7 +13,7 @@ from azure.storage.queue import QueueClient
 from handlers.apply import apply
 from handlers.clients.queue import QUEUE
 from handlers.services import Factory
-from handlers.sync.notification import RowChange, datetime_to_ticks
+from handlers.sync.change import RowChange, datetime_to_ticks
 from local.fakes import FakeAcumatica, FakeGraph, app_settings
 
 QUERY = "Calendar - Opportunity Meetings"

@@ -1,4 +1,4 @@
-"""What `apply` does with single messages: on real storage and the stand-ins, without a host."""
+"""What `apply` does with single messages: on real storage and the fakes, without a host."""
 
 import json
 import time
@@ -91,7 +91,7 @@ def test_a_refused_deletion_is_not_taken_for_done(bench: Bench) -> None:
 
 def test_a_used_transaction_whose_event_is_not_found_yet_is_waited_for(bench: Bench) -> None:
     """Graph's look-up may lag behind: a new event too early would be one too many."""
-    bench.graph.tells_existing_id = False
+    bench.graph.switches.tells_existing_id = False
     bench.graph.faults.add(Fault("reset_after", "POST", "/events$", times=1))
     bench.apply(bench.change(1, "one"))
     bench.now += bench.factory.services().settings.claim_seconds + 1

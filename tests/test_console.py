@@ -185,7 +185,7 @@ def without(folder: Path) -> Path:
 def test_an_older_python_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
     from handlers import __main__ as entry  # noqa: PLC0415
 
-    monkeypatch.setattr(entry.sys, "version_info", (3, 9, 2))
+    monkeypatch.setattr(sys, "version_info", (3, 9, 2))
     assert str(entry.main()).startswith("This needs Python 3.13, and this is 3.9: run `make setup`")
     tree = (ROOT / "handlers/__main__.py").read_text(encoding="utf-8")
     for version in ((3, 7), (3, 13)):

@@ -12,8 +12,10 @@ import pytest
 from pydantic import BaseModel, SecretStr
 
 from handlers.settings import Settings, StorageSettings
-from handlers.sync import mapping as mapping_module
-from handlers.sync.mapping import NOT_KEYS, RESULTS, MappingProblems, load_mapping
+from handlers.sync import mapping, mapping_event
+from handlers.sync.mapping import NOT_KEYS, RESULTS
+from handlers.sync.mapping_file import MappingProblems, load_mapping
+from handlers.sync.mapping_values import Table
 from local import docs
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -21,7 +23,6 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 MAPPING = (ROOT / "docs/mapping.md").read_text(encoding="utf-8")
 PAGES = [page.read_text(encoding="utf-8") for page in [ROOT / "README.md", *ROOT.glob("docs/*.md")]]
 READY_MADE = sorted(ROOT.glob("ready-made/*.toml"))
-MODULE = mapping_module.__name__
 MINIMAL: dict[str, Any] = {
     "query": "Calendar - Visits",
     "key": ["VisitID"],
@@ -72,8 +73,8 @@ def test_every_key_of_a_mapping_is_listed_with_its_default_and_meaning() -> None
 
 
 def test_no_table_of_a_mapping_is_forgotten() -> None:
-    models = {model for model in vars(mapping_module).values() if isinstance(model, type) and model.__module__ == MODULE}
-    assert {model for model in models if issubclass(model, BaseModel)} - {mapping_module._Model} == set(docs.TABLES.values())
+    models = {model for module in (mapping, mapping_event) for model in vars(module).values() if isinstance(model, type)}
+    assert {model for model in models if issubclass(model, BaseModel)} - {BaseModel, Table} == set(docs.TABLES.values())
 
 
 def test_every_placeholder_of_write_back_is_explained() -> None:

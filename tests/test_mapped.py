@@ -1,4 +1,4 @@
-"""What the options of a mapping do to calendars and records: `apply` on real storage and the stand-ins, without a host."""
+"""What the options of a mapping do to calendars and records: `apply` on real storage and the fakes, without a host."""
 
 import json
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from handlers.clients.graph import STAMP
+from handlers.clients.requests_to_graph import STAMP
 from local.fakes import Fault
 from local.fakes.graph import FakeGraph
 from tests.bench import Bench

@@ -8,13 +8,15 @@ from typing import Any
 
 import pytest
 
-from handlers.preview import Outlook, main, preview
+from handlers.console import main
+from handlers.operations.preview import Outlook, preview
 from handlers.services import load_mappings
 from handlers.sync.notification import parse_notification
+from handlers.sync.scope import Scope
 
 ROOT = Path(__file__).resolve().parent.parent
 FIXTURES = ROOT / "tests/fixtures/ready-made"
-MAPPINGS = load_mappings(ROOT / "ready-made", "https://ACUMATICA_URL")
+MAPPINGS = load_mappings(ROOT / "ready-made")
 NAMES = ["appointment", "case-follow-up", "crm-event", "crm-task", "opportunity-meetings"]
 
 
@@ -24,7 +26,8 @@ def previewed(name: str, **columns: Any) -> list[Outlook]:
     data["Inserted"] = [row | columns for row in data["Inserted"]]
     queries = [mapping.query for mapping in MAPPINGS.values()]
     body = json.dumps(data).encode()
-    return preview(parse_notification(body, company="Production", queries=queries, now=datetime.now(UTC)), MAPPINGS)
+    notification = parse_notification(body, company="Production", queries=queries, now=datetime.now(UTC))
+    return preview(notification, MAPPINGS, Scope("https://ACUMATICA_URL"))
 
 
 def test_each_has_a_fixture_and_what_is_expected_of_it() -> None:
@@ -56,7 +59,7 @@ def test_the_requests_are_exactly_these(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_copy_alone_in_a_folder_can_be_previewed(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.copy(ROOT / f"ready-made/{name}.toml", tmp_path)
-    assert main([str(FIXTURES / f"{name}.notification.json"), "--mappings", str(tmp_path)]) == 0
+    assert main(["preview", str(FIXTURES / f"{name}.notification.json"), "--mappings", str(tmp_path)]) == 0
     assert f"\n{name}: " in capsys.readouterr().out
 
 

@@ -12,7 +12,7 @@ from handlers.clients.activity import Recorder
 from handlers.clients.notifications import ReceivedNotification
 from handlers.receive import Answer, receive
 from handlers.services import Factory, load_mappings
-from handlers.sync.notification import RowChange, datetime_to_ticks
+from handlers.sync.change import RowChange, datetime_to_ticks
 
 NOW = datetime(2026, 12, 1, tzinfo=UTC)
 MAPPINGS = load_mappings(Path(__file__).resolve().parent.parent / "ready-made")

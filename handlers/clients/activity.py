@@ -29,7 +29,7 @@ from handlers.clients.activity_record import (
 from handlers.clients.notifications import ReceivedNotification
 from handlers.clients.storage import Storage
 from handlers.clients.tables import BATCH, Entity
-from handlers.sync.notification import RowChange, canonical, digest
+from handlers.sync.change import RowChange, canonical, digest
 
 log = logging.getLogger(__name__)
 

@@ -4,8 +4,8 @@ import json
 from collections.abc import Iterator
 
 from handlers.clients.tables import Entity, Stored, Table, joined, split
+from handlers.sync.change import canonical
 from handlers.sync.link import Entry, EventLink, from_state, to_state
-from handlers.sync.notification import canonical
 
 LINKS = "EventLinks"
 _STATE_BYTES = 900_000  # an entity holds 1 MiB

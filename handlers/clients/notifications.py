@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from handlers.clients.tables import Entity, Table, joined, split
-from handlers.sync.notification import RowChange, canonical
+from handlers.sync.change import RowChange, canonical
 
 NOTIFICATIONS = "PushNotifications"
 VERSION = 1

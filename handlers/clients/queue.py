@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from handlers.clients.blobs import INLINE_BYTES, Blobs
-from handlers.sync.notification import NotARowChange, RowChange, canonical, load_json
+from handlers.sync.change import NotARowChange, RowChange, canonical, load_json
 
 if TYPE_CHECKING:
     from azure.storage.queue import QueueClient

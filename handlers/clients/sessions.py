@@ -18,11 +18,10 @@ from typing import Any
 
 from handlers import telemetry
 from handlers.clients.acumatica import Acumatica, Credentials, SignInRefused
-from handlers.clients.gate import Line
 from handlers.clients.storage import Storage
 from handlers.settings import Settings
 from handlers.sync.errors import Code, Later, OutcomeUnknown, SignedOut
-from handlers.sync.event import RecordUpdate
+from handlers.sync.record import RecordUpdate
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +72,6 @@ class Sessions:
         self._ending = threading.Condition()  # waited for by the keeper
         self._keeper: threading.Thread | None = None
         self._closing = False
-        self._line = Line()
 
     def put(self, update: RecordUpdate, deadline: float) -> None:
         """Write a record. Raises SyncError; RecordGone is one of them."""
@@ -172,8 +170,8 @@ class Sessions:
                     return opened
 
     def _no_session(self) -> Later:
-        delay = self._line.place(self._clock(), 0.1)
-        return Later(Code.SESSIONS_BUSY, "all Acumatica sessions of the budget are in use", 1.0 + delay, counted=False)
+        delay = random.uniform(1.0, 2.0)  # noqa: S311
+        return Later(Code.SESSIONS_BUSY, "all Acumatica sessions of the budget are in use", delay, counted=False)
 
     def _release(self, held: _Held) -> None:
         with self._changed:

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from handlers.clients.tables import Stored, Table, joined, split
-from handlers.sync.notification import canonical
+from handlers.sync.change import canonical
 
 SESSIONS = "AcumaticaSessions"
 _PARTITION = "slot"

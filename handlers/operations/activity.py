@@ -11,9 +11,10 @@ from typing import Any
 from handlers.clients import activity_reading as stored
 from handlers.clients.activity_record import Run
 from handlers.clients.storage import Storage
+from handlers.sync.change import link_key, ticks_to_datetime
 from handlers.sync.link import EventLink
 from handlers.sync.mapping import Mapping as SyncMapping
-from handlers.sync.notification import folded, link_key, ticks_to_datetime
+from handlers.sync.notification import folded
 
 ROWS = 200  # shown at a time
 KEY = re.compile("[0-9a-f]{64}")  # of an event link or a dead letter

@@ -13,15 +13,8 @@ from handlers.clients.notifications import ReceivedNotification, kept_keys
 from handlers.clients.storage import Storage
 from handlers.operations.activity import KEY
 from handlers.services import Services
-from handlers.sync.notification import (
-    NotARowChange,
-    PushNotification,
-    RowChange,
-    digest,
-    folded,
-    load_json,
-    row_changes,
-)
+from handlers.sync.change import NotARowChange, RowChange, digest, load_json
+from handlers.sync.notification import PushNotification, folded, row_changes
 
 MOST = 10_000  # looked at
 COUNTED = 1000  # where only their number is asked for

@@ -9,15 +9,16 @@ from datetime import UTC, datetime
 from functools import partial
 from itertools import batched
 
-from handlers.apply import settle
 from handlers.clients.tables import StorageError
 from handlers.services import Services
-from handlers.sync.errors import Later, OutcomeUnknown, SyncError
+from handlers.settle import settle
+from handlers.sync.change import RowChange, datetime_to_ticks
+from handlers.sync.errors import Later, OutcomeUnknown, Permanent
 from handlers.sync.link import EventLink
-from handlers.sync.notification import RowChange, datetime_to_ticks
-from handlers.sync.trial import emptied
+from handlers.sync.scope import emptied
 
 _AT_A_TIME = 3  # as many as one mailbox takes
+_LONGEST = 3600.0  # seconds; the claim ends before
 
 
 def find(services: Services, mailbox: str = "") -> list[EventLink]:
@@ -42,11 +43,17 @@ def _remove(link: EventLink, services: Services, failed: dict[str, str]) -> None
     # A removal that is no news: the row stays as it is known, and only its events go.
     timestamp = link.version.timestamp if link.version else datetime_to_ticks(datetime.now(UTC))
     change = RowChange(link.company, link.mapping, link.row_key, timestamp, None, "uninstall", services.clock())
+    emptying = replace(services, mappings={link.mapping: emptied(link.mapping)})
     try:
-        settle(change, replace(services, mappings={link.mapping: emptied(link.mapping)}))
-    except OutcomeUnknown as error:
-        failed[link.key] = f"{error}; run this again in {services.settings.claim_seconds / 60:.0f} minutes"
-    except Later as error:
-        failed[link.key] = f"{error}; run this again"
-    except (SyncError, StorageError) as error:
+        # No message stands behind this claim: what changes meanwhile is not left to it.
+        failure = settle(change, emptying, deadline=services.clock() + _LONGEST, backed=False).failure
+    except (Permanent, Later, StorageError) as error:
         failed[link.key] = str(error)
+        return
+    match failure:
+        case OutcomeUnknown():
+            failed[link.key] = f"{failure}; run this again in {services.settings.claim_seconds / 60:.0f} minutes"
+        case Later():
+            failed[link.key] = f"{failure}; run this again"
+        case Permanent():
+            failed[link.key] = str(failure)

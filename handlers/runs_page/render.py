@@ -16,7 +16,7 @@ from werkzeug.wrappers import Response
 from handlers import __version__
 from handlers.operations.dead_letters import COUNTED
 from handlers.runs_page.visit import BASE, Visit
-from handlers.sync.notification import ticks_to_datetime
+from handlers.sync.change import ticks_to_datetime
 
 _HERE = Path(__file__).resolve().parent
 _STYLE = (_HERE / "static/style.css").read_text(encoding="utf-8")

@@ -18,8 +18,8 @@ from azure.storage.queue import QueueClient
 
 from handlers.clients.storage import Storage
 from handlers.settings import StorageSettings, load_settings
+from handlers.sync.change import RowChange
 from handlers.sync.link import Column, EventLink, Version
-from handlers.sync.notification import RowChange
 
 CHANGE = RowChange("P", "m", ("A",), 639055764123456781, {"Subject": "Ä😀"}, "n", 1770000000.25)
 LINK = EventLink("P", "m", ("A",), version=Version(1, present=True, row_hash="h"), columns={"a": Column(1, "x")})

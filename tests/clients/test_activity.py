@@ -20,7 +20,7 @@ from handlers.clients.activity_reading import hours, newest, one
 from handlers.clients.notifications import ReceivedNotification, kept_keys
 from handlers.clients.storage import ACTIVITY, Storage
 from handlers.settings import StorageSettings, load_settings
-from handlers.sync.notification import RowChange
+from handlers.sync.change import RowChange
 
 NOW = datetime(2026, 12, 1, 10, 30, tzinfo=UTC)
 HASH = "ab" * 32

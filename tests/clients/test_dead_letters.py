@@ -10,7 +10,7 @@ from azure.data.tables import TableServiceClient
 
 from handlers.clients.dead_letters import DEAD_LETTERS, DeadLetter
 from handlers.clients.storage import DEAD_LETTER_BLOBS, Storage
-from handlers.sync.notification import RowChange, canonical
+from handlers.sync.change import RowChange, canonical
 from tests.clients.storage import CHANGE, UNICODE, Proxy, entities, open_storage
 
 LETTER = DeadLetter(

@@ -9,7 +9,7 @@ from azure.data.tables import TableServiceClient
 
 from handlers.clients.notifications import NOTIFICATIONS, ReceivedNotification, kept_keys
 from handlers.clients.storage import Storage
-from handlers.sync.notification import RowChange
+from handlers.sync.change import RowChange
 from tests.clients.storage import UNICODE, Proxy, entities
 
 RECEIVED = ReceivedNotification(

@@ -12,7 +12,7 @@ from azure.storage.queue import QueueClient
 
 from handlers.clients.blobs import INLINE_BYTES
 from handlers.clients.storage import ROW_BLOBS, Storage
-from handlers.sync.notification import NotARowChange, RowChange, canonical
+from handlers.sync.change import NotARowChange, RowChange, canonical
 from tests.clients.storage import CHANGE, received, text_of
 
 

@@ -1,4 +1,4 @@
-"""The budget of Acumatica sessions, on real storage and the stand-in of Acumatica."""
+"""The budget of Acumatica sessions, on real storage and the fake of Acumatica."""
 
 import threading
 import time
@@ -17,7 +17,7 @@ from handlers.clients.slots import Slots
 from handlers.clients.storage import Storage
 from handlers.settings import Settings, StorageSettings, load_settings
 from handlers.sync.errors import Later
-from handlers.sync.event import RecordUpdate
+from handlers.sync.record import RecordUpdate
 from local.fakes import FakeAcumatica, Fault
 
 UPDATE = RecordUpdate("Default/24.200.001/Opportunity", {"OpportunityID": {"value": "A"}})

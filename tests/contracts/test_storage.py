@@ -6,8 +6,8 @@ from dataclasses import replace
 from handlers.clients.dead_letters import DeadLetter
 from handlers.clients.notifications import ReceivedNotification
 from handlers.clients.storage import Storage
+from handlers.sync.change import RowChange, canonical
 from handlers.sync.link import Claim, Column, Entry, EventLink, Version
-from handlers.sync.notification import RowChange, canonical
 
 
 def new_link() -> EventLink:

@@ -23,7 +23,7 @@ FILES = {str(path.relative_to(INFRA)): Bicep(path) for path in sorted(INFRA.rglo
 MAIN, GROUP = FILES["main.bicep"], FILES["group.bicep"]
 APP, STORAGE, VAULT = FILES["modules/app.bicep"], FILES["modules/storage.bicep"], FILES["modules/vault.bicep"]
 
-# Settings that Azure must not have: a plain connection, and the addresses of stand-ins.
+# Settings that Azure must not have: a plain connection, and the addresses of fakes.
 LOCAL_ONLY = {"AzureWebJobsStorage", "GRAPH_URL", "GRAPH_AUTHORITY"}
 PLATFORM = {
     "APPLICATIONINSIGHTS_CONNECTION_STRING",

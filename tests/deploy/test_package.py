@@ -28,7 +28,7 @@ from packaging.utils import canonicalize_name
 
 from handlers.clients.queue import QUEUE
 from handlers.clients.storage import TABLES
-from handlers.sync.notification import datetime_to_ticks
+from handlers.sync.change import datetime_to_ticks
 from local.azurite import ACCOUNT, SERVICES, Azurite
 from tests.deploy.bicep import Bicep, literal, objects
 from tests.host.test_identity import IdentityEndpoint

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from handlers.sync.notification import datetime_to_ticks
+from handlers.sync.change import datetime_to_ticks
 from local.azurite import Azurite
 from local.world import World
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from handlers.sync.notification import datetime_to_ticks
+from handlers.sync.change import datetime_to_ticks
 from local import judge
 from local.azurite import Azurite
 from local.world import World

@@ -18,9 +18,10 @@ from handlers.clients.graph import Graph
 from handlers.clients.web import Http
 from handlers.settings import Settings
 from handlers.sync.answers import acumatica_error, graph_error
+from handlers.sync.change import RowChange
 from handlers.sync.errors import SyncError
-from handlers.sync.event import CalendarEvent, RecordUpdate
-from handlers.sync.notification import RowChange
+from handlers.sync.event import CalendarEvent
+from handlers.sync.record import RecordUpdate
 from local import fuzz
 
 NOTIFICATION, MESSAGE, ROW = fuzz.NOTIFICATION, fuzz.MESSAGE, fuzz.ROW

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from handlers.sync.change import MESSAGE_VERSION, NotARowChange, RowChange
 from handlers.sync.link import STATE_VERSION, Claim, Column, Entry, EventLink, Past, Version, from_state, to_state
-from handlers.sync.notification import MESSAGE_VERSION, NotARowChange, RowChange
 from local import fuzz
 
 STORED = Path(__file__).resolve().parents[1] / "fixtures/stored"

@@ -18,7 +18,7 @@ from handlers.clients.sessions import Sessions
 from handlers.clients.storage import Storage
 from handlers.settings import Settings
 from handlers.sync.errors import Later, OutcomeUnknown, SignedOut
-from handlers.sync.event import RecordUpdate
+from handlers.sync.record import RecordUpdate
 from tests.laws.scheduler import Endless, Kind, Mishap, Scheduler, Task
 
 LEASE, LINGER, ABANDONED = 30.0, 20.0, 600.0

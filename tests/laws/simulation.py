@@ -15,20 +15,22 @@ from unittest import mock
 from azure.core.exceptions import ServiceRequestError
 
 from handlers import apply as applying
+from handlers import outcome as outcomes
 from handlers.clients.dead_letters import DeadLetter
-from handlers.clients.gate import Gate
 from handlers.clients.graph import Graph
+from handlers.clients.limiter import MailboxLimiter
 from handlers.clients.notifications import ReceivedNotification
 from handlers.clients.sessions import Sessions
 from handlers.clients.storage import Storage
 from handlers.receive import receive
 from handlers.services import Services
 from handlers.settings import Settings
+from handlers.sync.change import RowChange, canonical, datetime_to_ticks
 from handlers.sync.errors import Code, DuplicateTransaction, EventGone, Later, MailboxGone, Permanent
-from handlers.sync.event import CalendarEvent, RecordUpdate, calendar_event
+from handlers.sync.event import CalendarEvent, calendar_event
 from handlers.sync.link import EventLink, from_state, merge, to_state
-from handlers.sync.mapping import load_mapping
-from handlers.sync.notification import RowChange, canonical, datetime_to_ticks
+from handlers.sync.mapping_file import load_mapping
+from handlers.sync.record import RecordUpdate
 from tests.laws.scheduler import Endless, Scheduler, Task
 from tests.laws.story import Change, Deed, State, Story, simplest
 
@@ -162,7 +164,7 @@ class Simulation:
         """Live through the story. Raises Endless."""
         for number, change in enumerate(sorted(self.story.changes, key=lambda c: c.at), 1):
             self.scheduler.at(self.now + change.at, partial(self._happen, change, f"change {number}"))
-        with mock.patch.object(applying, "random", random.Random(0)):
+        with mock.patch.object(outcomes, "random", random.Random(0)):
             self.scheduler.run(self._offers, self._ended)
             if self.story.deed:
                 self._do(self.story.deed)
@@ -285,7 +287,7 @@ class Simulation:
         """One event per live row, in the right mailbox, equal to the newest row, its id written back; nothing left over."""
         found = list(self.bugs)
         for row, state in self.rows.items():
-            wanted = calendar_event(MAPPING, _row(row, state))
+            wanted = calendar_event(MAPPING, _row(row, state), self.services.scope)
             mine = [(i, e) for i, e in self.events.items() if e.row == link_key(row)]
             if [(e.mailbox, e.body) for _, e in mine] != [(wanted.mailbox, wanted.body)]:
                 found.append(f"row {row}: there is [{'; '.join(str(e) for _, e in mine)}] instead of {state}")
@@ -308,7 +310,7 @@ class Ready:
     """handlers.services.Factory with everything built."""
 
     def __init__(self, services: Services) -> None:
-        self.services = lambda: services
+        self.services = self.intake = lambda: services
         self.storage = lambda: services.storage
 
 
@@ -438,7 +440,7 @@ class Outlook:
     def __init__(self, sim: Simulation) -> None:
         self._sim = sim
         self._made: dict[tuple[str, str], tuple[str, str]] = {}
-        self.gate = Gate(lambda: sim.now)
+        self.limiter = MailboxLimiter(lambda: sim.now)
 
     def _step[T](self, call: str, words: str, effect: Callable[[], T]) -> T:
         return self._sim.scheduler.step(call, words, effect, remote=True)

@@ -14,8 +14,8 @@ from handlers.clients.storage import DEAD_LETTER_BLOBS
 from handlers.operations import activity
 from handlers.operations.dead_letters import Refused, discard, find, get
 from handlers.services import Factory
+from handlers.sync.change import RowChange, canonical
 from handlers.sync.errors import Code
-from handlers.sync.notification import RowChange, canonical
 from local.fakes import Fault
 from tests.bench import Bench
 from tests.operations.steps import WHO, a_row, again, post, work

@@ -8,18 +8,11 @@ import pytest
 from tzlocal.windows_tz import tz_win, win_tz
 
 from handlers.sync.errors import Permanent
-from handlers.sync.event import (
-    CalendarEvent,
-    RecordUpdate,
-    adopted_id,
-    calendar_event,
-    record_id,
-    record_update,
-    reports,
-    short_reason,
-    wants_details,
-)
-from handlers.sync.mapping import Mapping, load_mapping
+from handlers.sync.event import CalendarEvent, calendar_event
+from handlers.sync.mapping import Mapping
+from handlers.sync.mapping_file import load_mapping
+from handlers.sync.record import RecordUpdate, adopted_id, record_id, record_update, reports, short_reason, wants_details
+from handlers.sync.scope import Scope
 from handlers.sync.template import as_text, kind_of
 from tests.sync.sample import NOTE_ID, ROW, TEXT, changed
 
@@ -30,7 +23,7 @@ def mapping() -> Mapping:
 
 
 def event(mapping: Mapping, **columns: Any) -> CalendarEvent:
-    return calendar_event(mapping, ROW | columns)
+    return calendar_event(mapping, ROW | columns, Scope())
 
 
 def refused(mapping: Mapping, **columns: Any) -> str:
@@ -173,7 +166,7 @@ def test_a_whole_event(mapping: Mapping) -> None:
 def test_an_attribute_that_was_never_seen_is_empty(mapping: Mapping) -> None:
     """Null is no news, so such a column is not in the row at all."""
     row = {name: value for name, value in ROW.items() if name != "Room"}
-    assert calendar_event(mapping, row).body["location"] == {"displayName": ""}
+    assert calendar_event(mapping, row, Scope()).body["location"] == {"displayName": ""}
 
 
 @pytest.mark.parametrize(
@@ -334,17 +327,18 @@ time_zone = "America/New_York"
 subject = "s"
 start = "{Start}"
 """
+SITE = Scope("https://erp.example.com/site")
 SHORT: dict[str, Any] = {"Key": "A", "Owner": "ann@example.com", "Start": "2026-02-03T09:30:00"}
 
 
 def least(event: str = "", top: str = "", tables: str = "", start: str = 'start = "{Start}"') -> Mapping:
     """The least mapping, and more: in [event], before it, after it, and instead of its start."""
     text = LEAST.replace("[event]", top + "\n[event]").replace('start = "{Start}"', start)
-    return load_mapping("m", f"{text}\n{event}\n{tables}", "https://erp.example.com/site")
+    return load_mapping("m", f"{text}\n{event}\n{tables}")
 
 
 def body(mapping: Mapping, **columns: Any) -> dict[str, Any]:
-    return calendar_event(mapping, SHORT | columns).body
+    return calendar_event(mapping, SHORT | columns, SITE).body
 
 
 def times(mapping: Mapping, **columns: Any) -> tuple[str, str]:
@@ -512,7 +506,7 @@ def test_attendees() -> None:
     """One or several to a column, each once, in Graph's shape, without the calendar's owner."""
     mapping = least('attendees = ["{To}", { address = "{Cc}", type = "optional", name = "{Name}" }]')
     found = calendar_event(
-        mapping, SHORT | {"To": "bob@x.com; Cleo@x.com,ANN@example.com", "Cc": "dan@x.com", "Name": "Dan"}
+        mapping, SHORT | {"To": "bob@x.com; Cleo@x.com,ANN@example.com", "Cc": "dan@x.com", "Name": "Dan"}, SITE
     )
     assert found.body["attendees"] == [
         {"emailAddress": {"address": "bob@x.com"}, "type": "required"},
@@ -529,7 +523,7 @@ def test_limits_of_outlook_are_kept_with_a_note() -> None:
     """Never a failed row for a long subject, or for an address that is none."""
     mapping = load_mapping("m", LEAST.replace('subject = "s"', 'subject = "{S}"\nattendees = ["{To}"]'))
     many = ";".join(f"p{number}@x.com" for number in range(600)) + ";nobody;Jane <j@x.com>"
-    found = calendar_event(mapping, SHORT | {"S": "a" * 300, "To": many})
+    found = calendar_event(mapping, SHORT | {"S": "a" * 300, "To": many}, SITE)
     assert (len(found.body["subject"]), len(found.body["attendees"])) == (255, 500)
     assert found.notes == (
         "The subject is longer than 255 characters and was cut.",
@@ -583,12 +577,12 @@ def test_labels_become_values() -> None:
     others = least('showAs = "{V}"', tables=tables + '\n"*" = "tentative"')
     assert body(others, V="Vacation")["showAs"] == "tentative"
     region = load_mapping("m", LEAST.replace("{Owner}", "{Region}") + '[values.Region]\n"East" = "east@example.com"')
-    assert calendar_event(region, SHORT | {"Region": "East"}).mailbox == "east@example.com"
+    assert calendar_event(region, SHORT | {"Region": "East"}, SITE).mailbox == "east@example.com"
 
 
 def test_the_calendar_is_part_of_the_place_not_of_the_content() -> None:
     mapping = least(top='calendar = "{Team}"')
-    service, sales = (calendar_event(mapping, SHORT | {"Team": team}) for team in ("Service", "Sales"))
+    service, sales = (calendar_event(mapping, SHORT | {"Team": team}, SITE) for team in ("Service", "Sales"))
     assert (service.calendar, sales.calendar) == ("Service", "Sales")
     assert service.fingerprint == sales.fingerprint
 

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from handlers.sync.event import calendar_event
-from handlers.sync.mapping import Mapping, MappingProblems, load_mapping, load_mappings
+from handlers.sync.mapping import Mapping
+from handlers.sync.mapping_file import MappingProblems, load_mapping, load_mappings
+from handlers.sync.scope import Scope
 from handlers.sync.template import MissingColumns
 from tests.sync.sample import ROW, TEXT, changed
 
@@ -48,7 +50,7 @@ def test_the_least_mapping() -> None:
     text = TEXT[: TEXT.index("location")].replace('attributes = ["Room"]', "")
     mapping = load_mapping("m", text)
     assert (mapping.attributes, mapping.write_back, mapping.event.location) == ([], None, None)
-    assert set(calendar_event(mapping, ROW).body) == {"subject", "start", "end", "isAllDay"}
+    assert set(calendar_event(mapping, ROW, Scope()).body) == {"subject", "start", "end", "isAllDay"}
 
 
 def test_a_byte_order_mark_is_no_part_of_the_text() -> None:
@@ -326,4 +328,4 @@ def test_problems_between_files_are_told_together_with_those_in_them() -> None:
 
 def test_one_inquiry_may_have_several_mappings_that_say_when() -> None:
     when = '[when]\nStatus = "Open"\n'
-    assert list(load_mappings([("a", TEXT), ("b", TEXT + when), ("c", TEXT + when)], "https://x")) == ["a", "b", "c"]
+    assert list(load_mappings([("a", TEXT), ("b", TEXT + when), ("c", TEXT + when)])) == ["a", "b", "c"]

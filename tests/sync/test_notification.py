@@ -8,20 +8,18 @@ from typing import Any
 
 import pytest
 
-from handlers.sync.mapping import Mapping, load_mapping
-from handlers.sync.notification import (
+from handlers.sync.change import (
     MESSAGE_VERSION,
     NotARowChange,
-    NotificationProblems,
-    PushNotification,
     RowChange,
     canonical,
     datetime_to_ticks,
     digest,
-    parse_notification,
-    row_changes,
     ticks_to_datetime,
 )
+from handlers.sync.mapping import Mapping
+from handlers.sync.mapping_file import load_mapping
+from handlers.sync.notification import NotificationProblems, PushNotification, parse_notification, row_changes
 
 FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
 NOW = datetime(2026, 2, 10, tzinfo=UTC)

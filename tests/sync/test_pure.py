@@ -55,16 +55,7 @@ CLOCK_AND_IO = {
 
 def test_there_are_files_to_look_at() -> None:
     """The checks below would pass on an empty list."""
-    expected = {
-        "__init__.py",
-        "errors.py",
-        "event.py",
-        "link.py",
-        "mapping.py",
-        "notification.py",
-        "plan.py",
-        "template.py",
-    }
+    expected = {"__init__.py", "errors.py", "event.py", "link.py", "mapping.py", "notification.py", "plan.py", "template.py"}
     assert {file.name for file in FILES} >= expected
 
 
@@ -119,9 +110,10 @@ import sys
 from datetime import UTC, datetime
 from handlers.sync.answers import acumatica_error, graph_error
 from handlers.sync.link import from_state, merge, new_link, to_state
-from handlers.sync.mapping import load_mapping
+from handlers.sync.mapping_file import load_mapping
 from handlers.sync.notification import parse_notification, row_changes
 from handlers.sync.plan import intend, plan, wanted_event
+from handlers.sync.scope import Scope
 
 text = open("ready-made/opportunity-meetings.toml", encoding="utf-8").read()
 body = open("tests/fixtures/new_event.json", "rb").read().replace(b":00\\"", b":00Z\\"")
@@ -131,11 +123,11 @@ def run():
     mapping = load_mapping("m", text)
     note = parse_notification(body, company="Production", queries=[mapping.query], now=datetime(2026, 2, 2, tzinfo=UTC))
     (change,), _ = row_changes(note, [mapping], 0.0)
-    link = merge(new_link(change), change, mapping)
-    wanted = wanted_event(link, mapping)
+    link = merge(new_link(change, 0.0), change, mapping)
+    wanted = wanted_event(link, mapping, Scope())
     link = from_state(to_state(intend(link, wanted, mapping)))
     graph_error(404, {}, b"{}"), acumatica_error(422, {}, b"{}")
-    return plan(link, wanted, mapping)
+    return plan(link, wanted, mapping, 0.0)
 
 assert len(run()) == 1  # zones and regular expressions are cached from here on
 watching = True

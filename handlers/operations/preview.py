@@ -1,0 +1,259 @@
+"""What would happen, without doing it: `python -m handlers preview NOTIFICATION.json [--mappings DIR] [--json]`.
+
+Reads a push notification as Acumatica sends it and shows, for each row and mapping, the effects and
+the exact requests. It takes the same way as the app, from notification to plan, so it cannot say anything else. It needs no
+settings and no network; what is stored about a row is not looked at: a row that is in `Deleted` as well counts as known.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from tzlocal.windows_tz import win_tz
+
+from handlers.clients import requests_to_graph as to_graph
+from handlers.clients.requests_to_graph import GraphRequest
+from handlers.services import load_mappings
+from handlers.sync.after import after
+from handlers.sync.change import RowChange, load_json
+from handlers.sync.effects import (
+    Adoptable,
+    AdoptEvent,
+    ClearRecord,
+    CreateEvent,
+    DeleteEvent,
+    Done,
+    Effect,
+    EventEffect,
+    FindEvent,
+    Found,
+    RecordEffect,
+    ReportFailure,
+    Result,
+    UpdateEvent,
+    WriteBack,
+)
+from handlers.sync.errors import Permanent
+from handlers.sync.event import CalendarEvent
+from handlers.sync.link import EventLink, merge, new_link
+from handlers.sync.mapping import EVENT_ID, Mapping
+from handlers.sync.mapping_file import MappingProblems
+from handlers.sync.notification import PushNotification, parse_notification, row_changes
+from handlers.sync.plan import intend, plan, wanted_event
+from handlers.sync.record import RecordUpdate, record_update
+from handlers.sync.scope import Scope
+from handlers.sync.template import MissingColumns, Row
+
+_SITE = "https://ACUMATICA_URL"  # where the setting is not there to be read
+_EVENT, _NEW_EVENT = "<id of the event>", "<id of the new event>"
+_RESULTS = {"webLink": "<webLink of the event>", "iCalUId": "<iCalUId of the event>", "reason": ""}
+
+
+@dataclass(frozen=True)
+class Step:
+    """One effect, and the request that it makes."""
+
+    effect: str
+    mailbox: str
+    request: str
+    body: dict[str, Any] | None
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What becomes of one row under one mapping."""
+
+    mapping: str
+    key: tuple[str, ...]
+    wanted: CalendarEvent | None = None
+    steps: list[Step] = field(default_factory=list)
+    problem: str = ""
+    remedy: str = ""
+
+
+def preview(notification: PushNotification, mappings: dict[str, Mapping], scope: Scope) -> list[Outlook]:
+    """What each row of a notification leads to."""
+    changes, unidentified = row_changes(notification, mappings.values(), 0.0)
+    found = [_row(change, mappings[change.mapping], notification, scope) for change in changes]
+    return found + [
+        Outlook(u.mapping, (), problem=u.reason, remedy="Correct the mapping's key, or the inquiry.") for u in unidentified
+    ]
+
+
+def _row(change: RowChange, mapping: Mapping, notification: PushNotification, scope: Scope) -> Outlook:
+    shown = Outlook(mapping.name, change.key)
+    if change.problem:
+        return replace(shown, problem=change.problem, remedy="Name all key columns in the mapping's key.")
+    try:
+        link = merge(_known(change, mapping, notification, scope), change, mapping)
+        wanted = wanted_event(link, mapping, scope)
+        steps = [_step(effect, mapping, scope) for effect, _ in _carried_out(link, wanted, mapping, _NEW_EVENT)]
+    except (Permanent, MissingColumns) as error:
+        remedy = error.remedy if isinstance(error, Permanent) else "Bring the inquiry and the mapping together."
+        return replace(shown, problem=str(error), remedy=remedy)
+    return replace(shown, wanted=wanted, steps=steps)
+
+
+def _known(change: RowChange, mapping: Mapping, notification: PushNotification, scope: Scope) -> EventLink:
+    """The link as an earlier notification would have left it, for a row that is in `Deleted`."""
+    link = new_link(change, 0.0)
+    for row in notification.deleted:
+        try:
+            if mapping.key_of(row) != change.key:
+                continue
+            link = merge(link, replace(change, row=row, timestamp=change.timestamp - 1), mapping)
+            wanted = wanted_event(link, mapping, scope)
+        except (Permanent, MissingColumns):
+            continue  # it never had an event
+        after_each = [then for _, then in _carried_out(link, wanted, mapping, _EVENT)]
+        link = after_each[-1] if after_each else link
+    return link
+
+
+def _carried_out(
+    link: EventLink, wanted: CalendarEvent | None, mapping: Mapping, made: str
+) -> Iterator[tuple[Effect, EventLink]]:
+    """Effect after effect as all of them succeed, with the link after each; `made` is the id of an event that is made."""
+    link = intend(link, wanted, mapping)
+    while effects := plan(link, wanted, mapping, 0.0):
+        link, _ = after(link, effects[0], _success(effects[0], made), 0.0)
+        yield effects[0], link
+
+
+def _success(effect: Effect, made: str) -> Result:
+    match effect:
+        case AdoptEvent():
+            return Adoptable(ours=True)
+        case FindEvent():
+            return Found((_EVENT,))
+        case CreateEvent():
+            return Done(made)
+    return Done()
+
+
+def _step(effect: Effect, mapping: Mapping, scope: Scope) -> Step:
+    name = type(effect).__name__
+    if isinstance(effect, WriteBack | ReportFailure | ClearRecord):
+        update = _update(effect, mapping)
+        return Step(name, "", f"PUT {scope.site}/entity/{update.path} (If-Match: *)", update.body)
+    request = _request(effect)
+    return Step(name, request.mailbox, f"{request.method} {request.url.partition('?')[0]}", request.body)
+
+
+def _request(effect: EventEffect) -> GraphRequest:
+    """The request that the client sends, with words in place of ids that only Graph knows."""
+    mailbox, event_id = effect.entry.mailbox, effect.entry.id or _EVENT
+    match effect:
+        case CreateEvent(event=event, stamp=stamp):
+            return to_graph.create_event(event, stamp, f"<id of {event.calendar}>" if event.calendar else None)
+        case AdoptEvent(entry=entry):
+            return to_graph.get_ownership(mailbox, entry.adopt or "")
+        case UpdateEvent(event=event, stamp=stamp, entry=entry):
+            return to_graph.update_event(mailbox, event_id, event, stamp if entry.adopt else None)
+        case FindEvent(stamp=stamp):
+            return to_graph.find_events(mailbox, stamp)
+        case DeleteEvent(comment=None):
+            return to_graph.delete_event(mailbox, event_id)
+        case DeleteEvent(comment=comment):
+            return to_graph.cancel_event(mailbox, event_id, comment or "")
+
+
+def _update(effect: RecordEffect, mapping: Mapping) -> RecordUpdate:
+    match effect:
+        case WriteBack(content=content):
+            return record_update(mapping, effect.record, _RESULTS | {EVENT_ID: content.event_id or ""})
+        case ReportFailure(content=content):
+            return record_update(mapping, effect.record, {"reason": content.reason})
+        case ClearRecord(everything=everything):
+            return record_update(mapping, effect.record, None if everything else {"reason": ""})
+
+
+def text(outlooks: list[Outlook]) -> Iterator[str]:
+    """Lines for a person."""
+    for row in outlooks:
+        yield ""
+        yield f"{row.mapping}: {', '.join(row.key) or 'a row without a key'}"
+        if row.problem:
+            yield f"  DEAD LETTER  {row.problem}"
+            yield f"  Remedy       {row.remedy}"
+            continue
+        if row.wanted:
+            yield f"  Mailbox      {row.wanted.mailbox}" + (
+                f", calendar {row.wanted.calendar}" if row.wanted.calendar else ""
+            )
+            yield f"  Subject      {row.wanted.body['subject']}"
+            yield f"  Time         {_when(row.wanted.body)}"
+            if people := row.wanted.body.get("attendees"):
+                yield f"  Attendees    {len(people)}: Outlook mails each of them, and nothing can suppress that"
+            for note in row.wanted.notes:
+                yield f"  Note         {note}"
+        else:
+            yield "  Not in the calendar (removed, or [when] does not hold)"
+        if not row.steps:
+            yield "  Nothing to do"
+        for step in row.steps:
+            yield f"  {step.effect:<12} {step.request}"
+            if step.body is not None:
+                yield from ("    " + line for line in json.dumps(step.body, indent=2, ensure_ascii=False).splitlines())
+
+
+def _when(body: dict[str, Any]) -> str:
+    start, end = body["start"], body["end"]
+    if body["isAllDay"]:
+        return f"all day, {start['dateTime'][:10]} to {end['dateTime'][:10]} (exclusive), {start['timeZone']}"
+    utc = [_utc(moment) for moment in (start, end)]
+    zones = start["timeZone"] if start["timeZone"] == end["timeZone"] else f"{start['timeZone']} / {end['timeZone']}"
+    return f"{_span(_short(start['dateTime']), _short(end['dateTime']))} {zones} ({_span(*utc)} UTC)"
+
+
+def _span(start: str, end: str) -> str:
+    return f"{start} to {end.removeprefix(start[:11])}"
+
+
+def _utc(moment: dict[str, str]) -> str:
+    zone = ZoneInfo(win_tz.get(moment["timeZone"], "UTC"))
+    return f"{datetime.fromisoformat(moment['dateTime']).replace(tzinfo=zone).astimezone(UTC):%Y-%m-%d %H:%M}"
+
+
+def _short(moment: str) -> str:
+    return moment[:16].replace("T", " ")
+
+
+def as_json(outlooks: list[Outlook]) -> list[Row]:
+    """The same for machines."""
+    return [
+        {
+            "mapping": row.mapping,
+            "key": list(row.key),
+            "problem": row.problem or None,
+            "remedy": row.remedy or None,
+            "mailbox": row.wanted.mailbox if row.wanted else None,
+            "calendar": (row.wanted.calendar or None) if row.wanted else None,
+            "notes": list(row.wanted.notes) if row.wanted else [],
+            "steps": [{"effect": s.effect, "request": s.request, "body": s.body} for s in row.steps],
+        }
+        for row in outlooks
+    ]
+
+
+def read(body: bytes, folder: Path, site: str = "") -> list[Outlook]:
+    """Preview a request body under the mappings of a folder. Raises MappingProblems or NotificationProblems."""
+    mappings = load_mappings(folder)
+    if not mappings:
+        raise MappingProblems([f"{folder}: there is no mapping (.toml) in this folder; --mappings names another one"])
+    queries = dict.fromkeys(mapping.query for mapping in mappings.values())
+    notification = parse_notification(body, company=_company(body), queries=queries, now=datetime.now(UTC))
+    return preview(notification, mappings, Scope(site or _SITE))
+
+
+def _company(body: bytes) -> str:
+    """The notification's own tenant: which one the app is for does not matter here."""
+    try:
+        data = load_json(body.decode(json.detect_encoding(body)))
+    except ValueError:
+        return ""
+    return str(data.get("CompanyId", "")) if isinstance(data, dict) else ""

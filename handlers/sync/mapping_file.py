@@ -1,0 +1,175 @@
+"""Mapping files: read, with everything that is wrong with them, each with its file, line, key and remedy."""
+
+import difflib
+import re
+import tomllib
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from handlers.sync.mapping import LINK, NOT_KEYS, RESULTS, Condition, Mapping, On, WriteBackTemplate, WrittenField
+from handlers.sync.mapping_event import Attendee, Body, DateAndTime, Duration, EventTemplate
+from handlers.sync.template import PLACEHOLDER, Row
+
+_TAGS = {"text", "table", "length"}  # of the forms of start and end; no key is called so
+_NESTED: dict[str, type[BaseModel]] = {
+    "event": EventTemplate,
+    "write_back": WriteBackTemplate,
+    "on": On,
+    "body": Body,
+    "attendees": Attendee,
+    "fields": WrittenField,
+    "when": Condition,
+    "length": Duration,
+    "table": DateAndTime,
+}
+
+
+class MappingProblems(Exception):
+    """Everything that is wrong with mapping files."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
+
+
+def load_mapping(name: str, text: str) -> Mapping:
+    """Read one mapping file. Raises MappingProblems with all of them: file, line, key, what is wrong, and the remedy."""
+    try:
+        data = tomllib.loads(text.removeprefix("\ufeff"))
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise MappingProblems([f"{name}.toml: no TOML: {error}"]) from None
+    try:
+        problems: list[tuple[tuple[str, ...], str]] = [((), problem) for problem in _joint_problems(data)]
+    except RecursionError:
+        raise MappingProblems([f"{name}.toml: it is nested too deeply"]) from None
+    try:
+        mapping = Mapping(**{**data, "name": name})
+    except ValidationError as error:
+        problems = [*_explain(error), *problems]
+    else:
+        if not problems:
+            return mapping
+    raise MappingProblems([f"{name}.toml{_line(text, keys)}: {problem}" for keys, problem in problems])
+
+
+def load_mappings(files: Iterable[tuple[str, str]]) -> dict[str, Mapping]:
+    """Read (name, text) of all mapping files. Raises MappingProblems with those of all files, and those between files."""
+    mappings: dict[str, Mapping] = {}
+    problems: list[str] = []
+    for name, text in files:
+        try:
+            mappings[name] = load_mapping(name, text)
+        except MappingProblems as error:
+            problems += error.problems
+    names = Counter(name.casefold() for name in mappings)
+    problems += [f"{name}.toml: another file has this name" for name in mappings if names[name.casefold()] > 1]
+    unconditional: dict[str, str] = {}
+    for name, mapping in mappings.items():
+        if mapping.when:
+            continue
+        other = unconditional.setdefault(mapping.query.strip().casefold(), name)
+        if other != name:
+            problems.append(
+                f"{name}.toml: query: {other}.toml is for the same inquiry, and neither has a [when]: every row would get an"
+                " event of each; say with [when] which rows each of them is for"
+            )
+    if problems:
+        raise MappingProblems(problems)
+    return mappings
+
+
+def _joint_problems(data: Row) -> Iterator[str]:
+    """What is wrong between the keys of a file, told from its raw values, so that it is found beside all else."""
+    for name in sorted(NOT_KEYS & data.keys()):
+        yield f"{name}: unknown key (a mapping's name is its file's; addresses are settings)"
+    others = {name: value for name, value in data.items() if name not in {"write_back", "footer", "when", "values"}}
+    texts = [*_texts(others), *_texts(_member(data.get("write_back"), "id"))]
+    used = {match[1].strip() for text in texts for match in PLACEHOLDER.finditer(text) if match[1]}
+    for result in sorted(RESULTS & used):
+        yield f"{{{result}}} stands only in write_back.fields: elsewhere it would feed an event from its own id"
+    yield from _footer_problems(data)
+    attributes, key = data.get("attributes"), data.get("key")
+    used |= set(map(str, key if isinstance(key, list) else []))
+    used |= set(data["when"]) if isinstance(data.get("when"), dict) else set()
+    for attribute in attributes if isinstance(attributes, list) else []:
+        if str(attribute) not in used:
+            yield f"attributes: {attribute!r} is not used by any template"
+    for column in data["values"] if isinstance(data.get("values"), dict) else ():
+        if column not in used:
+            yield f"values: {column!r} is not used by any template"
+    on = data.get("on")
+    if _member(on, "clear") is True and "write_back" not in data:
+        yield "on.clear: there is no write_back, so nothing to empty"
+    if _member(on, "comment") is not None and _member(on, "delete") != "cancel":
+        yield 'on.comment: counts only with delete = "cancel"'
+
+
+def _footer_problems(data: Row) -> Iterator[str]:
+    footer = data.get("footer")
+    if footer is None:
+        return
+    used = {match[1].strip() for match in PLACEHOLDER.finditer(str(footer)) if match[1]}
+    for other in sorted(used - {LINK}):
+        yield f"footer: only {{link}} can stand in it, not {{{other}}}"
+    if LINK in used and "link" not in data:
+        yield "footer: {link} needs the key link, the address of the record"
+
+
+def _texts(value: Any) -> Iterator[str]:
+    match value:
+        case str():
+            yield value
+        case dict():
+            for item in value.values():
+                yield from _texts(item)
+        case list():
+            for item in value:
+                yield from _texts(item)
+
+
+def _member(table: Any, name: str) -> Any:
+    return table.get(name) if isinstance(table, dict) else None
+
+
+def _explain(error: ValidationError) -> Iterator[tuple[tuple[str, ...], str]]:
+    """The keys that lead to each problem, and the problem in words."""
+    for problem in error.errors():
+        places = [str(part) for part in problem["loc"]]
+        keys = tuple(part for part in places if part not in _TAGS)
+        key = ".".join(f'"{part}"' if "." in part else part for part in keys)
+        match problem["type"]:
+            case "missing":
+                yield keys[:-1], f"{key}: missing"
+            case "extra_forbidden":
+                level: Any = Mapping
+                for part in places[:-1]:
+                    level = _NESTED.get(part, level)
+                known = [f.alias or n for n, f in level.model_fields.items() if level is not Mapping or n not in NOT_KEYS]
+                near = difflib.get_close_matches(keys[-1], known, 1)
+                yield keys, f"{key}: unknown key{f'; did you mean {near[0]}?' if near else ''} (known: {', '.join(known)})"
+            case _:
+                yield keys, f"{key}: {problem['msg'].removeprefix('Value error, ')}".removeprefix(": ")
+
+
+def _line(text: str, keys: tuple[str, ...]) -> str:
+    """Where a key stands in a file, as `:7`; nothing where that cannot be told from the text alone."""
+    table: list[str] = []
+    best, depth = 0, 0
+    for number, line in enumerate(text.splitlines(), 1):
+        if header := re.match(r"\s*\[+([^\[\]]+)\]+", line):
+            table = _parts(header[1])
+            path = table
+        elif assignment := re.match(r"\s*((?:[\w-]+|\"[^\"]*\"|'[^']*'|\s*\.\s*)+)\s*=", line):
+            path = [*table, *_parts(assignment[1])]
+        else:
+            continue
+        if len(path) > depth and list(keys[: len(path)]) == path:
+            best, depth = number, len(path)
+    return f":{best}" if best else ""
+
+
+def _parts(dotted: str) -> list[str]:
+    return [match[1] or match[2] or match[3] for match in re.finditer(r'"([^"]*)"|\'([^\']*)\'|([\w-]+)', dotted)]

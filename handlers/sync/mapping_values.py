@@ -1,0 +1,95 @@
+"""What the keys of a mapping file hold: templates, and the literals that may stand in place of a column."""
+
+import difflib
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
+
+from handlers.sync.template import Template, as_text
+from handlers.sync.zones import windows_zone
+
+SHOW_AS = ("free", "tentative", "busy", "oof", "workingElsewhere", "unknown")
+SENSITIVITY = ("normal", "personal", "private", "confidential")
+IMPORTANCE = ("low", "normal", "high")
+ATTENDEE_TYPES = ("required", "optional", "resource")
+
+
+class Table(BaseModel):
+    """A table of a mapping file: unknown keys are refused, text is trimmed, nothing is converted."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        arbitrary_types_allowed=True,
+        str_strip_whitespace=True,
+        strict=True,
+        defer_build=True,  # not before the first request
+    )
+
+
+def _zone(template: Template) -> Template:
+    return template if template.columns else Template.parse(windows_zone(template.render({})))
+
+
+def _literal(value: Any, kind: type, words: str) -> Template:
+    """A value that is a `{Column}`, or a literal of a kind."""
+    if isinstance(value, Template):
+        return value
+    if isinstance(value, kind) and (kind is bool or not isinstance(value, bool)):
+        if isinstance(value, int) and value < 0:
+            raise ValueError("cannot be negative")
+        return Template.parse(as_text(value))
+    if not isinstance(value, str) or not Template.parse(value).columns:
+        raise ValueError(f"has to be {words} or a {{Column}}")
+    return Template.parse(value)
+
+
+def _among(names: tuple[str, ...]) -> AfterValidator:
+    """For a template whose text is one of Graph's names."""
+
+    def check(template: Template) -> Template:
+        if not template.columns and template.source not in names:
+            near = difflib.get_close_matches(template.source, names, 1)
+            meant = f"; did you mean {near[0]!r}?" if near else ""
+            raise ValueError(f"{template.source!r} is none of {', '.join(names)}{meant}")
+        return template
+
+    return AfterValidator(check)
+
+
+def _literal_or_column(literal: dict[str, Any]) -> WithJsonSchema:
+    return WithJsonSchema({"anyOf": [literal, {"type": "string", "pattern": r"\{.+\}"}]})
+
+
+type Text = Annotated[Template, BeforeValidator(Template.parse), WithJsonSchema({"type": "string"})]
+type ZoneName = Annotated[
+    Template, BeforeValidator(Template.parse), AfterValidator(_zone), WithJsonSchema({"type": "string"})
+]
+type Flag = Annotated[
+    Template,
+    BeforeValidator(lambda value: _literal(value, bool, "true, false")),
+    _literal_or_column({"type": "boolean"}),
+]
+type Minutes = Annotated[
+    Template,
+    BeforeValidator(lambda value: _literal(value, int, "a whole number")),
+    _literal_or_column({"type": "integer", "minimum": 0}),
+]
+
+_AsText = BeforeValidator(Template.parse)
+type ShowAs = Annotated[Template, _AsText, _among(SHOW_AS), _literal_or_column({"enum": list(SHOW_AS)})]
+type Sensitivity = Annotated[Template, _AsText, _among(SENSITIVITY), _literal_or_column({"enum": list(SENSITIVITY)})]
+type Importance = Annotated[Template, _AsText, _among(IMPORTANCE), _literal_or_column({"enum": list(IMPORTANCE)})]
+type AttendeeType = Annotated[Template, _AsText, _among(ATTENDEE_TYPES), _literal_or_column({"enum": list(ATTENDEE_TYPES)})]
+
+SCALAR_SCHEMA = WithJsonSchema({"type": ["string", "boolean", "number"]})
+
+
+def scalar(value: Any) -> Any:
+    """Text, true, false or a number as it is. Raises ValueError."""
+    if not isinstance(value, str | bool | int | float):
+        raise ValueError("has to be text, true, false or a number")  # noqa: TRY004  (what pydantic turns into a problem)
+    return value
+
+
+type Scalar = Annotated[Any, BeforeValidator(scalar), SCALAR_SCHEMA]  # text, true, false or a number
