@@ -68,7 +68,7 @@ def _packages() -> dict[str, str]:
 def _settings(environ: Mapping[str, str]) -> dict[str, str]:
     """Every setting; secrets and addresses only as set or not."""
     shown = {}
-    models: tuple[type[BaseModel], ...] = (Settings, PageSettings, StorageSettings)
+    models: tuple[type[BaseModel], ...] = (Settings, StorageSettings, PageSettings)
     for model in models:
         for name, field in model.model_fields.items():
             alias = field.alias or name

@@ -3,7 +3,7 @@
 from werkzeug.wrappers import Response
 
 from handlers.operations import checks, dead_letters
-from handlers.runs_page.render import html, message
+from handlers.runs_page.render import html
 from handlers.runs_page.visit import Visit
 
 
@@ -26,8 +26,9 @@ def discard(visit: Visit) -> Response:
     try:
         dead_letters.discard(form.get("key", ""), visit.factory.intake(), visit.who, form.get("why", "").strip())
     except dead_letters.Refused as error:
-        return message(visit, 409, "Not discarded", str(error).capitalize())
-    return message(visit, 200, "Discarded", "The dead letter is gone; the list of runs keeps why.")
+        return html("message", 409, visit, title="Not discarded", text=str(error).capitalize())
+    text = "The dead letter is gone; the list of runs keeps why."
+    return html("message", visit=visit, title="Discarded", text=text)
 
 
 def health(visit: Visit) -> Response:
