@@ -11,7 +11,7 @@ from handlers.sync.mapping import Mapping
 from handlers.sync.mapping_file import MappingProblems, load_mapping, load_mappings
 from handlers.sync.scope import Scope
 from handlers.sync.template import MissingColumns
-from tests.sync.sample import ROW, TEXT, changed
+from local.sample import ROW, TEXT, changed
 
 KEYS = (
     "query, key, mailbox, calendar, time_zone, attributes, default_minutes, adopt, link, footer, event, when, values, on, "
