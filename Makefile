@@ -11,13 +11,13 @@ help: ## list the targets
 setup: ## install what is needed, into .venv and .local
 	@$(PYTHON) local/setup.py
 
-demo: setup ## see the whole integration work, with stand-ins; KEEP=1 leaves it running
+demo: setup ## see the whole integration work, with fakes; KEEP=1 leaves it running
 	@$(RUN) -m local.demo $(if $(KEEP),--keep)
 
 run: setup ## run the function app
 	@$(RUN) -m local.host
 
-fakes: setup ## run the stand-ins for Acumatica and Microsoft Graph
+fakes: setup ## run the fakes of Acumatica and Microsoft Graph
 	@$(RUN) -m local.fakes
 
 test: setup ## run all tests

@@ -11,7 +11,7 @@ import azure.functions as func
 from handlers import apply as applying
 from handlers import receive as receiving
 from handlers import upkeep
-from handlers.clients.storage import POISON_QUEUE, QUEUE
+from handlers.clients.queue import POISON_QUEUE, QUEUE
 from handlers.health import Health
 from handlers.services import Factory, NotReady
 from handlers.settings import paused

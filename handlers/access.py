@@ -13,11 +13,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from azure.core import MatchConditions
-from azure.core.exceptions import ResourceExistsError, ResourceModifiedError, ResourceNotFoundError
-from azure.data.tables import UpdateMode
-
 from handlers.clients.storage import Storage
+from handlers.clients.tables import Contended, Entity
 
 COOKIE = "runs-session"
 _IDLE_SECONDS = 3600.0
@@ -66,7 +63,7 @@ class Access:
             return None
         now = self._clock()
         entity = {"PartitionKey": _PARTITION, "RowKey": row, "Tries": 0, "Last": now, "Until": 0.0, "Good": now}
-        self._storage.runs.upsert_entity(entity, mode=UpdateMode.REPLACE)
+        self._storage.activity_table.upsert(entity)
         return Session(now, now + _IDLE_SECONDS, secrets.token_urlsafe(16))
 
     def cookie(self, session: Session) -> str:
@@ -103,30 +100,20 @@ class Access:
 
     def _take_turn(self, row: str, wait: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> Mapping[str, Any]:
         """Count a try, if it is time for one; returns what was known before. Raises NotNow."""
-        table = self._storage.runs
-        for _ in range(3):
-            try:
-                entity = table.get_entity(_PARTITION, row)
-            except ResourceNotFoundError:
-                entity = None
-            known: Mapping[str, Any] = entity or {}
+        known: Entity = {}
+
+        def counted(stored: Entity | None) -> Entity:
+            known.clear()
+            known.update(stored or {})
             if (until := float(known.get("Until", 0.0))) > self._clock():
                 raise NotNow(until - self._clock())
-            new = {"PartitionKey": _PARTITION, "RowKey": row, "Good": known.get("Good", 0.0), **wait(known)}
-            try:
-                if entity is None:
-                    table.create_entity(new)
-                else:
-                    table.update_entity(
-                        new,
-                        mode=UpdateMode.REPLACE,
-                        etag=entity.metadata["etag"],
-                        match_condition=MatchConditions.IfNotModified,
-                    )
-            except (ResourceExistsError, ResourceModifiedError, ResourceNotFoundError):
-                continue  # someone else tries at the same time
-            return known
-        raise NotNow(1.0)
+            return {"Good": known.get("Good", 0.0), **wait(known)}
+
+        try:
+            self._storage.activity_table.change(_PARTITION, row, counted)
+        except Contended:  # others try at the same time
+            raise NotNow(1.0) from None
+        return known
 
     def _own_wait(self, known: Mapping[str, Any]) -> Mapping[str, Any]:
         now = self._clock()

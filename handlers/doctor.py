@@ -25,12 +25,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import requests
-from azure.core.exceptions import AzureError
 from pydantic import BaseModel, SecretStr
 
 from handlers import __version__
 from handlers.clients.acumatica import Acumatica
 from handlers.clients.storage import Storage
+from handlers.clients.tables import StorageError
 from handlers.runs import LETTERS_MAX, environment, parser
 from handlers.services import ROOT, Factory, NotReady, Services
 from handlers.settings import Settings, StorageSettings
@@ -101,7 +101,7 @@ def _storage(storage: Storage) -> Check:
     began = time.monotonic()
     try:
         storage.check()
-    except AzureError as error:
+    except StorageError as error:
         return Check(
             "Storage",
             "fails",
@@ -120,7 +120,7 @@ def _mappings(services: Services) -> Check:
         services.check_pins(list(services.mappings), pin=False)
     except NotReady as error:
         return _not_ready(error)
-    except AzureError:
+    except StorageError:
         return Check("Mappings", "note", f"{names}; storage is needed to compare their key columns")
     return Check("Mappings", "ok", names)
 
@@ -135,17 +135,17 @@ def _modes(settings: Settings) -> Iterator[Check]:
 
 def _in_storage(storage: Storage, services: Services | None) -> Iterator[Check]:
     now = datetime.fromtimestamp(storage.now(), UTC)
-    count, since = storage.waiting()
+    count, since = storage.queue.waiting()
     age = now - since if since else timedelta()
     paused = services is not None and services.settings.sync_paused
     seen = f"{count} rows are waiting or under way" + (f", one of them for {_duration(age)}" if since else "")
     stuck = age > _OLD and not paused
     remedy = "See the last errors of the rows on the runs page; look whether the function `apply` runs." if stuck else ""
     yield Check("Queue", "note" if stuck else "ok", seen, remedy)
-    letters = storage.count_dead_letters(_LETTERS_COUNTED)
+    letters = storage.dead_letters.count(_LETTERS_COUNTED)
     seen = f"{letters} rows need a person" if letters else "none"
     yield Check("Dead letters", "note" if letters else "ok", seen, "See the reasons on the runs page." if letters else "")
-    slots = storage.slots()
+    slots = storage.slots.all()
     gate, _ = slots.pop("sign-in", ({}, None))
     states = Counter(state.get("state", "free") for state, _ in slots.values())
     budget = f" of {services.settings.acumatica_max_sessions}" if services else ""
@@ -247,7 +247,7 @@ def _long_enough(  # noqa: PLR0917
     template = back.fields[name].value if back else None
     if not isinstance(template, Template) or template.columns != (EVENT_ID,) or name.startswith("Attributes."):
         return Check(what, "ok", "is there")
-    links = islice(services.storage.links(), _LINKS_LOOKED_AT)
+    links = islice(services.storage.links.all(), _LINKS_LOOKED_AT)
     link = next((x for x in links if x.mapping == mapping.name and x.written_back and x.written_to and x.present), None)
     if not (back and link and link.written_to and link.written_back):
         return Check(what, "note", "is there; no id was written yet", "Make sure that it holds 255 characters or more.")
@@ -296,7 +296,7 @@ def bundle(factory: Factory, environ: Mapping[str, str], file: Path, checks: Seq
     }
     try:
         parts["state.json"] = _state(factory.storage())
-    except (NotReady, AzureError) as error:
+    except (NotReady, StorageError) as error:
         parts["state.json"] = {"storage": type(error).__name__}
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in parts.items():
@@ -337,18 +337,18 @@ def _types(annotation: Any) -> tuple[Any, ...]:
 def _state(storage: Storage) -> dict[str, Any]:
     links: Counter[str] = Counter()
     errors: Counter[str] = Counter()
-    for link in storage.links():
+    for link in storage.links.all():
         links[f"{link.mapping}: {'present' if link.present else 'removed'}"] += 1
         if link.last_error:
             errors[_reason(link.last_error)] += 1
-    letters = Counter(_reason(str(letter.get("Reason", ""))) for letter in storage.dead_letter_facts(LETTERS_MAX))
-    count, since = storage.waiting()
+    letters = Counter(_reason(letter.reason) for letter in storage.dead_letters.list(LETTERS_MAX))
+    count, since = storage.queue.waiting()
     return {
         "links": dict(links),
         "last_errors": dict(errors.most_common(50)),
         "dead_letters": dict(letters.most_common(50)),
         "queue": {"messages": count, "oldest": since.isoformat() if since else None},
-        "slots": {name: state.get("state") for name, (state, _) in storage.slots().items() if name != "sign-in"},
+        "slots": {name: state.get("state") for name, (state, _) in storage.slots.all().items() if name != "sign-in"},
     }
 
 
@@ -412,7 +412,7 @@ def _all(options: argparse.Namespace, factory: Factory) -> Iterator[Check]:
             yield from deep(factory.services(), options.mailbox)
         except NotReady:
             return  # said above
-        except AzureError as error:
+        except StorageError as error:
             yield Check("Sessions", "fails", f"storage cannot be used ({type(error).__name__})")
 
 

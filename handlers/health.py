@@ -5,9 +5,8 @@ import platform
 import threading
 from typing import Any
 
-from azure.core.exceptions import AzureError
-
 from handlers import __version__, telemetry
+from handlers.clients.tables import StorageError
 from handlers.services import Factory, NotReady
 
 log = logging.getLogger(__name__)
@@ -45,8 +44,8 @@ class Health:
     def _age(self) -> float | None:
         try:
             storage = self._factory.storage()
-            since = storage.waiting_since()
-        except (NotReady, AzureError):
+            since = storage.queue.waiting_since()
+        except (NotReady, StorageError):
             return None  # said by `not_ready`
         return max(0.0, storage.now() - since.timestamp()) if since else 0.0
 
@@ -60,7 +59,7 @@ class Health:
             services.check_pins(list(services.mappings), pin=False)
         except NotReady as error:
             return [error.part]
-        except AzureError as error:
+        except StorageError as error:
             log.warning("storage cannot be used: %s", type(error).__name__)
             return ["storage"]
         return []

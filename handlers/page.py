@@ -13,11 +13,10 @@ from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from azure.core.exceptions import AzureError
-
 from handlers import doctor, runs, views
 from handlers.access import COOKIE, Access, NotNow, Session
-from handlers.clients import runs as stored
+from handlers.clients import activity_reading as stored
+from handlers.clients.tables import StorageError
 from handlers.services import Factory, NotReady, Services
 from handlers.settings import paused
 
@@ -111,7 +110,7 @@ class Page:
             return Answer(told.status, told.body, told.mimetype, told.headers | {"Retry-After": seconds})
         except NotReady as error:
             return self._told(request, 503, "Not ready", "; ".join(error.problems))
-        except AzureError as error:
+        except StorageError as error:
             log.warning("runs page: storage cannot be used: %s", type(error).__name__)
             return self._told(request, 503, "Storage cannot be used", "Storage does not answer at the moment. Try again.")
 
@@ -189,9 +188,9 @@ class Page:
         if request.wants_json:
             return _json(200, {"runs": [run.as_json() for run in found]})
         now = datetime.fromtimestamp(storage.now(), UTC)
-        waiting, _ = storage.waiting()
+        waiting, _ = storage.queue.waiting()
         numbers = stored.hours(storage, now)
-        letters = storage.count_dead_letters(views.COUNT_MAX)
+        letters = storage.dead_letters.count(views.COUNT_MAX)
         return _html(200, views.overview(frame, found, numbers, which, paged=bool(before), letters=letters, waiting=waiting))
 
     def _run(self, key: str, request: Request, frame: views.Frame) -> Answer | None:
@@ -202,7 +201,7 @@ class Page:
         rows, total = runs.rows_of(run, storage)
         if request.wants_json:
             return _json(200, {**run.as_json(), "rows_in_all": total, "row_states": [row.as_json() for row in rows]})
-        known = storage.notification(run.key) or {}
+        known = storage.notifications.get(run.key)
         return _html(200, views.run(frame, run, known, rows, total))
 
     def _row(self, key: str, request: Request, frame: views.Frame) -> Answer | None:
@@ -265,7 +264,7 @@ class Page:
             keys = [key]
         else:
             reason = form.get("reason")
-            keys = [x.id for x in runs.letters(services.storage) if form.get("all") or x.facts.get("Reason") == reason]
+            keys = [x.id for x in runs.letters(services.storage) if form.get("all") or x.letter.reason == reason]
         count, problems = runs.resubmit(keys, services, who)
         return _html(200 if count else 409, views.resubmitted(frame, count, problems, paused=paused(self._environ)))
 

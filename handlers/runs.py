@@ -19,11 +19,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from azure.core.exceptions import AzureError
-
-from handlers.clients import runs
-from handlers.clients.runs import Run, first_keys, kept_keys, readable, run_key
-from handlers.clients.storage import Entity, Storage
+from handlers.clients import activity_reading
+from handlers.clients.activity import Run, first_keys, readable, run_key
+from handlers.clients.dead_letters import DeadLetter
+from handlers.clients.notifications import ReceivedNotification, kept_keys
+from handlers.clients.storage import Storage
+from handlers.clients.tables import StorageError
 from handlers.services import Factory, NotReady, Services
 from handlers.sync.change import NotARowChange, RowChange, digest, link_key, load_json, ticks_to_datetime
 from handlers.sync.link import EventLink
@@ -102,24 +103,23 @@ class RowState:
 
 def rows_of(run: Run, storage: Storage) -> tuple[list[RowState], int]:
     """The rows of a run as they are now, at most 200, and how many it has in all."""
-    known = storage.notification(run.key) or {}
-    keys = json.loads(known.get("Keys") or "[]")
-    total = int(known.get("Changes") or run.facts.get("Changes") or len(keys))
-    timestamp = int(known.get("TransactionTimeStamp") or 0)
+    known = storage.notifications.get(run.key) or ReceivedNotification(run.key)
+    keys = known.keys
+    total = known.changes or run.changes or len(keys)
     found: dict[str, RowState] = {}
 
     def look(company: str, mapping: str, row_key: tuple[str, ...]) -> None:
         key = link_key(company, mapping, row_key)
-        found[key] = RowState(key, mapping, row_key, storage.load_link(key)[0], timestamp)
+        found[key] = RowState(key, mapping, row_key, storage.links.load(key)[0], known.timestamp)
 
-    calls = [partial(look, company, mapping, tuple(row_key)) for company, mapping, row_key in keys[:_ROWS]]
+    calls = [partial(look, *key) for key in keys[:_ROWS]]
     storage.in_parallel(calls)
     return [found[link_key(*key)] for key in keys[:_ROWS]], max(total, len(keys))
 
 
 def row(key: str, storage: Storage) -> RowState | None:
     """One row by the key of its event link."""
-    link, _ = storage.load_link(key)
+    link, _ = storage.links.load(key)
     return RowState(key, link.mapping, link.row_key, link) if link else None
 
 
@@ -135,7 +135,7 @@ def search(text: str, storage: Storage, mappings: Mapping[str, SyncMapping], com
         if state := row(key, storage):
             found.append(state)
     if not found and "@" in text:
-        found = [RowState(link.key, link.mapping, link.row_key, link) for link in storage.links_of(text, _ROWS)]
+        found = [RowState(link.key, link.mapping, link.row_key, link) for link in storage.links.in_mailbox(text, _ROWS)]
     return found
 
 
@@ -143,59 +143,70 @@ def search(text: str, storage: Storage, mappings: Mapping[str, SyncMapping], com
 class Letter:
     """A dead letter. `change` is none where it holds no row change, or where what it holds was not read."""
 
-    id: str
-    etag: str
-    facts: Entity
+    letter: DeadLetter
     change: RowChange | None
+
+    @property
+    def id(self) -> str:
+        """Its key."""
+        return self.letter.key
 
     @property
     def row_key(self) -> str:
         """The values of the row's key columns."""
-        return ", ".join(self.change.key) if self.change else str(self.facts.get("Key", ""))
+        return ", ".join(self.change.key) if self.change else self.letter.row_key
 
     @property
     def holds_a_row(self) -> bool:
         """Whether it can be run again: what was no row change has no mapping."""
-        return "Mapping" in self.facts
+        return bool(self.letter.mapping)
 
     @property
     def resubmitted(self) -> datetime | None:
         """When it was sent to the queue again, if it has not failed since."""
-        sent, failed = self.facts.get("Resubmitted"), self.facts.get("LastTime")
-        return sent if isinstance(sent, datetime) and isinstance(failed, datetime) and sent > failed else None
+        sent, failed = self.letter.resubmitted, self.letter.last
+        return sent if sent and failed and sent > failed else None
 
     def as_json(self) -> dict[str, Any]:
         """For programs; without the row."""
+        letter = self.letter
         facts = {
-            name: value.isoformat() if isinstance(value, datetime) else value
-            for name, value in self.facts.items()
-            if not name.startswith("Content")
+            "Code": letter.code,
+            "Reason": letter.reason,
+            "Remedy": letter.remedy,
+            "Mapping": letter.mapping,
+            "Key": letter.row_key,
+            "NotificationId": letter.notification,
+            "TransactionTimeStamp": str(letter.timestamp),
+            "FirstTime": letter.first,
+            "LastTime": letter.last,
+            "Times": letter.times,
+            "Tries": letter.tries,
+            "Resubmitted": letter.resubmitted,
+            "ResubmittedBy": letter.resubmitted_by,
         }
-        return {"id": self.id, "row": self.row_key, **facts}
+        told = {n: v.isoformat() if isinstance(v, datetime) else v for n, v in facts.items() if v not in {None, ""}}
+        return {"id": self.id, "row": self.row_key, **told}
 
 
 def letters(storage: Storage) -> list[Letter]:
     """Dead letters without what they hold, at most 10,000; those first that failed last."""
-    found = [_letter(entity) for entity in storage.dead_letter_facts(LETTERS_MAX)]
-    return sorted(found, key=lambda letter: str(letter.facts.get("LastTime", "")), reverse=True)
+    found = [_letter(stored) for stored in storage.dead_letters.list(LETTERS_MAX)]
+    return sorted(found, key=lambda each: str(each.letter.last or ""), reverse=True)
 
 
 def letter(key: str, storage: Storage) -> Letter | None:
     """One dead letter, its content read from wherever it is kept."""
-    entity = storage.dead_letter(key)
-    if not entity:
-        return None
-    return _letter({**entity, "Content": storage.content_of(entity)})
+    stored = storage.dead_letters.get(key)
+    return _letter(stored) if stored else None
 
 
-def _letter(entity: Entity) -> Letter:
+def _letter(stored: DeadLetter) -> Letter:
     try:
-        change = RowChange.decode(load_json(str(entity.get("Content", ""))))
+        change = RowChange.decode(load_json(stored.content or ""))
     except (NotARowChange, ValueError):
         change = None
-    hidden = {"PartitionKey", "RowKey", "ETag"}
-    facts = {name: value for name, value in entity.items() if name not in hidden}
-    return Letter(str(entity["RowKey"]), str(entity.get("ETag", "")), facts, change)
+    return Letter(stored, change)
 
 
 # -- acting ------------------------------------------------------------------------------------------------------------
@@ -228,32 +239,35 @@ def resubmit(keys: Sequence[str], services: Services, who: str) -> tuple[int, li
             problems.append(f"{key[:16]}: there is no such dead letter (any more).")
     if not sent:
         return 0, problems
-    facts = {
-        "Received": datetime.fromtimestamp(now, UTC),
-        "Changes": len(sent),
-        "Rows": len(sent),
-        "By": who[:_TEXT],
-        "TransactionTimeStamp": "0",
-    }
-    storage.begin_notification(notification, facts | kept_keys((change for _, change in sent), run))
-    services.runs.person("resubmitted", facts | {"First": first_keys([change for _, change in sent])}, notification)
+    changes = [change for _, change in sent]
+    received = ReceivedNotification(
+        notification,
+        received=_moment(now),
+        rows=len(sent),
+        changes=len(sent),
+        run=run,
+        keys=kept_keys(changes),
+    )
+    storage.notifications.begin(received)
+    services.activity.person("resubmitted", who, key=notification, changes=len(sent), first=first_keys(changes))
     storage.in_parallel([partial(_send, found, change, services, who) for found, change in sent])
-    storage.notification_queued(notification)
+    storage.notifications.mark_queued(notification)
     return len({found.id for found, _ in sent}), problems
 
 
 def _send(found: Letter, change: RowChange, services: Services, who: str) -> None:
-    services.storage.send(change)
+    services.storage.queue.send(change)
     if found.id == change.link_key:
-        facts = {"Resubmitted": datetime.fromtimestamp(services.clock(), UTC), "ResubmittedBy": who[:_TEXT]}
-        services.storage.mark_dead_letter(found.id, facts)
+        services.storage.dead_letters.mark_resubmitted(found.id, _moment(services.clock()), who)
     else:  # a row that had no key has one now: from here on it is known by that
-        services.storage.discard_dead_letter(found.id, found.etag)
+        services.storage.dead_letters.remove(found.id, found.letter.etag)
 
 
 def _again(found: Letter, services: Services, now: float) -> list[RowChange]:
     """The changes that a dead letter makes when its row is mapped anew. Raises Refused."""
     change, content = found.change, _content(found)
+    if found.letter.content is None:
+        raise Refused("what it held has expired, so it cannot be run again; save the record in Acumatica, and discard it.")
     if change is None and not {"mapping", "timestamp", "row"} <= content.keys():
         raise Refused("it holds no row, so it cannot be run again; discard it.")
     name = change.mapping if change else str(content["mapping"])
@@ -268,7 +282,7 @@ def _again(found: Letter, services: Services, now: float) -> list[RowChange]:
         deleted=(),
         query=mapping.query,
         company_id=change.company if change else folded(services.settings.acumatica_tenant),
-        id=change.notification if change else str(found.facts.get("NotificationId", "")),
+        id=change.notification if change else found.letter.notification,
         timestamp=change.timestamp if change else int(content["timestamp"]),
         additional_info={},
     )
@@ -281,7 +295,7 @@ def _again(found: Letter, services: Services, now: float) -> list[RowChange]:
 
 def _content(found: Letter) -> dict[str, Any]:
     try:
-        content = load_json(str(found.facts.get("Content", "")))
+        content = load_json(found.letter.content or "")
     except ValueError:
         return {}
     return content if isinstance(content, dict) else {}
@@ -293,26 +307,26 @@ def discard(key: str, services: Services, who: str, why: str) -> None:
     found = letter(key, storage)
     if not found:
         raise Refused("there is no such dead letter (any more).")
-    facts = {
-        "By": who[:_TEXT],
-        "Why": why[:_TEXT],
-        "Problems": str(found.facts.get("Reason", ""))[:_TEXT],
-        "Key": readable(found.row_key, _TEXT),
-        "Mapping": str(found.facts.get("Mapping", "")),
-        "Link": key,
-    }
-    services.runs.person("discarded", facts)
-    if not storage.discard_dead_letter(key, found.etag):
+    services.activity.person(
+        "discarded",
+        who,
+        why=why,
+        problems=found.letter.reason[:_TEXT],
+        row_key=readable(found.row_key, _TEXT),
+        mapping=found.letter.mapping,
+        link=key,
+    )
+    if not storage.dead_letters.remove(key, found.letter.etag):
         raise Refused("it has failed anew meanwhile; look at it again.")
     if not found.change or found.change.link_key != key:
         return
     for _ in range(_TRIES):
-        link, etag = storage.load_link(key)
+        link, etag = storage.links.load(key)
         if link is None or not link.buried or link.buried > found.change.timestamp:
             return
         outcome = f"dead letter discarded by {who}{': ' + why if why else ''}"
         unburied = replace(link, buried=0, last_error="").noted(services.clock(), found.change, "", outcome)
-        if storage.save_link(unburied, etag):
+        if storage.links.save(unburied, etag):
             return
 
 
@@ -345,7 +359,7 @@ def opened(settings: Path | None) -> Iterator[Factory]:
         raise SystemExit("\n".join([f"not ready ({error.part}):", *error.problems])) from None
     except Refused as error:
         raise SystemExit(str(error)) from None
-    except AzureError as error:
+    except StorageError as error:
         raise SystemExit(f"storage cannot be used: {type(error).__name__}") from None
     finally:
         factory.close()
@@ -386,7 +400,7 @@ def _run_command(options: argparse.Namespace, factory: Factory) -> int:
     storage, who = factory.storage(), f"{getpass.getuser()} (command line)"
     match options.command:
         case "list":
-            found = runs.newest(storage, which=options.which, limit=options.limit)
+            found = activity_reading.newest(storage, which=options.which, limit=options.limit)
             _print([run.as_json() for run in found], [_run_line(run) for run in found], options)
         case "show":
             return _show(options, factory)
@@ -398,9 +412,7 @@ def _run_command(options: argparse.Namespace, factory: Factory) -> int:
             chosen = [
                 found.id
                 for found in letters(storage)
-                if options.all
-                or found.facts.get("Reason") == options.reason
-                or found.id.startswith(tuple(options.key) or "-")
+                if options.all or found.letter.reason == options.reason or found.id.startswith(tuple(options.key) or "-")
             ]
             count, problems = resubmit(chosen, factory.services(), who) if chosen else (0, ["No dead letter fits."])
             said = [f"{count} resubmitted; each letter stays until its row is in order.", *problems]
@@ -417,7 +429,7 @@ def _run_command(options: argparse.Namespace, factory: Factory) -> int:
 
 def _show(options: argparse.Namespace, factory: Factory) -> int:
     storage, what = factory.storage(), options.what
-    if run := runs.one(storage, what):
+    if run := activity_reading.one(storage, what):
         states, total = rows_of(run, storage)
         lines = [_run_line(run), f"{total} rows", *(line for state in states for line in _row_lines(state))]
         _print({**run.as_json(), "rows_in_all": total, "row_states": [s.as_json() for s in states]}, lines, options)
@@ -437,8 +449,7 @@ def _print(data: Any, lines: Sequence[str], options: argparse.Namespace) -> None
 
 def _run_line(run: Run) -> str:
     numbers = ", ".join(f"{run.numbers[n]} {n}" for n in ("changed", "unchanged", "deferred", "failed") if run.numbers[n])
-    facts = run.facts
-    what = str(facts.get("Problems") or facts.get("First") or facts.get("Key") or facts.get("Query") or "").splitlines()
+    what = (run.problems or run.first or run.row_key or run.query).splitlines()
     shown = (what or [""])[0][:60]
     return f"{run.received:%Y-%m-%d %H:%M:%S} UTC  {run.progress:<11} {shown}  {numbers}\n    {run.id}"
 
@@ -460,9 +471,9 @@ def _history(state: RowState) -> list[str]:
 def _letter_lines(found: Letter) -> list[str]:
     again = f", resubmitted {found.resubmitted:%Y-%m-%d %H:%M:%S} UTC" if found.resubmitted else ""
     return [
-        f"{found.row_key or '(no key)'} ({found.facts.get('Mapping', '-')}), since {found.facts.get('FirstTime')}{again}",
-        f"  {found.facts.get('Reason')}",
-        f"  {found.facts.get('Remedy')}",
+        f"{found.row_key or '(no key)'} ({found.letter.mapping or '-'}), since {found.letter.first}{again}",
+        f"  {found.letter.reason}",
+        f"  {found.letter.remedy}",
         f"  id {found.id}",
     ]
 

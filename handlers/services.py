@@ -5,16 +5,16 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from handlers.clients.runs import Recorder
+from handlers.clients.activity import Recorder
 from handlers.clients.storage import Storage
-from handlers.settings import Settings, SettingsProblems, StorageSettings, load_settings
+from handlers.settings import IntakeSettings, Settings, SettingsProblems, StorageSettings, load_settings
 from handlers.sync.mapping import Mapping as SyncMapping
 from handlers.sync.mapping_file import MappingProblems
 from handlers.sync.mapping_file import load_mappings as read_mappings
+from handlers.sync.notification import folded
 from handlers.sync.scope import Scope
 
 if TYPE_CHECKING:
@@ -35,35 +35,33 @@ class NotReady(Exception):
         self.problems = problems
 
 
-@dataclass(frozen=True)
-class Services:
-    """Everything with I/O or a clock, so that the same code runs on other clocks and in-memory services."""
+@dataclass(frozen=True, kw_only=True)
+class Intake:
+    """What taking notifications in needs, whatever else is missing."""
 
-    settings: Settings
+    settings: IntakeSettings
     mappings: dict[str, SyncMapping]
     storage: Storage
-    graph: "Graph"
-    sessions: "Sessions"
     clock: Callable[[], float] = time.time
-    pinned: set[str] = field(default_factory=set)  # mappings whose key columns were compared with the pinned ones
-    runs: Recorder = field(default_factory=Recorder)
+    activity: Recorder = field(default_factory=Recorder)
+    pinned: set[str] = field(default_factory=set)  # what was compared with its pin: mappings, and "" for the tenant
 
-    @cached_property
-    def scope(self) -> Scope:
-        """Where the mappings are active."""
-        return Scope(self.settings.acumatica_url, self.settings.test_mailbox)
+    @property
+    def company(self) -> str:
+        """The tenant's name as part of each event's identity."""
+        return folded(self.settings.company)
 
     def check_pins(self, names: list[str], *, pin: bool) -> None:
-        """Compare key columns with those that were used under a mapping's name before, or `pin` them at their first use.
+        """Compare the tenant's name, and mappings' key columns, with those used before; `pin` them at their first use.
 
         Raises NotReady where they differ.
         """
-        problems = []
+        problems = [*self._tenant_problem(pin=pin)]
         for name in names:
             if name in self.pinned:
                 continue
             key = self.mappings[name].key
-            known = self.storage.pinned_key(name, key, pin=pin)
+            known = self.storage.pins.key_columns(name, key, pin=pin)
             if known == key:
                 self.pinned.update([name] if pin else [])
             else:
@@ -74,6 +72,32 @@ class Services:
         if problems:
             raise NotReady("mappings", problems)
 
+    def _tenant_problem(self, *, pin: bool) -> list[str]:
+        if "" in self.pinned:
+            return []
+        known = self.storage.pins.company(self.company, pin=pin)
+        if known == self.company:
+            self.pinned.update([""] if pin else [])
+            return []
+        return [
+            f"ACUMATICA_TENANT: the app was first used for {known!r}, and events are tied to that name. If the tenant was "
+            f"renamed, set ACUMATICA_TENANT_FORMERLY to {known!r}; another tenant needs an app (and storage) of its own"
+        ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Services(Intake):
+    """Everything with I/O or a clock, so that the same code runs on other clocks and in-memory services."""
+
+    settings: Settings
+    graph: "Graph"
+    sessions: "Sessions"
+
+    @property
+    def scope(self) -> Scope:
+        """Where the mappings are active."""
+        return Scope(self.settings.acumatica_url, self.settings.test_mailbox)
+
 
 class Factory:
     """Builds the services once per process; as long as something is wrong, every call says what."""
@@ -83,7 +107,8 @@ class Factory:
         self._clock = clock
         self._lock = threading.Lock()
         self._storage: Storage | None = None
-        self._runs = Recorder()
+        self._activity = Recorder()
+        self._intake: Intake | None = None
         self._services: Services | None = None
         self._said: list[str] = []
 
@@ -93,24 +118,32 @@ class Factory:
             if self._storage is None:
                 try:
                     self._storage = Storage(load_settings(StorageSettings, self._environ), self._clock)
-                    self._runs = Recorder(self._storage, self._clock)
+                    self._activity = Recorder(self._storage, self._clock)
                 except SettingsProblems as error:
                     raise self._not_ready("settings", error.problems) from None
                 except ValueError:  # the SDK cannot read it, and says so with the value
                     raise self._not_ready("settings", ["AzureWebJobsStorage: is no connection string"]) from None
             return self._storage
 
-    def runs(self) -> Recorder:
+    def activity(self) -> Recorder:
         """What remembers runs; it needs storage alone. Raises NotReady."""
         self.storage()
-        return self._runs
+        return self._activity
+
+    def intake(self) -> Intake:
+        """What taking notifications in needs. Raises NotReady."""
+        storage = self.storage()
+        with self._lock:
+            if self._intake is None:
+                self._intake = self._build_intake(storage)
+            return self._intake
 
     def services(self) -> Services:
         """Everything. Raises NotReady."""
-        storage = self.storage()
+        intake = self.intake()
         with self._lock:
             if self._services is None:
-                self._services = self._build(storage)
+                self._services = self._build(intake)
             return self._services
 
     def close(self) -> None:
@@ -118,18 +151,13 @@ class Factory:
         if self._services:
             self._services.sessions.close()
             self._services.graph.close()
-        self._runs.close()
+        self._activity.close()
         if self._storage:
             self._storage.close()
 
-    def _build(self, storage: Storage) -> Services:
-        # Not before the first request: Azure waits for the import of function_app.py on every start of an instance.
-        from handlers.clients.acumatica import Acumatica  # noqa: PLC0415
-        from handlers.clients.graph import Graph  # noqa: PLC0415
-        from handlers.clients.sessions import Sessions  # noqa: PLC0415
-
+    def _build_intake(self, storage: Storage) -> Intake:
         try:
-            settings = load_settings(Settings, self._environ)
+            settings = load_settings(IntakeSettings, self._environ)
         except SettingsProblems as error:
             raise self._not_ready("settings", error.problems) from None
         try:
@@ -138,9 +166,28 @@ class Factory:
             raise self._not_ready("mappings", error.problems) from None
         if not mappings:
             log.warning("mappings: there is no .toml file in MAPPINGS_DIR; every notification will be refused")
-        sessions = Sessions(Acumatica(settings, self._clock), storage, settings, self._clock)
-        graph = Graph(settings, self._clock)
-        return Services(settings, mappings, storage, graph, sessions, self._clock, runs=self._runs)
+        return Intake(settings=settings, mappings=mappings, storage=storage, clock=self._clock, activity=self._activity)
+
+    def _build(self, intake: Intake) -> Services:
+        # Not before the first row: Azure waits for the import of function_app.py on every start of an instance.
+        from handlers.clients.acumatica import Acumatica  # noqa: PLC0415
+        from handlers.clients.graph import Graph  # noqa: PLC0415
+        from handlers.clients.sessions import Sessions  # noqa: PLC0415
+
+        try:
+            settings = load_settings(Settings, self._environ)
+        except SettingsProblems as error:
+            raise self._not_ready("settings", error.problems) from None
+        return Services(
+            settings=settings,
+            mappings=intake.mappings,
+            storage=intake.storage,
+            clock=self._clock,
+            activity=self._activity,
+            pinned=intake.pinned,
+            graph=Graph(settings, self._clock),
+            sessions=Sessions(Acumatica(settings, self._clock), intake.storage, settings, self._clock),
+        )
 
     def _not_ready(self, part: str, problems: list[str]) -> NotReady:
         if problems != self._said:  # once, however often the app is asked

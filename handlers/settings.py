@@ -3,7 +3,7 @@
 import contextlib
 import re
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Literal, override
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
@@ -51,7 +51,8 @@ class _Model(BaseModel):
     @classmethod
     def joint_problems(cls, values: Mapping[str, str]) -> list[str]:
         """What is wrong between settings, told from their raw values (of those that are set)."""
-        raise NotImplementedError
+        del values
+        return []
 
 
 class StorageSettings(_Model):
@@ -73,6 +74,7 @@ class StorageSettings(_Model):
     )
 
     @classmethod
+    @override
     def joint_problems(cls, values: Mapping[str, str]) -> list[str]:
         """One of the two ways has to be chosen."""
         text = values.get("AzureWebJobsStorage")
@@ -85,16 +87,55 @@ class StorageSettings(_Model):
         return ["AzureWebJobsStorage: has to be a connection string with AccountName and AccountKey"]
 
 
-class Settings(_Model):
-    """All settings but storage's."""
+class IntakeSettings(_Model):
+    """What intake needs: with these alone, notifications are taken in, and rows wait for what else is missing."""
 
-    acumatica_url: _Address = Field(
-        alias="ACUMATICA_URL", description="Address of the Acumatica site, such as `https://erp.example.com/site`."
-    )
     acumatica_tenant: str = Field(
         alias="ACUMATICA_TENANT",
         min_length=1,
         description="Tenant (its login name); notifications of others are refused.",
+    )
+    acumatica_tenant_formerly: str = Field(
+        "",
+        alias="ACUMATICA_TENANT_FORMERLY",
+        description="The tenant's login name when the app was first used, if it was renamed since: events stay tied to it.",
+    )
+    max_notification_mib: int = Field(
+        32, alias="MAX_NOTIFICATION_MIB", ge=1, le=100, description="Larger notifications are refused (413)."
+    )
+    delete_grace_seconds: int = Field(
+        30,
+        alias="DELETE_GRACE_SECONDS",
+        ge=0,
+        le=3600,
+        description="How long a removal waits for the other half of an update.",
+    )
+    mappings_dir: str = Field(
+        "mappings", alias="MAPPINGS_DIR", description="Folder of the mapping files, from the app's root."
+    )
+
+    @property
+    def company(self) -> str:
+        """The tenant's name as part of each event's identity."""
+        return self.acumatica_tenant_formerly or self.acumatica_tenant
+
+
+class PageSettings(_Model):
+    """What opens the runs page."""
+
+    runs_key: SecretStr = Field(
+        SecretStr(""),
+        alias="RUNS_KEY",
+        min_length=16,
+        description="Opens the [runs page](docs/runs.md); 16 characters or more. Empty = the page is off.",
+    )
+
+
+class Settings(IntakeSettings):
+    """All settings but storage's and the page's."""
+
+    acumatica_url: _Address = Field(
+        alias="ACUMATICA_URL", description="Address of the Acumatica site, such as `https://erp.example.com/site`."
     )
     acumatica_auth: Literal["oauth", "cookie"] = Field(
         "oauth", alias="ACUMATICA_AUTH", description="`oauth` (Connected Application) or `cookie` (plain sign-in)."
@@ -153,29 +194,12 @@ class Settings(_Model):
         alias="GRAPH_CLIENT_SECRET",
         description="Secret of the app registration; empty = managed identity.",
     )
-    max_notification_mib: int = Field(
-        32, alias="MAX_NOTIFICATION_MIB", ge=1, le=100, description="Larger notifications are refused (413)."
-    )
-    delete_grace_seconds: int = Field(
-        30,
-        alias="DELETE_GRACE_SECONDS",
-        ge=0,
-        le=3600,
-        description="How long a removal waits for the other half of an update.",
-    )
     defer_max_hours: float = Field(
         48,
         alias="DEFER_MAX_HOURS",
         gt=0,
         le=24 * 30,
         description="After how long of trying a change becomes a dead letter.",
-    )
-    retention_days: float = Field(
-        30,
-        alias="RETENTION_DAYS",
-        gt=0,
-        le=365,
-        description="How long removed rows, received notifications and runs are remembered.",
     )
     claim_seconds: float = Field(
         360,
@@ -191,15 +215,13 @@ class Settings(_Model):
         le=300,
         description="How long an answer of Graph or Acumatica is waited for.",
     )
-    mappings_dir: str = Field(
-        "mappings", alias="MAPPINGS_DIR", description="Folder of the mapping files, from the app's root."
-    )
 
-    runs_key: SecretStr = Field(
-        SecretStr(""),
-        alias="RUNS_KEY",
-        min_length=16,
-        description="Opens the [runs page](docs/runs.md); 16 characters or more. Empty = the page is off.",
+    retention_days: float = Field(
+        30,
+        alias="RETENTION_DAYS",
+        gt=0,
+        le=365,
+        description="How long removed rows, received notifications and runs are remembered.",
     )
     test_mailbox: _Mailbox = Field(
         "",
@@ -213,6 +235,7 @@ class Settings(_Model):
     )
 
     @classmethod
+    @override
     def joint_problems(cls, values: Mapping[str, str]) -> list[str]:
         """OAuth needs a Connected Application; a client secret for Graph needs what it belongs to."""
         problems = []

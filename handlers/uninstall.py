@@ -17,11 +17,10 @@ from datetime import UTC, datetime
 from functools import partial
 from itertools import batched
 
-from azure.core.exceptions import AzureError
-
-from handlers.apply import settle
+from handlers.clients.tables import StorageError
 from handlers.runs import opened, parser
 from handlers.services import Services
+from handlers.settle import settle
 from handlers.sync.change import RowChange, datetime_to_ticks
 from handlers.sync.errors import Later, OutcomeUnknown, SyncError
 from handlers.sync.link import EventLink
@@ -32,7 +31,7 @@ _AT_A_TIME = 3  # as many as one mailbox takes
 
 def links_with_events(services: Services) -> Iterator[EventLink]:
     """Every row that may have an event."""
-    return (link for link in services.storage.links() if link.entries)
+    return (link for link in services.storage.links.all() if link.entries)
 
 
 def remove(links: Sequence[EventLink], services: Services) -> dict[str, str]:
@@ -52,7 +51,7 @@ def _remove(link: EventLink, services: Services, failed: dict[str, str]) -> None
         failed[link.key] = f"{error}; run this again in {services.settings.claim_seconds / 60:.0f} minutes"
     except Later as error:
         failed[link.key] = f"{error}; run this again"
-    except (SyncError, AzureError) as error:
+    except (SyncError, StorageError) as error:
         failed[link.key] = str(error)
 
 

@@ -18,7 +18,8 @@ from typing import Any
 from markupsafe import Markup
 
 from handlers import __version__
-from handlers.clients.runs import Run
+from handlers.clients.activity import Run
+from handlers.clients.notifications import ReceivedNotification
 from handlers.doctor import Check
 from handlers.runs import Letter, RowState
 from handlers.sync.change import ticks_to_datetime
@@ -303,22 +304,22 @@ def _run_cells(frame: Frame, run: Run) -> Sequence[Any]:
     failed = Markup('<span class="badge bad">{}</span>').format(numbers["failed"]) if numbers["failed"] else ""
     counted = run.state in {"accepted", "receiving", "resubmitted"}
     cells = (numbers["changed"] or "", numbers["unchanged"] or "", failed) if counted else ("", "", "")
-    rows = run.facts.get("Changes", "") if counted else ""
+    rows = (run.changes or "") if counted else ""
     seconds = _seconds(numbers["seconds"]) if numbers["seconds"] else "under 1 s" if numbers["changed"] else ""
     return (frame.link(f"run/{run.id}", _time(run.received)), _badge(run.progress), _what(run), rows, *cells, seconds)
 
 
 def _what(run: Run) -> Markup:
-    facts, times = run.facts, run.numbers["times"]
+    times = run.numbers["times"]
     match run.state:
         case "rejected":
-            first = str(facts.get("Problems", "")).partition("\n")[0]
+            first = run.problems.partition("\n")[0]
             again = f" ({times} times)" if times > 1 else ""
             return _bdi(f"{first[:160]}{again}")
         case "resubmitted" | "discarded":
-            return _two_lines(facts.get("First") or facts.get("Key"), f"by {facts.get('By', '')}")
+            return _two_lines(run.first or run.row_key, f"by {run.by}")
     again = f", sent {run.numbers['duplicates'] + 1} times" if run.numbers["duplicates"] else ""
-    return _two_lines(facts.get("First"), f"{str(facts.get('Query') or facts.get('NotificationId') or '')[:160]}{again}")
+    return _two_lines(run.first, f"{(run.query or run.notification)[:160]}{again}")
 
 
 def _two_lines(first: Any, second: str) -> Markup:
@@ -326,30 +327,32 @@ def _two_lines(first: Any, second: str) -> Markup:
     return Markup("{}<br>{}").format(_bdi(first), below) if first else below
 
 
-def run(frame: Frame, shown: Run, known: Mapping[str, Any], rows: Sequence[RowState], total: int) -> str:
+def run(frame: Frame, shown: Run, known: ReceivedNotification | None, rows: Sequence[RowState], total: int) -> str:
     """A run and what became of its rows."""
-    facts = {**known, **shown.facts}
     numbers = shown.numbers
+    query, notification = shown.query, shown.notification
+    if known:
+        query, notification = query or known.query, notification or known.notification
     pairs = [
         ("State", _badge(shown.progress)),
         ("Received", _time(shown.received)),
-        ("Inquiry", _bdi(facts["Query"]) if facts.get("Query") else ""),
-        ("Notification", Markup("<code>{}</code>").format(facts["NotificationId"]) if facts.get("NotificationId") else ""),
-        ("Of the transaction", _ticks(facts.get("TransactionTimeStamp"))),
+        ("Inquiry", _bdi(query) if query else ""),
+        ("Notification", Markup("<code>{}</code>").format(notification) if notification else ""),
+        ("Of the transaction", _ticks(known.timestamp if known else 0)),
         ("Sent by Acumatica", f"{numbers['duplicates'] + 1} times" if numbers["duplicates"] else ""),
         ("Rows", total or ""),
         ("So far", _so_far(numbers)),
-        ("Without a key", facts.get("WithoutKey") or ""),
-        ("By", _bdi(facts["By"]) if facts.get("By") else ""),
-        ("Why", _bdi(facts["Why"]) if facts.get("Why") else ""),
-        ("Row", frame.link(f"row/{facts['Link']}", facts.get("Key") or "row") if facts.get("Link") else ""),
-        ("Answered", facts.get("Status", "")),
+        ("Without a key", shown.without_key or ""),
+        ("By", _bdi(shown.by) if shown.by else ""),
+        ("Why", _bdi(shown.why) if shown.why else ""),
+        ("Row", frame.link(f"row/{shown.link}", shown.row_key or "row") if shown.link else ""),
+        ("Answered", shown.status or ""),
         ("Times within the minute", numbers["times"] if numbers["times"] > 1 else ""),
-        ("Bytes", facts.get("Bytes", "")),
+        ("Bytes", shown.bytes or ""),
     ]
     parts = [_card("", _facts(pairs))]
-    if facts.get("Problems"):
-        items = _join(Markup("<li>{}</li>").format(_bdi(line)) for line in str(facts["Problems"]).splitlines())
+    if shown.problems:
+        items = _join(Markup("<li>{}</li>").format(_bdi(line)) for line in shown.problems.splitlines())
         title = "Why it was refused" if shown.state == "rejected" else "What it said"
         parts.append(_card(title, Markup('<ul class="plain">{}</ul>').format(items)))
     if rows:
@@ -358,7 +361,7 @@ def run(frame: Frame, shown: Run, known: Mapping[str, Any], rows: Sequence[RowSt
         first = f" The first {len(rows)} of {total}; find others by their key." if total > len(rows) else ""
         said = Markup('<p class="soft">Now: {}.{}</p>').format(summary, first)
         parts.append(_card("Rows, as they are now", said + _rows_table(frame, rows)))
-    return _page(frame, f"Run: {facts.get('First') or facts.get('Key') or shown.progress}", _join(parts))
+    return _page(frame, f"Run: {shown.first or shown.row_key or shown.progress}", _join(parts))
 
 
 def _so_far(numbers: Counter[str]) -> str:
@@ -471,7 +474,7 @@ def letters(frame: Frame, found: Sequence[Letter]) -> str:
         )
     groups: dict[str, list[Letter]] = defaultdict(list)
     for each in found:
-        groups[str(each.facts.get("Reason", ""))].append(each)
+        groups[each.letter.reason].append(each)
     everything = frame.form(
         "resubmit", Markup('<input type="hidden" name="all" value="1"><button>Resubmit all {}</button>').format(len(found))
     )
@@ -486,7 +489,7 @@ def _group(frame: Frame, reason: str, some: Sequence[Letter]) -> Markup:
     items = _join(
         Markup('<li>{} <span class="soft">({})</span> {}</li>').format(
             frame.link(f"letter/{each.id}", _bdi(each.row_key or "row without a key")),
-            each.facts.get("Mapping", "no mapping"),
+            each.letter.mapping or "no mapping",
             Markup('<span class="badge">resubmitted {}</span>').format(_time(each.resubmitted)) if each.resubmitted else "",
         )
         for each in some[:200]
@@ -495,7 +498,7 @@ def _group(frame: Frame, reason: str, some: Sequence[Letter]) -> Markup:
     button = Markup('<input type="hidden" name="reason" value="{}"><button class="main">Resubmit these {}</button>')
     content = Markup('<p class="reason">{}</p><p class="remedy">{}</p><ul class="plain">{}{}</ul>{}').format(
         _bdi(reason),
-        _bdi(some[0].facts.get("Remedy", "")),
+        _bdi(some[0].letter.remedy),
         items,
         more,
         Markup('<div class="actions">{}</div>').format(frame.form("resubmit", button.format(reason, len(some)))),
@@ -504,11 +507,11 @@ def _group(frame: Frame, reason: str, some: Sequence[Letter]) -> Markup:
 
 
 def _letter_card(frame: Frame, each: Letter) -> Markup:
-    facts = each.facts
+    stored = each.letter
     resubmitted = _EMPTY
     if each.resubmitted:
         resubmitted = Markup('<p role="status">Resubmitted {} by {}; not in order yet.</p>').format(
-            _time(each.resubmitted), _bdi(facts.get("ResubmittedBy", ""))
+            _time(each.resubmitted), _bdi(stored.resubmitted_by)
         )
     key = Markup('<input type="hidden" name="key" value="{}">').format(each.id)
     again = frame.form("resubmit", key + Markup('<button class="main">Resubmit</button>'))
@@ -523,13 +526,13 @@ def _letter_card(frame: Frame, each: Letter) -> Markup:
         '<p class="remedy">{}</p>{}<p class="soft small">Since {}, last {}{}</p><div class="actions">{}{}</div>'
     ).format(
         frame.link(f"letter/{each.id}", name),
-        facts.get("Mapping", ""),
-        _bdi(facts.get("Reason", "")),
-        _bdi(facts.get("Remedy", "")),
+        stored.mapping,
+        _bdi(stored.reason),
+        _bdi(stored.remedy),
         resubmitted,
-        _time(facts.get("FirstTime")),
-        _time(facts.get("LastTime")),
-        f", failed {facts['Times']} times" if int(facts.get("Times", 1)) > 1 else "",
+        _time(stored.first),
+        _time(stored.last),
+        f", failed {stored.times} times" if stored.times > 1 else "",
         again if each.holds_a_row else _EMPTY,
         away,
     )
@@ -546,7 +549,7 @@ def letter(frame: Frame, each: Letter) -> str:
     elif change:
         parts.append(_card("", Markup("<p>The row has left the inquiry, and its event is to be removed.</p>")))
     else:
-        content = Markup('<p class="any"><code>{}</code></p>').format(_shown(str(each.facts.get("Content", ""))))
+        content = Markup('<p class="any"><code>{}</code></p>').format(_shown(each.letter.content or "it has expired"))
         parts.append(_card("What it holds", content))
     if change:
         parts.append(_card("", frame.link(f"row/{change.link_key}", "All that is known of this row")))

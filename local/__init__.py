@@ -1,1 +1,1 @@
-"""Everything on one machine: host, storage, stand-ins for the services, judge, demo. Never deployed."""
+"""Everything on one machine: host, storage, fakes of the services, judge, demo. Never deployed."""

@@ -1,6 +1,6 @@
 """`make bench`: how fast the app is, what a row costs, and what binds it; ends with a table and the judge's verdict.
 
-The app runs in its host, with Azurite as storage; stand-ins take 20 ms for each request to Graph and 30 ms for each to
+The app runs in its host, with Azurite as storage; fakes take 20 ms for each request to Graph and 30 ms for each to
 Acumatica, whose licence has 4 sessions. Azurite's access log counts the operations of storage. What binds is measured or
 reckoned beside it: what the sessions allow, and what Azurite alone does with the same operations. All numbers are of this
 machine; the ratios travel better.
@@ -24,7 +24,8 @@ from typing import Any, override
 import requests
 from azure.storage.queue import QueueClient
 
-from handlers.clients.storage import LINKS, QUEUE
+from handlers.clients.links import LINKS
+from handlers.clients.queue import QUEUE
 from handlers.telemetry import DEFERRED
 from local.azurite import Azurite, AzuriteError
 from local.fakes import Fault
@@ -83,7 +84,7 @@ class Result:
     host_mib: float = 0.0  # of the largest host, at its peak
     host_cpu: float = 0.0  # of all hosts
     azurite_cpu: float = 0.0
-    bench_cpu: float = 0.0  # of the stand-ins and of the load
+    bench_cpu: float = 0.0  # of the fakes and of the load
     other_cpu: float = 0.0  # of everything else on the machine: what disturbs the measurement
     deferred: int = 0
     sessions_open: int = 0

@@ -15,7 +15,7 @@ from pathlib import Path
 import requests
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from handlers.clients.runs import Recorder
+from handlers.clients.activity import Recorder
 from handlers.clients.storage import Storage
 from handlers.settings import StorageSettings, load_settings
 from handlers.sync.change import RowChange

@@ -1,8 +1,9 @@
-"""Hold recorded requests against the services' OpenAPI documents: `python -m local.contracts FOLDER RECORD [RECORD …]`.
+"""Hold recorded calls against the services' OpenAPI documents: `python -m local.contracts FOLDER RECORD [RECORD …]`.
 
-FOLDER holds graph-calendar.v1.0.strict.yaml and openapi_subset.Default_*.json; a RECORD has one JSON object per line, as the
-stand-ins write it when FAKES_RECORD names a file. Every request whose path a document has must satisfy it; the others are
-listed. The exit status is 1 with any violation, and where nothing could be checked.
+FOLDER holds graph-calendar.v1.0.strict.yaml, graph-calendar.v1.0.yaml and openapi_subset.Default_*.json; a RECORD has one
+JSON object per line, as the fakes write it when FAKES_RECORD names a file. Every request whose path a document has must
+satisfy it, and so must what a fake answered of its own accord; the others are listed. The exit status is 1 with any
+violation, and where nothing could be checked.
 """
 
 import argparse
@@ -18,17 +19,20 @@ from urllib.parse import unquote, urlsplit
 
 import yaml
 from openapi_core import OpenAPI
-from openapi_core.testing import MockRequest
+from openapi_core.testing import MockRequest, MockResponse
 
 GRAPH = "graph-calendar.v1.0.strict.yaml"
+GRAPH_ANSWERS = "graph-calendar.v1.0.yaml"  # the strict one knows only what a client may write
 ACUMATICA = "openapi_subset.Default_*.json"
 
 
 @dataclass(frozen=True)
 class Contract:
-    """One document, and the part of a request's path that comes before its own paths."""
+    """One document, the part of a request's path that comes before its own paths, and what is held against it."""
 
     name: str
+    requests: bool
+    answers: bool
     prefix: re.Pattern[str]
     api: OpenAPI
     paths: tuple[re.Pattern[str], ...]
@@ -41,51 +45,67 @@ class Contract:
 
 
 def load(folder: Path) -> list[Contract]:
-    """All documents of the folder. An Acumatica request is held against every version of its endpoint."""
-    found = [(GRAPH, re.compile(r"/v1\.0(?=/)"), yaml.safe_load((folder / GRAPH).read_text(encoding="utf-8")))]
+    """All documents of the folder. A call of Acumatica is held against every version of its endpoint that it may be for."""
+    graph = re.compile(r"/v1\.0(?=/)")
+    found = [
+        _contract(GRAPH, graph, yaml.safe_load((folder / GRAPH).read_text(encoding="utf-8")), answers=False),
+        _contract(
+            GRAPH_ANSWERS, graph, yaml.safe_load((folder / GRAPH_ANSWERS).read_text(encoding="utf-8")), requests=False
+        ),
+    ]
     for file in sorted(folder.glob(ACUMATICA)):
-        document = json.loads(file.read_text(encoding="utf-8"))
-        found.append((file.name, re.compile(r"(?:/[^/]+)?/entity/Default/[\d.]+(?=/)"), document))
-    if len(found) < 2:
+        prefix = re.compile(r"(?:/[^/]+)?/entity/Default/[\d.]+(?=/)")
+        found.append(_contract(file.name, prefix, json.loads(file.read_text(encoding="utf-8"))))
+    if len(found) < 3:
         raise FileNotFoundError(f"{folder} has no {ACUMATICA}")
-    return [_contract(name, prefix, document) for name, prefix, document in found]
+    return found
 
 
-def _contract(name: str, prefix: re.Pattern[str], document: dict[str, Any]) -> Contract:
+def _contract(
+    name: str, prefix: re.Pattern[str], document: dict[str, Any], *, requests: bool = True, answers: bool = True
+) -> Contract:
     document.setdefault("openapi", "3.0.3")
     document["servers"] = [{"url": "http://contract"}]
     for extra in ("security", "source"):
         document.pop(extra, None)
-    known = {f"#/components/parameters/{name}" for name in document["components"].get("parameters", {})}
-    for item in document["paths"].values():
-        for operation in (part for part in item.values() if isinstance(part, dict)):
-            operation.pop("security", None)  # the stand-ins check the token themselves
-            # Excerpts may lack what is shared: answers, which are not looked at here, and general parameters.
-            operation["responses"] = {"default": {"description": "any"}}
+    # Excerpts may lack what is shared: general answers and parameters.
+    known = {f"#/components/{kind}/{item}" for kind, items in document["components"].items() for item in items}
+    for path in document["paths"].values():
+        for operation in (part for part in path.values() if isinstance(part, dict)):
+            operation.pop("security", None)  # the fakes check the token themselves
+            operation["responses"] = {
+                status: answer for status, answer in operation["responses"].items() if answer.get("$ref", "") in {"", *known}
+            }
+            operation["responses"].setdefault("default", {"description": "any"})
             parameters = operation.get("parameters", [])
             operation["parameters"] = [p for p in parameters if "$ref" not in p or p["$ref"] in known]
     paths = tuple(re.compile(re.sub(r"\\\{[^}]*\\\}", "[^/]+", re.escape(path))) for path in document["paths"])
-    return Contract(name, prefix, OpenAPI.from_dict(document), paths)
+    return Contract(name, requests, answers, prefix, OpenAPI.from_dict(document), paths)
 
 
-def problems(contract: Contract, path: str, request: dict[str, Any]) -> Iterator[str]:
-    """Violations of one request."""
-    query = dict(part.split("=", 1) for part in filter(None, request.get("query", "").split("&")))
-    body = request.get("body")
-    headers = {name: value for name, value in request.get("headers", {}).items() if name.lower() != "content-type"}
-    mock = MockRequest(
+def problems(contract: Contract, path: str, call: dict[str, Any]) -> Iterator[str]:
+    """Violations of one call."""
+    query = dict(part.split("=", 1) for part in filter(None, call.get("query", "").split("&")))
+    body = call.get("body")
+    headers = {name: value for name, value in call.get("headers", {}).items() if name.lower() != "content-type"}
+    request = MockRequest(
         "http://contract",
-        request["method"].lower(),
+        call["method"].lower(),
         path,
         args={name: unquote(value) for name, value in query.items()},
         headers=headers,
         data=json.dumps(body).encode() if body is not None else b"",
         content_type="application/json",
     )
-    for error in contract.api.iter_request_errors(mock):
+    errors = [(f"{error}", error) for error in contract.api.iter_request_errors(request)] if contract.requests else []
+    if contract.answers and call.get("answer") is not None:
+        answer = MockResponse(json.dumps(call["answer"]).encode(), call["status"], content_type="application/json")
+        found = contract.api.iter_response_errors(request, answer)
+        errors += [(f"the fake's answer {call['status']}: {error}", error) for error in found]
+    for text, error in errors:
         schema = getattr(error.__cause__, "schema_errors", None) or getattr(error, "schema_errors", None) or ()
         detail = "; ".join(f"{'.'.join(map(str, e.absolute_path))}: {e.message[:200]}" for e in schema)
-        yield f"{error}{': ' + detail if detail else ''}"
+        yield f"{text}{': ' + detail if detail else ''}"
 
 
 def main() -> int:

@@ -1,6 +1,6 @@
 """Crash points, exhaustively: at each request that the app makes, its process dies just before it and just after it.
 
-The real code of receive and apply works on Azurite and on the stand-ins of Graph and Acumatica, over real HTTP. Every
+The real code of receive and apply works on Azurite and on the fakes of Graph and Acumatica, over real HTTP. Every
 request of the app is numbered in scenarios that run the same each time; one run per number and side cuts the process off
 there: nothing of it runs any more, and the answer of a request that was carried out reaches nobody. A new process then
 gets what Acumatica and the queue deliver again, and in the end the judge has to find no differences.
@@ -35,8 +35,8 @@ from urllib3.connectionpool import HTTPConnectionPool
 
 from handlers import upkeep
 from handlers.apply import apply
-from handlers.clients import runs, sessions
-from handlers.clients.storage import QUEUE
+from handlers.clients import activity, sessions
+from handlers.clients.queue import QUEUE
 from handlers.receive import receive
 from handlers.services import Factory, load_mappings
 from handlers.settings import Settings, load_settings
@@ -264,7 +264,9 @@ class Play:
             patch.object(QueueClient, "send_message", send_message),
             patch.object(sessions, "_WAIT_SECONDS", 0.0),  # nobody else is there who might give a session back
             patch.object(sessions.Sessions, "_start_keeper", lambda _: None),  # a thread by real time
-            patch.object(runs.Recorder, "_start_writer", lambda _: None),  # another one; what is left is written at the end
+            patch.object(
+                activity.Recorder, "_start_writer", lambda _: None
+            ),  # another one; what is left is written at the end
             patch.dict(os.environ, self.graph.identity_settings),  # msal reads them there
         ):
             yield

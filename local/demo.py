@@ -2,7 +2,7 @@
 
 `make demo KEEP=1` leaves all of it running afterwards, with a meeting that is missing: find out why on the runs page.
 
-The app runs as in Azure (on Microsoft's worker library), with Azurite as storage. Outlook and Acumatica are stand-ins.
+The app runs as in Azure (on Microsoft's worker library), with Azurite as storage. Outlook and Acumatica are fakes.
 """
 
 import argparse
@@ -157,7 +157,7 @@ def main() -> int:
     try:
         with _step("Starting storage (Azurite)", Azurite) as azurite:
             world = World(azurite.connection_string(), SETTINGS | {"RUNS_KEY": key}, echo=True)
-            with _step("Starting the app, and stand-ins for Outlook and Acumatica", lambda: world):
+            with _step("Starting the app, and fakes of Outlook and Acumatica", lambda: world):
                 differences = tell(world)
                 verdict(world, differences, time.monotonic() - began)
                 if options.keep:

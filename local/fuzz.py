@@ -16,9 +16,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn, override
 
-from azure.core.exceptions import ResourceNotFoundError
-
-from handlers.clients.storage import Storage
+from handlers.clients.blobs import Blobs
+from handlers.clients.queue import Queue
 from handlers.sync.answers import acumatica_error, graph_error
 from handlers.sync.change import NotARowChange, RowChange, canonical, load_json, ticks_to_datetime
 from handlers.sync.errors import Permanent, SyncError
@@ -43,15 +42,19 @@ NOTIFICATION = {
 MESSAGE = RowChange("t", "m", ("A",), 639055764123456780, ROW, "i", 1764547200.0).encode()
 
 
-class _Blobless(Storage):
-    """Storage without any: a message's blob does not exist."""
+class _Blobless(Blobs):
+    """No message's blob exists."""
 
     def __init__(self) -> None:
         pass
 
     @override
-    def _blob(self, container: str, name: str) -> NoReturn:
-        raise ResourceNotFoundError(f"{container}/{name}")
+    def get(self, name: str) -> None:
+        return None
+
+
+def _no_queue() -> NoReturn:
+    raise AssertionError("a message is read without the queue")
 
 
 def notification(data: bytes) -> PushNotification | None:
@@ -75,7 +78,7 @@ def notification(data: bytes) -> PushNotification | None:
 def message(data: bytes) -> RowChange | None:
     """A queue message is a row change, or none, which is said."""
     try:
-        change = _Blobless().read_message(data.decode("utf-8", "replace"))
+        change = Queue(_no_queue, _Blobless()).read(data.decode("utf-8", "replace"))
     except NotARowChange:
         return None
     canonical(change.again().encode()).encode()

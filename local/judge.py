@@ -14,7 +14,8 @@ from typing import Any
 from azure.core.exceptions import ResourceNotFoundError
 from azure.storage.queue import QueueServiceClient
 
-from handlers.clients.storage import POISON_QUEUE, QUEUE, Storage
+from handlers.clients.queue import POISON_QUEUE, QUEUE
+from handlers.clients.storage import Storage
 from handlers.settings import StorageSettings, load_settings
 from handlers.sync.change import link_key as change_key
 from handlers.sync.event import calendar_event
@@ -43,9 +44,9 @@ def look(connection: str) -> Stored:
     """Read the app's storage."""
     storage = Storage(load_settings(StorageSettings, {"AzureWebJobsStorage": connection}))
     try:
-        links = {link.key: link for link in storage.links()}
-        dead = {entity["RowKey"]: entity["Reason"] for entity in storage.dead_letters()}
-        slots = [state["state"] for name, (state, _) in storage.slots().items() if name != "sign-in"]
+        links = {link.key: link for link in storage.links.all()}
+        dead = {letter.key: letter.reason for letter in storage.dead_letters.list(10_000)}
+        slots = [state["state"] for name, (state, _) in storage.slots.all().items() if name != "sign-in"]
     finally:
         storage.close()
     return Stored(links, dead, messages(connection), slots)

@@ -26,7 +26,9 @@ from azure.storage.queue import ResourceTypes as QueueTypes
 from azure.storage.queue import generate_account_sas as queue_signature
 from yarl import URL
 
-from handlers.clients.storage import LINKS, NOTIFICATIONS, QUEUE
+from handlers.clients.links import LINKS
+from handlers.clients.notifications import NOTIFICATIONS
+from handlers.clients.queue import QUEUE
 from local.azurite import ACCOUNT, ACCOUNT_KEY, Azurite
 from local.host.process import ROOT
 

@@ -1,4 +1,4 @@
-"""Everything on one machine: the app in its host, storage, and stand-ins for Graph and Acumatica."""
+"""Everything on one machine: the app in its host, storage, and fakes of Graph and Acumatica."""
 
 import json
 import threading

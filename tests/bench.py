@@ -1,4 +1,4 @@
-"""The app's handlers on real storage and the stand-ins, without a host: for tests that apply changes by hand."""
+"""The app's handlers on real storage and the fakes, without a host: for tests that apply changes by hand."""
 
 import json
 import time
@@ -11,7 +11,7 @@ from azure.core.exceptions import ResourceNotFoundError
 from azure.storage.queue import QueueClient
 
 from handlers.apply import apply
-from handlers.clients.storage import QUEUE
+from handlers.clients.queue import QUEUE
 from handlers.services import Factory
 from handlers.sync.change import RowChange, datetime_to_ticks
 from local.fakes import FakeAcumatica, FakeGraph, app_settings
@@ -75,4 +75,9 @@ class Bench:
 
     def letters(self) -> dict[str, Any]:
         """Reason and content of dead letters, by reason."""
-        return {e["Reason"]: json.loads(e["Content"]) for e in self.factory.storage().dead_letters()}
+        store = self.factory.storage().dead_letters
+        return {
+            letter.reason: json.loads(whole.content)
+            for letter in store.list(1000)
+            if (whole := store.get(letter.key)) and whole.content
+        }

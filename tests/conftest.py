@@ -24,7 +24,7 @@ def storage(azurite: Azurite) -> str:
 
 @pytest.fixture
 def bench(storage: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
-    """The app without a host, the stand-ins, and one record."""
+    """The app without a host, the fakes, and one record."""
     with FakeGraph() as graph, FakeAcumatica() as acumatica:
         for name, value in graph.identity_settings.items():
             monkeypatch.setenv(name, value)

@@ -1,4 +1,4 @@
-"""What `apply` does with single messages: on real storage and the stand-ins, without a host."""
+"""What `apply` does with single messages: on real storage and the fakes, without a host."""
 
 import json
 import time
@@ -91,7 +91,7 @@ def test_a_refused_deletion_is_not_taken_for_done(bench: Bench) -> None:
 
 def test_a_used_transaction_whose_event_is_not_found_yet_is_waited_for(bench: Bench) -> None:
     """Graph's look-up may lag behind: a new event too early would be one too many."""
-    bench.graph.tells_existing_id = False
+    bench.graph.switches.tells_existing_id = False
     bench.graph.faults.add(Fault("reset_after", "POST", "/events$", times=1))
     bench.apply(bench.change(1, "one"))
     bench.now += bench.factory.services().settings.claim_seconds + 1
@@ -131,7 +131,7 @@ def test_without_tables_the_message_waits_in_the_queue(bench: Bench, monkeypatch
         def away(key: str) -> Any:
             raise ServiceRequestError(key)
 
-        patch.setattr(storage, "load_link", away)
+        patch.setattr(storage.links, "load", away)
         bench.apply(bench.change(1))
     assert bench.sent() == 1
 
@@ -150,7 +150,7 @@ def test_a_request_refused_with_401_leaks_no_seat(bench: Bench) -> None:
 
 def test_a_session_whose_slot_cannot_be_saved_is_signed_out(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     storage = bench.factory.storage()
-    save = storage.save_slot
+    save = storage.slots.save
 
     def failing(name: str, state: dict[str, Any], etag: str | None) -> str | None:
         if state.get("state") == "open":
@@ -158,7 +158,7 @@ def test_a_session_whose_slot_cannot_be_saved_is_signed_out(bench: Bench, monkey
         return save(name, state, etag)
 
     with monkeypatch.context() as patch:
-        patch.setattr(storage, "save_slot", failing)
+        patch.setattr(storage.slots, "save", failing)
         bench.apply(bench.change(1))
     assert (bench.acumatica.sign_ins, bench.acumatica.sessions) == (1, [])
 
@@ -180,7 +180,7 @@ def test_wrong_credentials_are_told_from_an_outage(
     other = Bench(storage, bench.graph, bench.acumatica, ACUMATICA_AUTH=auth, ACUMATICA_PASSWORD="wrong")
     try:
         other.apply(other.change(1))
-        state, _ = other.factory.storage().load_slot("sign-in")
+        state, _ = other.factory.storage().slots.load("sign-in")
         assert (state["failures"], state["interval"]) == (1, 300.0)
         assert "SM303010" in state["reason"]
         with pytest.raises(Later, match="sign-in fails"):

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from handlers.clients.storage import POISON_QUEUE, QUEUE
+from handlers.clients.queue import POISON_QUEUE, QUEUE
 from handlers.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -1,4 +1,4 @@
-"""What the options of a mapping do to calendars and records: `apply` on real storage and the stand-ins, without a host."""
+"""What the options of a mapping do to calendars and records: `apply` on real storage and the fakes, without a host."""
 
 import json
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from handlers.clients.graph import STAMP
+from handlers.clients.requests_to_graph import STAMP
 from local.fakes import Fault
 from local.fakes.graph import FakeGraph
 from local.sample import changed
@@ -275,9 +275,9 @@ def test_a_report_without_an_answer_leaves_the_claim_to_expire(mapped: Mapped) -
 def test_what_could_not_be_shown_is_noted_on_the_link(mapped: Mapped) -> None:
     bench = mapped()
     bench.apply(bench.change(1, "x" * 300))
-    (link,) = bench.factory.storage().links()
+    (link,) = bench.factory.storage().links.all()
     assert link.notes == ("The subject is longer than 255 characters and was cut.",)
     assert json.loads(json.dumps(link.notes))
     bench.apply(bench.change(2, "short"))
-    (link,) = bench.factory.storage().links()
+    (link,) = bench.factory.storage().links.all()
     assert link.notes == ()

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from handlers.preview import main
+from handlers.operations.preview import main
 from tests.bench import Bench
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -67,7 +67,7 @@ def test_rows_that_cannot_be_brought_into_a_calendar(capsys: pytest.CaptureFixtu
 
 
 def test_it_says_what_the_app_does(bench: Bench, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The bodies are those that the stand-ins received."""
+    """The bodies are those that the fakes received."""
     change = bench.change(1, "Visit")
     notification = {
         "Inserted": [change.row],

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from handlers.preview import Outlook, main, preview
+from handlers.operations.preview import Outlook, main, preview
 from handlers.services import load_mappings
 from handlers.sync.notification import parse_notification
 from handlers.sync.scope import Scope

@@ -8,7 +8,8 @@ from typing import Any, cast
 
 import pytest
 
-from handlers.clients.runs import Recorder
+from handlers.clients.activity import Recorder
+from handlers.clients.notifications import ReceivedNotification
 from handlers.receive import Answer, receive
 from handlers.services import Factory, load_mappings
 from handlers.sync.change import RowChange, datetime_to_ticks
@@ -17,15 +18,23 @@ NOW = datetime(2026, 12, 1, tzinfo=UTC)
 MAPPINGS = load_mappings(Path(__file__).resolve().parent.parent / "ready-made")
 
 
+class Queue(list[tuple[RowChange, float]]):
+    """handlers.clients.queue.Queue in memory."""
+
+    def send(self, change: RowChange, delay: float) -> None:
+        self.append((change, delay))
+
+
 class Memory:
     """What intake needs of handlers.clients.storage.Storage, and of the services around it."""
 
     def __init__(self) -> None:
         self.states: dict[str, str] = {}
-        self.queue: list[tuple[RowChange, float]] = []
-        self.storage, self.mappings = self, MAPPINGS
+        self.queue = Queue()
+        self.storage = self.notifications = self
+        self.mappings = MAPPINGS
         self.pinned: set[str] = set()
-        self.runs = Recorder()
+        self.activity = Recorder()
 
     def services(self) -> "Memory":
         return self
@@ -42,18 +51,15 @@ class Memory:
         assert pin
         self.pinned.update(names)
 
-    def begin_notification(self, key: str, facts: dict[str, Any]) -> str:  # noqa: ARG002
-        return self.states.setdefault(key, "receiving")
+    def begin(self, received: ReceivedNotification) -> str:
+        return self.states.setdefault(received.key, "receiving")
 
-    def notification_queued(self, key: str) -> None:
+    def mark_queued(self, key: str) -> None:
         self.states[key] = "queued"
 
     def in_parallel(self, calls: list[Callable[[], None]]) -> None:
         for call in calls:
             call()
-
-    def send(self, change: RowChange, delay: float) -> None:
-        self.queue.append((change, delay))
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Looking at rows, running dead letters again, discarding them; on real storage and the stand-ins, without a host."""
+"""Looking at rows, running dead letters again, discarding them; on real storage and the fakes, without a host."""
 
 import json
 import os
@@ -10,14 +10,16 @@ from typing import Any
 import pytest
 from azure.core.exceptions import ResourceNotFoundError
 from azure.storage.queue import QueueClient, TextBase64DecodePolicy
+from handlers.clients.runs import newest
 
 from handlers import runs
 from handlers.apply import apply
-from handlers.clients.runs import newest
-from handlers.clients.storage import QUEUE
+from handlers.clients.activity_reading import newest
+from handlers.clients.dead_letters import DeadLetter
+from handlers.clients.queue import QUEUE
 from handlers.receive import receive
 from handlers.runs import Refused, discard, letters, main, resubmit, rows_of, search
-from handlers.sync.change import RowChange
+from handlers.sync.change import RowChange, canonical
 from local.fakes import Fault
 from tests.bench import Bench
 
@@ -69,20 +71,20 @@ def test_a_mailbox_that_was_missing(bench: Bench) -> None:
     assert work(bench) == 1
     storage = bench.factory.storage()
     (letter,) = letters(storage)
-    assert "ann@example.com does not exist" in letter.facts["Reason"]
-    assert "resubmit the dead letter" in letter.facts["Remedy"]
+    assert "ann@example.com does not exist" in letter.letter.reason
+    assert "resubmit the dead letter" in letter.letter.remedy
     assert (letter.row_key, letter.resubmitted) == ("OP1", None)
     bench.graph.add_mailbox("ann@example.com")
     bench.now += 60
     assert again(bench) == (1, [])
     (letter,) = letters(storage)
     assert letter.resubmitted is not None
-    assert letter.facts["ResubmittedBy"] == WHO
+    assert letter.letter.resubmitted_by == WHO
     assert work(bench) == 1
     assert (letters(storage), bench.subjects()) == ([], ["s"])
-    bench.factory.services().runs.flush()
+    bench.factory.services().activity.flush()
     first, second = newest(storage)
-    assert (first.state, first.facts["By"], first.progress, second.progress) == ("resubmitted", WHO, "done", "failed")
+    assert (first.state, first.by, first.progress, second.progress) == ("resubmitted", WHO, "done", "failed")
     for run in (first, second):
         states, total = rows_of(run, storage)
         assert ([(row.state, row.mailbox) for row in states], total) == ([("in order", "ann@example.com")], 1)
@@ -117,7 +119,7 @@ def test_one_that_fails_again_says_so(bench: Bench) -> None:
     bench.now += 60
     work(bench)
     (letter,) = letters(bench.factory.storage())
-    assert (letter.facts["Times"], letter.resubmitted) == (2, None)
+    assert (letter.letter.times, letter.resubmitted) == (2, None)
 
 
 def test_an_older_change_never_overrides_a_newer_one(bench: Bench) -> None:
@@ -127,7 +129,8 @@ def test_an_older_change_never_overrides_a_newer_one(bench: Bench) -> None:
     assert letter
     assert letter.change
     whole = replace(letter.change, row={**(letter.change.row or {}), "MeetingEnd": "2026-12-01T10:00:00"})
-    bench.factory.storage().put_dead_letter(letter.id, whole.encode(), "x", "y", {}, timestamp=whole.timestamp)
+    stored = DeadLetter(letter.id, mapping=whole.mapping, timestamp=whole.timestamp, content=canonical(whole.encode()))
+    bench.factory.storage().dead_letters.put(stored)
     assert again(bench)[0] == 1
     bench.apply(bench.change(2, "newer"))
     assert work(bench) == 1
@@ -139,7 +142,7 @@ def test_rows_are_mapped_anew(bench: Bench) -> None:
     post(bench, {name.replace("OpportunityID", "Deal"): value for name, value in a_row(bench).items()})
     storage, services = bench.factory.storage(), bench.factory.services()
     (letter,) = letters(storage)
-    assert again(bench) == (0, [f"{letter.id[:16]}: {letter.facts['Reason']}"])
+    assert again(bench) == (0, [f"{letter.id[:16]}: {letter.letter.reason}"])
     mapping = services.mappings["opportunity-meetings"]
     fixed = mapping.model_copy(update={"key": ["Deal"]})
     fixed.__dict__.pop("columns", None)
@@ -198,12 +201,12 @@ def test_discarding_is_recorded_and_final(bench: Bench) -> None:
     (letter,) = letters(storage)
     discard(letter.id, bench.factory.services(), WHO, "tested")
     assert letters(storage) == []
-    link, _ = storage.load_link(letter.id)
+    link, _ = storage.links.load(letter.id)
     assert link
     assert (link.buried, link.last_error, link.history[-1].outcome) == (0, "", f"dead letter discarded by {WHO}: tested")
     (run,) = newest(storage, which="people")
-    assert (run.progress, run.facts["By"], run.facts["Why"], run.facts["Link"]) == ("discarded", WHO, "tested", letter.id)
-    assert "MeetingEnd" in run.facts["Problems"]
+    assert (run.progress, run.by, run.why, run.link) == ("discarded", WHO, "tested", letter.id)
+    assert "MeetingEnd" in run.problems
     with pytest.raises(Refused, match="no such dead letter"):
         discard(letter.id, bench.factory.services(), WHO, "again")
     bench.apply(bench.change(2))
@@ -213,14 +216,14 @@ def test_discarding_is_recorded_and_final(bench: Bench) -> None:
 def test_a_letter_that_changed_meanwhile_is_not_discarded(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     bench.apply(bench.change(1, MeetingEnd="absent"))
     (letter,) = letters(bench.factory.storage())
-    person = bench.factory.services().runs.person
+    person = bench.factory.services().activity.person
     with monkeypatch.context() as patch:
 
-        def meanwhile(*arguments: Any) -> str:
+        def meanwhile(*arguments: Any, **options: Any) -> str:
             bench.apply(bench.change(2, "newest", MeetingEnd="absent"))
-            return person(*arguments)
+            return person(*arguments, **options)
 
-        patch.setattr(bench.factory.services().runs, "person", meanwhile)
+        patch.setattr(bench.factory.services().activity, "person", meanwhile)
         with pytest.raises(Refused, match="failed anew"):
             discard(letter.id, bench.factory.services(), WHO, "")
     assert len(letters(bench.factory.storage())) == 1
@@ -251,7 +254,7 @@ def test_what_became_of_each_row_is_told_from_its_link(bench: Bench) -> None:
         for message in queue.receive_messages(visibility_timeout=300):
             if json.loads(message.content)["key"] != ["C"]:
                 apply(message.content, bench.factory)
-    recorder = bench.factory.services().runs
+    recorder = bench.factory.services().activity
     recorder._unwritten = {key: {} for key in recorder._unwritten}
     recorder.flush()
     (run,) = newest(bench.factory.storage())
@@ -265,7 +268,7 @@ def test_what_became_of_each_row_is_told_from_its_link(bench: Bench) -> None:
 def test_a_refused_notification_is_a_run_with_its_reason(bench: Bench) -> None:
     assert post(bench, Query="Other").status == 400
     (run,) = newest(bench.factory.storage())
-    assert (run.progress, run.facts["Status"], "'Other' has no mapping" in run.facts["Problems"]) == ("rejected", 400, True)
+    assert (run.progress, run.status, "'Other' has no mapping" in run.problems) == ("rejected", 400, True)
 
 
 # -- time ---------------------------------------------------------------------------------------------------------------
@@ -288,7 +291,7 @@ def test_trying_for_too_long_is_a_dead_letter(bench: Bench) -> None:
     bench.graph.faults.add(Fault(method="POST", path="/events$", status=503, times=1))
     bench.apply(replace(bench.change(1), tried_for=48 * 3600.0, tried_at=bench.now - 60))
     (letter,) = letters(bench.factory.storage())
-    assert letter.facts["Reason"].startswith("Tried for 48 hours")
+    assert letter.letter.reason.startswith("Tried for 48 hours")
 
 
 # -- the command --------------------------------------------------------------------------------------------------------
@@ -313,7 +316,7 @@ def test_the_command_line_does_what_the_page_does(bench: Bench, command: Any, ca
     bench.graph.remove_mailbox("ann@example.com")
     post(bench, a_row(bench))
     work(bench)
-    bench.factory.services().runs.flush()
+    bench.factory.services().activity.flush()
     status, printed = command(capsys, "--json", "list", "--which", "failed")
     (listed,) = json.loads(printed)
     assert (status, listed["state"], listed["failed"]) == (0, "failed", 1)

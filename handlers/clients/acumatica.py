@@ -4,7 +4,6 @@ https://help.acumatica.com, "Integration Development Guide", chapter "Contract-B
 """
 
 import logging
-import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -13,15 +12,15 @@ import requests
 
 from handlers.clients.web import Http, succeeded
 from handlers.settings import Settings
-from handlers.sync.answers import acumatica_error
-from handlers.sync.errors import Code, Later, OutcomeUnknown, Permanent, RecordGone, SignedOut
+from handlers.sync.answers import acumatica_error, met
+from handlers.sync.echo import not_written
+from handlers.sync.errors import RUN_AGAIN, Code, Later, OutcomeUnknown, Permanent, RecordGone, SignedOut
 from handlers.sync.record import RecordUpdate
 
 log = logging.getLogger(__name__)
 
 _SIGN_OUT_SECONDS = 10.0  # it can be repeated, and must not keep leases from being renewed
-# Sign-in by cookie answers 500 for these.
-_WRONG_CREDENTIALS = re.compile("invalid credentials|PXUndefinedCompany", re.IGNORECASE)
+_NOT_REFUSED = {Code.ACUMATICA_THROTTLED, Code.NOT_THE_SERVICE}
 
 type Credentials = dict[str, Any]
 """What a session is known by: {"cookies": {name: value}, "token": str or absent, "expires": seconds since 1970}."""
@@ -59,15 +58,24 @@ class Acumatica:
     def put(self, credentials: Credentials, update: RecordUpdate) -> None:
         """Write fields of an existing record. Raises RecordGone where there is none (none is made), SignedOut, or others.
 
-        PUT inserts or updates; `If-Match: *` makes it update only (412 without a record).
+        PUT inserts or updates; `If-Match: *` makes it update only (412 without a record). The answer is the record: a role
+        without the right to write gets a success with the old values.
         """
         headers = {"If-Match": "*", "Accept": "application/json"}
         answer = self._send("PUT", f"/entity/{update.path}", credentials, json=update.body, headers=headers)
-        if not succeeded(answer):
-            error = acumatica_error(answer.status_code, answer.headers, answer.content)
-            if not isinstance(error, RecordGone | SignedOut):
-                log.warning("Acumatica: PUT %s: answered %d, %s", update.path, answer.status_code, type(error).__name__)
-            raise error
+        if succeeded(answer):
+            if (echo := _record(answer)) is None:
+                strange = met(answer.status_code, answer.headers, answer.content)
+                raise OutcomeUnknown(
+                    Code.NOT_THE_SERVICE, f"Acumatica's answer to a write-back is not the record: {strange}"
+                )
+            if names := not_written(update, echo):
+                raise _not_written(names)
+            return
+        error = acumatica_error(answer.status_code, answer.headers, answer.content)
+        if not isinstance(error, RecordGone | SignedOut):
+            log.warning("Acumatica: PUT %s: answered %d, %s", update.path, answer.status_code, error.code)
+        raise error
 
     def schema(self, credentials: Credentials, endpoint: str, entity: str) -> dict[str, Any]:
         """The fields of an entity: those of the contract, and under `custom` the others by view. Raises SyncError."""
@@ -81,8 +89,10 @@ class Acumatica:
         answer = self._send("GET", f"/entity/{path}", credentials, headers={"Accept": "application/json"})
         if not succeeded(answer):
             raise acumatica_error(answer.status_code, answer.headers, answer.content)
-        body = self._http.json(answer)
-        return body if isinstance(body, dict) else {}
+        if (record := _record(answer)) is None:
+            strange = met(answer.status_code, answer.headers, answer.content)
+            raise Later(Code.NOT_THE_SERVICE, f"Acumatica's answer is no record: {strange}", 30.0)
+        return record
 
     def close(self) -> None:
         """End the connections."""
@@ -111,9 +121,9 @@ class Acumatica:
         }
         answer = self._http.request("POST", f"{settings.acumatica_url}/identity/connect/token", data=form)
         self._check_sign_in(answer)
-        token = self._http.json(answer)
-        if not isinstance(token, dict) or not isinstance(token.get("access_token"), str):
-            raise OutcomeUnknown(Code.NOT_THE_SERVICE, "Acumatica's sign-in answered without a token")
+        token = _record(answer)
+        if token is None or not isinstance(token.get("access_token"), str):
+            raise _strange_sign_in(answer, "a token")
         lifetime = token.get("expires_in")
         expires = self._clock() + (lifetime if isinstance(lifetime, int | float) and lifetime > 0 else 3600)
         return {"token": token["access_token"], "cookies": answer.cookies.get_dict(), "expires": expires}
@@ -129,11 +139,16 @@ class Acumatica:
         self._check_sign_in(answer)
         cookies = answer.cookies.get_dict()
         if not cookies:
-            raise OutcomeUnknown(Code.NOT_THE_SERVICE, "Acumatica's sign-in answered without cookies")
+            raise _strange_sign_in(answer, "cookies")
         return {"cookies": cookies, "expires": None}
 
     @staticmethod
     def _check_sign_in(answer: requests.Response) -> None:
+        """Raises what a sign-in that was no success means.
+
+        Refused by the site in its own form, it counts against the user, whatever the words (they are localised): wrong
+        credentials, a locked or disabled user, an unknown tenant or client. Sign-in by cookie answers 500 for these.
+        """
         if succeeded(answer):
             return
         error = acumatica_error(answer.status_code, answer.headers, answer.content)
@@ -141,6 +156,29 @@ class Acumatica:
         # same, the next try meets "API Login Limit" at worst.
         if isinstance(error, OutcomeUnknown) and answer.status_code != requests.codes.bad_gateway:
             raise error
-        rejected = isinstance(error, Permanent | SignedOut) or _WRONG_CREDENTIALS.search(answer.text[:10_000])
+        rejected = error.code not in _NOT_REFUSED and not isinstance(error, OutcomeUnknown)
         remedy = "; check the ACUMATICA_* settings, the Connected Application (SM303010) and the API user (SM201010)"
-        raise SignInRefused(f"{error}{remedy if rejected else ''}", rejected=bool(rejected))
+        raise SignInRefused(f"{error}{remedy if rejected else ''}", rejected=rejected)
+
+
+def _strange_sign_in(answer: requests.Response, what: str) -> OutcomeUnknown:
+    strange = met(answer.status_code, answer.headers, answer.content)
+    return OutcomeUnknown(Code.NOT_THE_SERVICE, f"Acumatica's sign-in answered without {what}: {strange}")
+
+
+def _record(answer: requests.Response) -> dict[str, Any] | None:
+    """A record in an answer; None where something else has answered."""
+    try:
+        content = answer.json()
+    except (ValueError, RecursionError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def _not_written(names: list[str]) -> Permanent:
+    reason = f"Acumatica answered the write-back with success, and kept the old value of {', '.join(names)}."
+    remedy = (
+        "Give the API user's role the right to edit the form and these fields (SM201020), and check that no rule of the "
+        f"form changes them back; {RUN_AGAIN}"
+    )
+    return Permanent(Code.RECORD_NOT_WRITTEN, reason, remedy)

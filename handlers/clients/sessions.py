@@ -18,7 +18,6 @@ from typing import Any
 
 from handlers import telemetry
 from handlers.clients.acumatica import Acumatica, Credentials, SignInRefused
-from handlers.clients.gate import Line
 from handlers.clients.storage import Storage
 from handlers.settings import Settings
 from handlers.sync.errors import Code, Later, OutcomeUnknown, SignedOut
@@ -73,7 +72,6 @@ class Sessions:
         self._ending = threading.Condition()  # waited for by the keeper
         self._keeper: threading.Thread | None = None
         self._closing = False
-        self._line = Line()
 
     def put(self, update: RecordUpdate, deadline: float) -> None:
         """Write a record. Raises SyncError; RecordGone is one of them."""
@@ -104,11 +102,11 @@ class Sessions:
     def upkeep(self) -> int:
         """Sign out what nobody uses or owns any more, on any instance; returns how many."""
         now, count = self._clock(), 0
-        for name, (state, etag) in self._storage.slots().items():
+        for name, (state, etag) in self._storage.slots.all().items():
             if name == _GATE or state.get("until", 0) > now:
                 continue
             if state["state"] == "signing-in":
-                self._storage.save_slot(name, {"state": "free"}, etag)
+                self._storage.slots.save(name, {"state": "free"}, etag)
             elif state["state"] == "open" and state["used"] + self._settings.acumatica_linger_seconds <= now:
                 held = self._adopt(name, state, etag)
                 if held:
@@ -172,8 +170,9 @@ class Sessions:
                     return opened
 
     def _no_session(self) -> Later:
-        delay = self._line.place(self._clock(), 0.1)
-        return Later(Code.SESSIONS_BUSY, "all Acumatica sessions of the budget are in use", 1.0 + delay, counted=False)
+        return Later(
+            Code.SESSIONS_BUSY, "all Acumatica sessions of the budget are in use", random.uniform(1.0, 2.0), counted=False
+        )
 
     def _release(self, held: _Held) -> None:
         with self._changed:
@@ -200,7 +199,7 @@ class Sessions:
             content |= {"until": 0, "used": held.used, "credentials": held.credentials}
         try:
             with held.saving:
-                self._storage.save_slot(held.slot, content, held.etag)
+                self._storage.slots.save(held.slot, content, held.etag)
         finally:
             with self._changed:
                 if held in self._pool.held:
@@ -238,7 +237,7 @@ class Sessions:
         return held
 
     def _take_slot(self) -> _Held | None:
-        slots = self._storage.slots()
+        slots = self._storage.slots.all()
         now = self._clock()
         names = [str(i) for i in range(self._settings.acumatica_max_sessions)]
         for name in names:
@@ -265,7 +264,7 @@ class Sessions:
     def _adopt(self, name: str, state: dict[str, Any], etag: str | None) -> _Held | None:
         now = self._clock()
         until = now + self._settings.acumatica_lease_seconds
-        new_etag = self._storage.save_slot(name, state | {"until": until}, etag)
+        new_etag = self._storage.slots.save(name, state | {"until": until}, etag)
         return _Held(name, new_etag, state["credentials"], until, now, state["used"]) if new_etag else None
 
     def _sign_in(self, name: str, etag: str | None) -> _Held | None:
@@ -273,7 +272,7 @@ class Sessions:
         # The site counts from when it has carried the request out, which may be as late as our time-out.
         blocked = self._clock() + self._settings.longest_request_seconds + self._settings.abandoned_seconds
         signing_in = {"state": "signing-in", "until": blocked}
-        etag = self._storage.save_slot(name, signing_in, etag)
+        etag = self._storage.slots.save(name, signing_in, etag)
         if etag is None:
             return None
         try:
@@ -283,7 +282,7 @@ class Sessions:
             try:
                 raise self._shut_gate(gate, gate_etag, str(error), rejected=rejected) from None
             finally:  # not before the gate is shut: the next one would try at once
-                self._storage.save_slot(name, {"state": "free"}, etag)
+                self._storage.slots.save(name, {"state": "free"}, etag)
         except OutcomeUnknown as error:
             seat = f"its seat may be taken, so slot {name} stays blocked for {self._settings.abandoned_seconds / 60:.0f} min"
             raise self._shut_gate(gate, gate_etag, f"{error}; {seat}", rejected=False) from None
@@ -291,7 +290,7 @@ class Sessions:
         until = now + self._settings.acumatica_lease_seconds
         opened = {"state": "open", "until": until, "used": now, "credentials": credentials}
         try:
-            etag = self._storage.save_slot(name, opened, etag)
+            etag = self._storage.slots.save(name, opened, etag)
         except BaseException:  # nobody else knows the session
             with contextlib.suppress(Later, OutcomeUnknown):
                 self._acumatica.sign_out(credentials)
@@ -300,19 +299,19 @@ class Sessions:
             self._acumatica.sign_out(credentials)
             return None
         if gate.get("failures"):
-            self._storage.save_slot(_GATE, {"failures": 0, "until": 0}, gate_etag)
+            self._storage.slots.save(_GATE, {"failures": 0, "until": 0}, gate_etag)
         telemetry.emit(telemetry.SIGNED_IN, slot=name)
         return _Held(name, etag, credentials, until, now, now)
 
     def _pass_gate(self) -> tuple[dict[str, Any], str | None]:
         """While sign-in fails, one try per interval and over all instances goes through. Raises Later for the others."""
-        gate, etag = self._storage.load_slot(_GATE)
+        gate, etag = self._storage.slots.load(_GATE)
         if not gate.get("failures"):
             return gate, etag
         now = self._clock()
         if gate["until"] <= now:
             probing = gate | {"until": now + gate["interval"]}
-            if etag := self._storage.save_slot(_GATE, probing, etag):
+            if etag := self._storage.slots.save(_GATE, probing, etag):
                 return probing, etag
         raise Later(Code.SIGN_IN_FAILED, f"Acumatica sign-in fails: {gate['reason']}", max(gate["until"] - now, 1.0))
 
@@ -322,7 +321,7 @@ class Sessions:
         interval = min(first * 2 ** min(failures - 1, 20), most)
         until = self._clock() + interval
         state = {"failures": failures, "until": until, "interval": interval, "reason": reason[:1000]}
-        self._storage.save_slot(_GATE, state, etag)
+        self._storage.slots.save(_GATE, state, etag)
         about = {"try": failures, "delay": interval, "reason": reason}
         telemetry.emit(telemetry.SIGN_IN_FAILED, level=logging.ERROR, **about)
         return Later(Code.SIGN_IN_FAILED, f"Acumatica sign-in fails: {reason}", interval)
@@ -371,7 +370,7 @@ class Sessions:
             "credentials": held.credentials,
         }
         with held.saving:
-            if etag := self._storage.save_slot(held.slot, state, held.etag):
+            if etag := self._storage.slots.save(held.slot, state, held.etag):
                 held.etag, held.lease_until = etag, until
                 return
         with self._changed:  # someone has adopted it, or it was given back just now

@@ -33,16 +33,36 @@ _NO_MAILBOX = {
     "Request_ResourceNotFound",
     "ResourceNotFound",
 }
-_NO_EVENT = {"ErrorItemNotFound"}
+# An id belongs to one mailbox; in another one there is no such event.
+_NO_EVENT = {"ErrorItemNotFound", "ErrorInvalidMailboxItemId"}
+_OTHER_SERVER = re.compile("cross server access", re.IGNORECASE)
 _THROTTLED = {"TooManyRequests", "ApplicationThrottled"}
-_TRANSIENT = {"ErrorIrresolvableConflict", "ConcurrentItemSave"}
+_TRANSIENT = {
+    "ErrorIrresolvableConflict",
+    "ConcurrentItemSave",
+    "ErrorInternalServerError",
+    "ErrorInternalServerTransientError",
+    "ErrorMailboxMoveInProgress",
+    "ErrorMailboxStoreUnavailable",
+    "ErrorServerBusy",
+    "ErrorTimeoutExpired",
+    "MailboxInfoStale",
+    "ServiceUnavailable",
+}
+# The account is suspended, and yet what was asked for may have been done.
+_SUSPENDED = "ErrorAccountSuspend"
 _TRANSIENT_MESSAGE = re.compile(r"another process has (added|updated|deleted)", re.IGNORECASE)
 _TOO_MANY_REQUESTS, _BAD_GATEWAY, _GATEWAY_TIMEOUT = 429, 502, 504
+_LATER = {404, 408, 409, 412, 423, 425}
+_STRANGE_DELAY = 30.0  # until a gateway, or a site under maintenance, is asked again
 
 
-def graph_error(status: int, headers: Mapping[str, str], body: bytes, *, mailbox: str = "") -> SyncError:
+def graph_error(
+    status: int, headers: Mapping[str, str], body: bytes, *, mailbox: str = "", names_event: bool = False
+) -> SyncError:
     """Class an answer of Microsoft Graph that is no success. `error.code` decides before the status does.
 
+    `names_event`: the request named an event by its id. Only what Graph says in its own form counts against a row.
     https://learn.microsoft.com/graph/errors and https://learn.microsoft.com/graph/throttling
     """
     error = _member(_json(body), "error")
@@ -50,32 +70,32 @@ def graph_error(status: int, headers: Mapping[str, str], body: bytes, *, mailbox
     said = f"Graph answered {status} {code or '(no code)'}{': ' + message if message else ''}".rstrip(".")
     if code == "ErrorDuplicateTransactionId":
         return DuplicateTransaction(_text(error, "@event.existingEventId") or None)
-    if code in _NO_EVENT:
+    if code in _NO_EVENT or (names_event and _OTHER_SERVER.search(message)):
         return EventGone(said)
     if code in _NO_MAILBOX:
         return MailboxGone(
             Code.MAILBOX_MISSING,
             f"Mailbox {mailbox} does not exist, or has no Exchange Online licence ({code}).",
-            f"Check the column that the mapping's mailbox is made of, and the licence of its owner; {RUN_AGAIN}",
+            "Check the column that the mapping's mailbox is made of, and the licence of its owner. An e-mail address may "
+            f"differ from the user principal name: use that, or the object id; {RUN_AGAIN}",
         )
     if code == "ErrorQuotaExceeded":
         return Later(Code.MAILBOX_FULL, "the mailbox is full", FULL_MAILBOX_DELAY)
     if status == _TOO_MANY_REQUESTS or code in _THROTTLED:
         return Later(Code.GRAPH_THROTTLED, said, retry_after(headers))
-    if code in _TRANSIENT:
-        return Later(Code.GRAPH_UNAVAILABLE, said, retry_after(headers))
-    if status in {401, 403}:
-        delay = ACCESS_DELAY if status == 403 else 5.0
-        return Later(Code.MAILBOX_DENIED, f"{said}; is the app allowed to write to mailbox {mailbox}?", delay)
     if status in {_BAD_GATEWAY, _GATEWAY_TIMEOUT}:
         return OutcomeUnknown(Code.NOT_ANSWERED, said)  # a gateway gave up waiting: the mailbox server may not have
-    if status >= 500 or status in {404, 408, 409, 412, 423, 425}:
+    if code in _TRANSIENT or (status >= 500 and code):
         return Later(Code.GRAPH_UNAVAILABLE, said, retry_after(headers))
-    return Permanent(
-        Code.GRAPH_REFUSED,
-        f"{said}.",
-        f"Correct the mapping, or the row in Acumatica that leads to this; {RUN_AGAIN}",
-    )
+    if not code:
+        return _not_the_service("Graph", status, headers, body)
+    if status in {401, 403} and code != _SUSPENDED:
+        delay = ACCESS_DELAY if status == 403 else 5.0
+        return Later(Code.MAILBOX_DENIED, f"{said}; is the app allowed to write to mailbox {mailbox}?", delay)
+    if code == _SUSPENDED or status in _LATER:
+        return Later(Code.GRAPH_UNAVAILABLE, said, retry_after(headers) or (ACCESS_DELAY if code == _SUSPENDED else 0.0))
+    remedy = f"Correct the mapping, or the row in Acumatica that leads to this; {RUN_AGAIN}"
+    return Permanent(Code.GRAPH_REFUSED, f"{said}.", remedy)
 
 
 def graph_code(body: bytes) -> str:
@@ -90,33 +110,52 @@ def acumatica_error(status: int, headers: Mapping[str, str], body: bytes) -> Syn
     comes back as the entity itself, with `error` members anywhere in the tree; the top one alone says nothing.
     """
     tree = _json(body)
-    said = "; ".join(_acumatica_messages(tree)) or body[:300].decode("utf-8", "replace").strip() or "no message"
+    messages = _acumatica_messages(tree)
+    said = "; ".join(messages) or "no message"
     answer = f"Acumatica answered {status}: {said}".rstrip(".")
     if b"API Login Limit" in body or status == _TOO_MANY_REQUESTS:
         return Later(Code.ACUMATICA_THROTTLED, answer, retry_after(headers) or 10.0)
     if status == 401:
         return SignedOut(answer)
+    if status in {_BAD_GATEWAY, _GATEWAY_TIMEOUT}:
+        return OutcomeUnknown(Code.NOT_ANSWERED, answer)
+    if not messages:
+        return _not_the_service("Acumatica", status, headers, body)
     if b"NoEntitySatisfiesTheCondition" in body or status == 412:
         return RecordGone(answer)
     if status == 403:
-        return Permanent(
-            Code.RECORD_DENIED,
-            f"{answer}.",
-            "Give the API user access to the form behind the entity of the mapping's write_back.",
-        )
-    if status in {_BAD_GATEWAY, _GATEWAY_TIMEOUT}:
-        return OutcomeUnknown(Code.NOT_ANSWERED, answer)
+        remedy = "Give the API user access to the form behind the entity of the mapping's write_back."
+        return Permanent(Code.RECORD_DENIED, f"{answer}.", remedy)
     if status >= 500 or status in {408, 409, 423, 425} or _TRANSIENT_MESSAGE.search(said):
         return Later(Code.ACUMATICA_UNAVAILABLE, answer, retry_after(headers))
-    if status == 404 or 300 <= status < 400:
-        return Permanent(
-            Code.ACUMATICA_REFUSED,
-            f"{answer}.",
-            "Check ACUMATICA_URL and the endpoint and entity of the mapping's write_back.",
-        )
-    return Permanent(
-        Code.ACUMATICA_REFUSED, f"{answer}.", f"Check the fields of the mapping's write_back and the record; {RUN_AGAIN}"
-    )
+    if status == 404:
+        remedy = "Check ACUMATICA_URL and the endpoint and entity of the mapping's write_back."
+        return Permanent(Code.ACUMATICA_REFUSED, f"{answer}.", remedy)
+    remedy = f"Check the fields of the mapping's write_back and the record; {RUN_AGAIN}"
+    return Permanent(Code.ACUMATICA_REFUSED, f"{answer}.", remedy)
+
+
+def _not_the_service(service: str, status: int, headers: Mapping[str, str], body: bytes) -> Later:
+    """Something between has answered, or the service in a way that it does not have: not the row's fault."""
+    delay = retry_after(headers) or (0.0 if status >= 500 or status in _LATER else _STRANGE_DELAY)
+    return Later(Code.NOT_THE_SERVICE, f"{service} was not reached: {met(status, headers, body)}", delay)
+
+
+def met(status: int, headers: Mapping[str, str], body: bytes) -> str:
+    """What an answer is that is not the service's own, in words that a person can act on."""
+    location = next((v for k, v in headers.items() if k.lower() == "location"), "")
+    path = _storable(re.split(r"[?#]", location)[0])[-100:]
+    if "maintenance" in path.lower():
+        return f"the site is locked for maintenance (a redirect to {path})"
+    if location:
+        return f"a redirect ({status}) to {path}"
+    if not body.strip():
+        return f"an empty answer ({status})"
+    if title := re.search(rb"<title[^>]*>\s*([^<]{1,100})", body[:10_000], re.IGNORECASE):
+        return f"a web page ({status}), {_storable(title[1].decode('utf-8', 'replace')).strip()!r}"
+    if body.lstrip()[:1] == b"<":
+        return f"a web page ({status})"
+    return f"an answer ({status}) that is not in its form"
 
 
 def retry_after(headers: Mapping[str, str]) -> float:

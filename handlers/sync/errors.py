@@ -70,6 +70,7 @@ class Code(StrEnum):
     ROW_CONTENDED = "row-contended"
     CLAIM_LOST = "claim-lost"
     NO_TIME_LEFT = "no-time-left"
+    LATE_REQUEST = "late-request"  # one without an answer may still be carried out
     SHUTTING_DOWN = "shutting-down"
 
 

@@ -16,7 +16,10 @@ _OUTCOME_MAX = 300  # characters
 
 
 class Version(NamedTuple):
-    """What orders two states of a row; a pair (upsert, removal) with one TimeStamp is one update, so the upsert wins."""
+    """What orders two states of a row; a pair (upsert, removal) with one TimeStamp is one update, so the upsert wins.
+
+    `row_hash` is of the whole row as it was sent: what a mapping picks of it must not decide which of two states is newer.
+    """
 
     timestamp: int
     present: bool
@@ -43,30 +46,48 @@ class Column(NamedTuple):
 
 @dataclass(frozen=True)
 class Entry:
-    """An event that may exist. `id` is None until Graph has told it; what is leaving is only ever deleted.
-
-    `unsure`: a POST for it may have been carried out without our learning of it, so its content is unknown.
-    `misses`: how often Graph said that its transactionId is used, and the look-up found nothing.
-    `adopt`: id of an event that an earlier integration made, to be tried before one is created.
-    """
+    """An event that may exist. `id` is None until Graph has told it; what is leaving is only ever deleted."""
 
     mailbox: str
     generation: int
     id: str | None = None
     fingerprint: str | None = None  # of the content last written; None = not known
     leaving: bool = False
-    unsure: bool = False
-    misses: int = 0
+    unsure: bool = False  # a POST for it may have been carried out without our learning of it
+    misses: int = 0  # how often Graph spoke of the event, and did not find it
     calendar: str = ""  # as the mapping says it; empty = the mailbox's default one
-    adopt: str | None = None
+    adopt: str | None = None  # id of an event that an earlier integration made, to be taken over
+    tried: bool = False  # a POST for it was answered with an error, and may have been carried out all the same
+    refused: bool = False  # Graph has refused to make it: there is nothing to remove
+    sought: bool = False  # Graph does not know it by its id (any more): look its stamp up first
+    seen: bool = False  # the look-up of its stamp has just shown it under this id
+    others: tuple[str, ...] = ()  # ids of more events with its stamp
+    late_until: float = 0.0  # until when a request without an answer may still be carried out
+    late_print: str = ""  # fingerprint of what such a request writes; empty = of several
+
+    @property
+    def endangered(self) -> bool:
+        """Whether a late request may have changed, or may still change, what was written since."""
+        return bool(self.late_until) and self.late_print != self.fingerprint
 
 
 @dataclass(frozen=True)
 class Claim:
-    """Whoever holds it may call Graph and Acumatica for this row; `expires` is in seconds since 1970."""
+    """Whoever holds it may call Graph and Acumatica for this row; `expires` is in seconds since 1970.
+
+    `backed`: a message of the queue stands behind it, so that what is left to it cannot be forgotten.
+    """
 
     token: str
     expires: float
+    backed: bool = True
+
+
+class Record(NamedTuple):
+    """What a record of Acumatica is told: the id of its event (None = as it is), and why there is none."""
+
+    event_id: str | None
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -80,15 +101,20 @@ class EventLink:
     columns: dict[str, Column] = field(default_factory=dict)
     entries: tuple[Entry, ...] = ()
     generation: int = 0
+    first_generation: int = 0  # what `generation` began with: no stamp of a link that was forgotten comes back
     written_back: str | None = None  # the id of the event
-    written_to: str | None = None  # the id of the record that got it, or may have got it
+    written_to: str | None = None  # the id of the record that gets it
+    written: bool = False  # whether the record may have got anything
+    record_late_until: float = 0.0  # until when a write-back without an answer may still be carried out
+    record_late: Record | None = None  # what it writes; None = several
     claim: Claim | None = None
     last_effect: str = ""
     last_error: str = ""
+    last_code: str = ""
     repairs: int = 0
     buried: int = 0  # TimeStamp of the newest change that is a dead letter; 0 without one
     notes: tuple[str, ...] = ()  # what of the row could not be shown as it is
-    reported: str = ""  # the reason of a failure that stands in the record
+    reported: str = ""  # the reason of a failure that stands, or may stand, in the record
     history: tuple[Past, ...] = ()  # for people; nothing is decided by it
 
     @property
@@ -115,6 +141,27 @@ class EventLink:
     def live(self) -> Entry | None:
         """The one event that stays."""
         return next((entry for entry in self.entries if not entry.leaving), None)
+
+    @property
+    def record_endangered(self) -> bool:
+        """Whether a late write-back may have changed, or may still change, what was written since."""
+        late = self.record_late
+        if not self.record_late_until:
+            return False
+        return late is None or late.event_id not in {None, self.written_back} or late.reason != self.reported
+
+    def held(self, now: float) -> bool:
+        """Whether somebody's claim is in force."""
+        return self.claim is not None and self.claim.expires > now
+
+    def unknown(self, mapping: Mapping) -> list[str]:
+        """Columns of a present row that were never received: the mapping reads them only since it was edited.
+
+        Of an attribute, Acumatica sends null as long as it does not change; one that was never received counts as empty.
+        """
+        if not self.present:
+            return []
+        return [name for name in mapping.columns if name not in self.columns and name not in mapping.attributes]
 
     def stamp(self, generation: int) -> str:
         """What marks an event in Outlook as this link's, and (as transactionId) makes its creation repeatable."""
@@ -145,15 +192,15 @@ class EventLink:
         entry = Entry(mailbox, self.generation + 1, calendar=calendar, adopt=adopt)
         return replace(self, generation=entry.generation, entries=(*self.entries, entry))
 
-    def doubted(self) -> "EventLink":
-        """Trust nothing that was not seen: for whoever follows a claim that expired or was lost."""
+    def unconfirmed(self) -> "EventLink":
+        """Mark everything that was not seen as unknown: for whoever follows a claim that expired or was lost."""
         entries = tuple(replace(e, fingerprint=None, unsure=e.unsure or e.id is None) for e in self.entries)
         return replace(self, entries=entries, written_back=None, claim=None)
 
-    def adopting(self, newer: "EventLink") -> "EventLink":
-        """Take over what others have saved while this worker held the claim: row content, and perhaps a repair.
+    def caught_up(self, newer: "EventLink") -> "EventLink":
+        """Take over what others have saved while this worker held the claim: row content, and perhaps stray events.
 
-        After a repair, what was removed meanwhile is leaving once more: the event may have come after its removal.
+        After strays, what was removed meanwhile is leaving once more: the event may have come after its removal.
         """
         link = replace(self, version=newer.version, columns=newer.columns, buried=max(self.buried, newer.buried))
         link = replace(link, history=newer.history)
@@ -167,23 +214,23 @@ class EventLink:
             generation=max(self.generation, newer.generation),
             repairs=newer.repairs,
         )
-        return replace(link.doubted(), claim=self.claim)
+        return replace(link.unconfirmed(), claim=self.claim)
 
-    def repaired(self, mine: tuple[Entry, ...]) -> "EventLink":
-        """Add events that a worker with a lost claim may have made, as leaving, and doubt everything.
+    def with_strays(self, mine: tuple[Entry, ...]) -> "EventLink":
+        """Add events that a worker with a lost claim may have made, as leaving, and mark everything as unknown.
 
-        Another worker may hold the claim; it learns of the repair by the count, since its own save will conflict.
+        Another worker may hold the claim; it learns of them by the count of repairs, since its own save will conflict.
         """
         known = {entry.generation for entry in self.entries}
-        extra = tuple(replace(entry, leaving=True) for entry in mine if entry.generation not in known)
+        extra = tuple(replace(entry, leaving=True, refused=False) for entry in mine if entry.generation not in known)
         generation = max(self.generation, *(entry.generation for entry in mine), 0)
         link = replace(self, entries=(*self.entries, *extra), generation=generation, repairs=self.repairs + 1)
-        return replace(link.doubted(), claim=self.claim)
+        return replace(link.unconfirmed(), claim=self.claim)
 
 
-def new_link(change: RowChange) -> EventLink:
-    """A link that knows nothing yet."""
-    return EventLink(change.company, change.mapping, change.key)
+def new_link(change: RowChange, now: float) -> EventLink:
+    """A link that knows nothing yet. Its generations begin with the time: no stamp that was forgotten comes back."""
+    return EventLink(change.company, change.mapping, change.key, generation=int(now), first_generation=int(now))
 
 
 def merge(link: EventLink, change: RowChange, mapping: Mapping) -> EventLink:
@@ -191,22 +238,21 @@ def merge(link: EventLink, change: RowChange, mapping: Mapping) -> EventLink:
 
     A row is complete, so the newest version decides on all of its columns but the attributes: of those, Acumatica sends
     null where the transaction did not change them, so for them null never replaces a known value, and a removal (which
-    forgets everything else) keeps them for the row's return.
+    forgets everything else) keeps them for the row's return. The newest version seen again is picked again: the mapping
+    may read other columns by now.
     """
-    picked = mapping.pick(change.row) if change.row is not None else {}
-    version = Version(change.timestamp, change.row is not None, digest(picked))
-    newer = link.version is None or version > link.version
-    columns = {name: column for name, column in link.columns.items() if not newer or name in mapping.attributes}
-    for name, value in picked.items():
+    version = Version(change.timestamp, change.row is not None, digest(change.row))
+    latest = link.version is None or version >= link.version
+    columns = {name: column for name, column in link.columns.items() if not latest or name in mapping.attributes}
+    for name, value in (mapping.pick(change.row) if change.row is not None else {}).items():
         known = columns.get(name)
-        if name in mapping.attributes:
-            if value is None:
-                continue
-            if known is None or (change.timestamp, canonical(value)) > (known.timestamp, canonical(known.value)):
-                columns[name] = Column(change.timestamp, value)
-        elif newer:
+        if name not in mapping.attributes:
+            columns |= {name: Column(change.timestamp, value)} if latest else {}
+        elif value is not None and (
+            known is None or (change.timestamp, canonical(value)) > (known.timestamp, canonical(known.value))
+        ):
             columns[name] = Column(change.timestamp, value)
-    return replace(link, version=version if newer else link.version, columns=columns)
+    return replace(link, version=version if latest else link.version, columns=columns)
 
 
 def to_state(link: EventLink) -> dict[str, Any]:
@@ -224,13 +270,18 @@ def from_state(state: dict[str, Any]) -> EventLink:
         row_key=tuple(state["row_key"]),
         version=Version(*state["version"]) if state["version"] else None,
         columns={name: Column(*column) for name, column in state["columns"].items()},
-        entries=tuple(Entry(**entry) for entry in state["entries"]),
+        entries=tuple(Entry(**entry | {"others": tuple(entry.get("others", ()))}) for entry in state["entries"]),
         generation=state["generation"],
         written_back=state["written_back"],
         written_to=state.get("written_to"),
+        first_generation=state.get("first_generation", 0),
+        written=state.get("written", state.get("written_to") is not None),
+        record_late_until=state.get("record_late_until", 0.0),
+        record_late=Record(*state["record_late"]) if state.get("record_late") else None,
         claim=Claim(**state["claim"]) if state["claim"] else None,
         last_effect=state["last_effect"],
         last_error=state["last_error"],
+        last_code=state.get("last_code", ""),
         repairs=state["repairs"],
         buried=state.get("buried", 0),
         notes=tuple(state.get("notes", ())),

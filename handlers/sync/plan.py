@@ -1,79 +1,43 @@
 """What has to be done so that Outlook and Acumatica agree with an event link: plans are data.
 
-| wanted in the calendar | known of the link's events                     | effects                                     |
-|------------------------|------------------------------------------------|---------------------------------------------|
-| an event               | none in its mailbox and calendar               | CreateEvent (others: DeleteEvent after it)  |
-| an event               | one that an earlier integration made           | AdoptEvent                                  |
-| an event               | one, content equal                             | none                                        |
-| an event               | one, content other or not known                | UpdateEvent, unless changes are ignored     |
-| none                   | any                                            | DeleteEvent for each, unless they are kept  |
-| an event               | its id is not known to be in the row's record  | WriteBack, last                             |
-| none                   | an id may be in a record                       | ClearRecord, last, where the mapping says so |
+after.py is the second half of the table: what the results of these effects mean.
+
+| wanted in the calendar | known of the link's events                      | effects                                    |
+|------------------------|-------------------------------------------------|--------------------------------------------|
+| an event               | none in its mailbox and calendar                | CreateEvent (others: DeleteEvent after it) |
+| an event               | one that an earlier integration made            | AdoptEvent, then UpdateEvent               |
+| an event               | one that Graph does not know by its id          | FindEvent                                  |
+| an event               | one, content equal                              | none                                       |
+| an event               | one, content other or not known                 | UpdateEvent, unless changes are ignored    |
+| an event               | one that a late request may still change        | none now; UpdateEvent once that is over    |
+| none                   | any, id not known                               | FindEvent for each, unless they are kept   |
+| none                   | any, id known                                   | DeleteEvent for each, unless they are kept |
+| an event               | its id is not known to be in the row's record   | WriteBack, last                            |
+| none                   | an id may be in a record                        | ClearRecord, last, where the mapping says  |
+| none                   | the reason of a failure may be in a record      | ClearRecord, last                          |
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 
+from handlers.sync.effects import (
+    AdoptEvent,
+    ClearRecord,
+    CreateEvent,
+    DeleteEvent,
+    Effect,
+    FindEvent,
+    ReportFailure,
+    UpdateEvent,
+    WriteBack,
+)
 from handlers.sync.event import CalendarEvent, calendar_event
-from handlers.sync.link import Entry, EventLink
+from handlers.sync.link import Entry, EventLink, Record
 from handlers.sync.mapping import Mapping
-from handlers.sync.record import adopted_id, names_record, record_id
+from handlers.sync.record import adopted_id, names_record, record_id, reports, short_reason
 from handlers.sync.scope import Scope
 
-
-@dataclass(frozen=True)
-class CreateEvent:
-    """POST: repeatable, since `stamp` is its transactionId too."""
-
-    entry: Entry
-    stamp: str
-    event: CalendarEvent
-
-
-@dataclass(frozen=True)
-class AdoptEvent:
-    """GET, and PATCH with the stamp: the event with the id `entry.adopt` becomes ours if it may."""
-
-    entry: Entry
-    stamp: str
-    event: CalendarEvent
-
-
-@dataclass(frozen=True)
-class UpdateEvent:
-    """PATCH of the event with the entry's id."""
-
-    entry: Entry
-    stamp: str
-    event: CalendarEvent
-
-
-@dataclass(frozen=True)
-class DeleteEvent:
-    """DELETE by id, or (id unknown, or changed by a move in Outlook) of whatever carries the stamp.
-
-    With a comment, attendees are told it (cancel).
-    """
-
-    entry: Entry
-    stamp: str
-    comment: str | None = None
-
-
-@dataclass(frozen=True)
-class WriteBack:
-    """PUT of the event's id into the Acumatica record; rendered last, so that its failure holds no event back."""
-
-    event_id: str
-
-
-@dataclass(frozen=True)
-class ClearRecord:
-    """PUT that empties what was written back into a record whose row is removed."""
-
-    record: str
-
-
-type Effect = CreateEvent | AdoptEvent | UpdateEvent | DeleteEvent | WriteBack | ClearRecord
+NO_SKIPS: frozenset[int] = frozenset()
 
 
 def wanted_event(link: EventLink, mapping: Mapping, scope: Scope) -> CalendarEvent | None:
@@ -84,47 +48,121 @@ def wanted_event(link: EventLink, mapping: Mapping, scope: Scope) -> CalendarEve
     if not link.present or not mapping.matches(link.row):
         return None
     wanted = calendar_event(mapping, link.row, scope)
-    if mapping.on.update == "ignore" and link.live:  # not even a new owner moves it
-        return replace(wanted, mailbox=link.live.mailbox, calendar=link.live.calendar)
+    made = link.live if link.live and link.live.id else None
+    if made and mapping.on.update == "ignore":  # not even a new owner moves it
+        return replace(wanted, mailbox=made.mailbox, calendar=made.calendar)
     return wanted
 
 
 def intend(link: EventLink, wanted: CalendarEvent | None, mapping: Mapping) -> EventLink:
     """The link as it must be saved before the first effect: what leaves is marked, what will be made has its generation."""
     if wanted is None:
-        kept = mapping.on.delete == "keep"
-        return replace(link, notes=(), entries=tuple(e if kept else replace(e, leaving=True) for e in link.entries))
-    entries = tuple(
-        e if (e.mailbox, e.calendar) == (wanted.mailbox, wanted.calendar) else replace(e, leaving=True) for e in link.entries
-    )
-    marked = replace(link, notes=wanted.notes, entries=entries)
-    if mapping.write_back and link.written_to != (record := record_id(mapping, link.row)):
-        # A record that was deleted and made again has the same key and another id.
-        marked = replace(marked, written_to=record, written_back=None if link.written_to else link.written_back)
+        if mapping.on.delete == "keep":
+            return replace(link, notes=())
+        return replace(link, notes=(), entries=_leaving(link.entries))
+    stays = [replace(e, refused=False) for e in link.entries if not e.leaving and _belongs(e, wanted)]
+    leaves = _leaving(tuple(e for e in link.entries if e.leaving or not _belongs(e, wanted)))
+    marked = replace(link, notes=wanted.notes, entries=tuple(sorted((*stays, *leaves), key=lambda e: e.generation)))
+    if mapping.write_back:
+        marked = _addressed(marked, record_id(mapping, link.row))
     if marked.live:
         return marked
-    adopt = None if link.generation else adopted_id(mapping, link.row)
-    return marked.with_new_entry(wanted.mailbox, wanted.calendar, adopt)
+    fresh = link.generation == link.first_generation
+    return marked.with_new_entry(wanted.mailbox, wanted.calendar, adopted_id(mapping, link.row) if fresh else None)
 
 
-def plan(link: EventLink, wanted: CalendarEvent | None, mapping: Mapping) -> list[Effect]:
-    """All effects, in order, for a link that `intend` has prepared. Make before break; write back last."""
+def _belongs(entry: Entry, wanted: CalendarEvent) -> bool:
+    """Whether an event is where it should be. Calendars are named without regard to case, like in Outlook."""
+    return entry.mailbox == wanted.mailbox and entry.calendar.strip().casefold() == wanted.calendar.strip().casefold()
+
+
+def _leaving(entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
+    """Entries as leaving. What Graph refused to make was never there; what is not adopted yet is not ours to delete by id."""
+    return tuple(replace(e, leaving=True, id=None if e.adopt else e.id, adopt=None) for e in entries if not e.refused)
+
+
+def _addressed(link: EventLink, record: str) -> EventLink:
+    """The link with the record that is told of the event; one that was deleted and made again has another id."""
+    if link.written_to == record:
+        return replace(link, written=True)
+    known = None if link.written_to else link.written_back
+    return replace(link, written_to=record, written_back=known, written=True, record_late_until=0.0, record_late=None)
+
+
+def plan(
+    link: EventLink, wanted: CalendarEvent | None, mapping: Mapping, now: float, skipped: frozenset[int] = NO_SKIPS
+) -> list[Effect]:
+    """All effects that can be carried out at `now`, in order, for a link that `intend` has prepared.
+
+    Make before break; write back last. `skipped`: generations of leaving events that could not be removed just now.
+    """
     effects: list[Effect] = []
+    if wanted and link.live:
+        effects += _towards(link, link.live, wanted, mapping, now)
+    for entry in link.entries:
+        if entry.leaving and entry.generation not in skipped:
+            effects += _away(link, entry, mapping, now)
+    return effects + list(_told(link, wanted, mapping, now))
+
+
+def _towards(link: EventLink, live: Entry, wanted: CalendarEvent, mapping: Mapping, now: float) -> Iterator[Effect]:
+    stamp = link.stamp(live.generation)
+    if live.sought:
+        yield FindEvent(live, stamp)
+    elif live.id is None:
+        yield AdoptEvent(live, stamp, wanted) if live.adopt else CreateEvent(live, stamp, wanted)
+    elif live.adopt or (
+        mapping.on.update == "update"
+        and (live.fingerprint != wanted.fingerprint or (live.endangered and now >= live.late_until))
+    ):
+        yield UpdateEvent(live, stamp, wanted)
+
+
+def _away(link: EventLink, entry: Entry, mapping: Mapping, now: float) -> Iterator[Effect]:
+    stamp = link.stamp(entry.generation)
+    if entry.id and not entry.sought:
+        yield DeleteEvent(entry, stamp, mapping.on.comment if mapping.on.delete == "cancel" else None)
+    elif now >= entry.late_until:
+        yield FindEvent(entry, stamp)
+
+
+def _told(link: EventLink, wanted: CalendarEvent | None, mapping: Mapping, now: float) -> Iterator[Effect]:
     live = link.live
-    if wanted and live and live.id is None:
-        make = AdoptEvent if live.adopt else CreateEvent
-        effects.append(make(live, link.stamp(live.generation), wanted))
-    elif wanted and live and live.fingerprint != wanted.fingerprint and mapping.on.update == "update":
-        effects.append(UpdateEvent(live, link.stamp(live.generation), wanted))
-    comment = mapping.on.comment if mapping.on.delete == "cancel" else None
-    effects += [DeleteEvent(entry, link.stamp(entry.generation), comment) for entry in link.entries if entry.leaving]
-    if wanted and live and live.id and mapping.write_back and (link.written_back != live.id or link.reported):
-        effects.append(WriteBack(live.id))
-    elif not wanted and mapping.on.clear and link.written_to and names_record(link.written_to):
-        effects.append(ClearRecord(link.written_to))
-    return effects
+    if wanted and mapping.write_back:
+        over = link.record_endangered and now >= link.record_late_until
+        if live and live.id and (link.written_back != live.id or link.reported or over):
+            yield WriteBack(link.written_to or "", Record(live.id, ""), live)
+    elif not wanted and names_record(link.written_to):
+        over = link.record_endangered and now >= link.record_late_until
+        if mapping.on.clear and link.written and (link.written_back != "" or link.reported or over):
+            yield ClearRecord(link.written_to or "", everything=True)
+        elif not mapping.on.clear and reports(mapping) and (link.reported or over):
+            yield ClearRecord(link.written_to or "", everything=False)
 
 
-def settled(link: EventLink, wanted: CalendarEvent | None, mapping: Mapping) -> bool:
+def plan_report(link: EventLink, reason: str, mapping: Mapping) -> list[Effect]:
+    """What tells the record of a failure, where the mapping has a field for it and the record does not say so already."""
+    content = Record(None, short_reason(reason))
+    if not reports(mapping) or link.reported == content.reason or not names_record(link.written_to):
+        return []
+    return [ReportFailure(link.written_to or "", content)]
+
+
+def settled(link: EventLink, wanted: CalendarEvent | None, mapping: Mapping, now: float) -> bool:
     """Whether nothing is left to do."""
-    return intend(link, wanted, mapping) == link and not plan(link, wanted, mapping)
+    return (
+        intend(link, wanted, mapping) == link
+        and not plan(link, wanted, mapping, now)
+        and not waits_until(link, wanted, mapping)
+    )
+
+
+def waits_until(link: EventLink, wanted: CalendarEvent | None, mapping: Mapping) -> float:
+    """Until when late requests have to be waited for; 0 where there is nothing to wait for.
+
+    What they may have changed is written again after that, and what they may make is removed again.
+    """
+    moments = [e.late_until for e in link.entries if (e.leaving and not e.id) or (wanted and not e.leaving and e.endangered)]
+    if link.record_endangered and (wanted or mapping.on.clear or reports(mapping)):
+        moments.append(link.record_late_until)
+    return max(moments, default=0.0)

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from handlers.sync.mapping import Mapping
 from handlers.sync.mapping_file import load_mapping
 
-# Its condition cannot hold: empty, and not empty.
+# Its condition cannot hold: empty, and not empty. (An attribute that was never received is no reason to wait for it.)
 _NO_ROW = """
 query = "-"
 key = ["Key"]
 mailbox = "nobody@example.com"
 time_zone = "UTC"
+attributes = ["Key"]
 [event]
 subject = "-"
 start = "2000-01-01"

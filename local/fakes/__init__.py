@@ -1,11 +1,25 @@
-"""Fakes of Microsoft Graph and Acumatica over real HTTP: they hold state, enforce rules, throttle, and fail on demand."""
+"""Fakes of Microsoft Graph and Acumatica over real HTTP: they hold state, enforce rules, throttle, and fail on demand.
 
-from local.fakes.acumatica import FakeAcumatica, Session
+`switches` say how a service behaves where the facts leave two readings; `faults` are what goes wrong for some requests.
+"""
+
+from local.fakes.acumatica import AcumaticaSwitches, FakeAcumatica, Session
+from local.fakes.calls import Call
 from local.fakes.faults import Fault, Faults
-from local.fakes.graph import FakeGraph, Invitation
-from local.fakes.server import Call
+from local.fakes.graph import FakeGraph, GraphSwitches, Invitation
 
-__all__ = ["Call", "FakeAcumatica", "FakeGraph", "Fault", "Faults", "Invitation", "Session", "app_settings"]
+__all__ = [
+    "AcumaticaSwitches",
+    "Call",
+    "FakeAcumatica",
+    "FakeGraph",
+    "Fault",
+    "Faults",
+    "GraphSwitches",
+    "Invitation",
+    "Session",
+    "app_settings",
+]
 
 
 def app_settings(graph: FakeGraph, acumatica: FakeAcumatica) -> dict[str, str]:

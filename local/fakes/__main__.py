@@ -14,6 +14,9 @@ _HINTS = """
 #   records, sessions    curl {acumatica}/_fake/state
 #   make a record        curl {acumatica}/_fake/records \\
 #       -d '{{"entity": "Opportunity", "fields": {{"OpportunityID": "OP1", "Subject": "Demo"}}}}'
+#   switches             curl {graph}/_fake/switches; curl {acumatica}/_fake/switches
+#   turn a switch        curl {acumatica}/_fake/switches -d '{{"maintenance": true}}'
+#   make it fail         curl {graph}/_fake/faults -d '{{"method": "POST", "kind": "status_after", "answer": "gateway"}}'
 # Ctrl-C stops."""
 
 

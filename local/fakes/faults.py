@@ -5,20 +5,26 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, get_args
 
-type Kind = Literal["status", "reset_before", "reset_after", "slow", "slow_after"]
+from local.fakes.answers import ANSWERS
+
+type Kind = Literal["status", "status_after", "reset_before", "reset_after", "slow", "slow_after"]
 
 
 @dataclass(frozen=True)
 class Fault:
     """One kind of trouble. It hits requests that fit all of `method`, `path`, `mailbox` and `entity`.
 
-    status        answer with `status`, `headers` and `body` (the service's own shape where none is given); not carried out
+    status        answer with `answer`, or with `status`, `headers` and `body` (the service's own shape where none is given);
+                  not carried out
+    status_after  the same, but carried out before that
     reset_before  close the connection; not carried out
     reset_after   carry out, then close the connection without an answer
     slow          wait `seconds`, then as usual
     slow_after    carry out, wait `seconds`, then answer
+
+    `answer` names one of answers.py; where status, headers or body are given as well, they take the place of its own.
     """
 
     kind: Kind = "status"
@@ -28,10 +34,18 @@ class Fault:
     entity: str = ""
     times: int | None = None  # how often; None means always
     probability: float = 1.0
-    status: int = 503
+    status: int = 0  # none: that of the answer, else 503
     headers: Mapping[str, str] = field(default_factory=dict)
     body: Any = None
     seconds: float = 0.0
+    answer: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse what does not exist: a fault that never happens lets its test pass."""
+        if self.kind not in get_args(Kind.__value__):
+            raise ValueError(f"There is no kind of fault {self.kind!r}, but {', '.join(get_args(Kind.__value__))}.")
+        if self.answer and (self.answer not in ANSWERS or not self.kind.startswith("status")):
+            raise ValueError(f"There is no answer {self.answer!r} of a {self.kind}, but {', '.join(ANSWERS)}.")
 
     def fits(self, request: "Request") -> bool:
         """Whether a request is one of those that this fault is for."""

@@ -11,73 +11,27 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Mapping
 from concurrent.futures import Future
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import parse_qsl, unquote
 
 from aiohttp import web
 
+from local.fakes.answers import ANSWERS
+from local.fakes.calls import Call, Refused, Reply
 from local.fakes.faults import Fault, Faults
+from local.fakes.switches import Switches
 
 _HOST = "127.0.0.1"
 _SECRET_HEADERS = {"authorization", "cookie", "x-identity-header"}
 _SECRET_PATHS = ("/connect/token", "/auth/login", "/oauth2/v2.0/token")
 
 
-@dataclass(frozen=True)
-class Reply:
-    """An answer. `body` is sent as JSON, text as it is, None as nothing."""
-
-    status: int
-    body: Any = None
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-
-class Refused(Exception):
-    """The service answers with an error."""
-
-    def __init__(self, reply: Reply) -> None:
-        super().__init__(str(reply.status))
-        self.reply = reply
-
-
-@dataclass(eq=False)
-class Call:
-    """A request as it was sent; `status` is 0 while there is no answer, and where none was given."""
-
-    method: str
-    path: str  # with query, undecoded
-    headers: Mapping[str, str]  # names in lower case
-    body: Any  # JSON where it is such, else text, or None
-    started: float = field(default_factory=time.monotonic)
-    finished: float | None = None
-    status: int = 0
-    mailbox: str = ""
-    entity: str = ""
-    client: web.BaseRequest | None = field(default=None, repr=False)
-
-    @property
-    def segments(self) -> list[str]:
-        """The parts of the path, decoded."""
-        return [unquote(part) for part in self.path.partition("?")[0].strip("/").split("/")]
-
-    @property
-    def query(self) -> dict[str, str]:
-        """The decoded query."""
-        return dict(parse_qsl(self.path.partition("?")[2], keep_blank_values=True))
-
-    @property
-    def abandoned(self) -> bool:
-        """Whether the client has hung up without waiting for the answer."""
-        transport = self.client.transport if self.client else None
-        return self.finished is None and (transport is None or transport.is_closing())
-
-
 class Server(ABC):
     """A fake service on 127.0.0.1. Its state belongs to the lock; requests change it in the server's thread."""
 
     service = ""
+    switches: Switches
 
     def __init__(self, port: int, latency: float, seed: int) -> None:
         self.latency = latency
@@ -216,10 +170,12 @@ class Server(ABC):
     # -- requests ------------------------------------------------------------------------------------------------------
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        reply: Reply | None = None
         raw = await request.content.read()
         headers = {name.lower(): value for name, value in request.headers.items()}
         call = Call(request.method, request.raw_path, headers, _body(raw, headers), client=request)
         if call.path.startswith("/_fake/"):
+            call.body = _body(raw, {"content-type": "json"})  # curl -d calls it a form
             return _response(self._control(call))
         self.locate(call)
         with self.lock:
@@ -232,7 +188,7 @@ class Server(ABC):
         finally:
             call.finished = time.monotonic()
             call.client = None
-            self._write_down(call)
+            self._write_down(call, reply)
         return _response(reply) if reply else _reset(request)
 
     async def _process(self, call: Call) -> Reply | None:
@@ -241,12 +197,17 @@ class Server(ABC):
             async with self.turn(call):
                 fault = self.faults.draw(call)
                 kind = fault.kind if fault else None
+                call.injected = kind in {"status", "status_after"}
                 if fault and kind == "slow":
                     await asyncio.sleep(fault.seconds)
                 await asyncio.sleep(self.latency)
                 if kind == "reset_before":
                     return None
-                reply = self._fail(fault) if fault and kind == "status" else self._carry_out(call)
+                if fault and kind == "status":
+                    return self._fail(fault)
+                reply = self._carry_out(call)
+                if fault and kind == "status_after":
+                    return self._fail(fault)
                 if fault and kind == "slow_after":
                     await asyncio.sleep(fault.seconds)
                 return None if kind == "reset_after" else reply
@@ -261,15 +222,16 @@ class Server(ABC):
                 return refused.reply
 
     def _fail(self, fault: Fault) -> Reply:
-        usual = self.error(fault.status)
+        usual = ANSWERS[fault.answer] if fault.answer else self.error(fault.status or 503)
         body = usual.body if fault.body is None else fault.body
-        return replace(usual, body=body, headers={**usual.headers, **fault.headers})
+        return Reply(fault.status or usual.status, body, {**usual.headers, **fault.headers})
 
-    def _write_down(self, call: Call) -> None:
-        """Append the call to the file that FAKES_RECORD names, without its secrets."""
+    def _write_down(self, call: Call, reply: Reply | None) -> None:
+        """Append the call to the file that FAKES_RECORD names, without secrets; the answer if it is the service's own."""
         if not self._record:
             return
         path, _, query = call.path.partition("?")
+        own = reply is not None and not call.injected and bool(call.mailbox or call.entity)
         line = {
             "service": self.service,
             "method": call.method,
@@ -278,6 +240,7 @@ class Server(ABC):
             "headers": {n: "(redacted)" if n in _SECRET_HEADERS else v for n, v in call.headers.items()},
             "body": "(redacted)" if path.endswith(_SECRET_PATHS) else call.body,
             "status": call.status,
+            "answer": reply.body if reply and own else None,
         }
         file = os.open(self._record, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         try:
@@ -291,10 +254,18 @@ class Server(ABC):
                 with self.lock:
                     faults = [asdict(fault) for fault in self.faults.active()]
                     return Reply(200, {"calls": len(self._calls), "faults": faults, **self.state()})
+            case "GET", ["switches"]:
+                return Reply(200, self.switches.told())
+            case "POST", ["switches"]:
+                try:
+                    self.switches.turn(call.body)
+                except (TypeError, ValueError) as error:
+                    return Reply(400, {"error": str(error)})
+                return Reply(204)
             case "POST", ["faults"]:
                 try:
                     self.faults.add(*[Fault(**item) for item in (call.body if isinstance(call.body, list) else [call.body])])
-                except TypeError as error:
+                except (TypeError, ValueError) as error:
                     return Reply(400, {"error": str(error)})
                 return Reply(204)
             case "DELETE", ["faults"]:

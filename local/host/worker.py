@@ -166,7 +166,7 @@ def _installed_version() -> str:
         return "none"
 
 
-# ---- stand-ins for the protobuf messages --------------------------------------------------------------------------
+# ---- fakes of the protobuf messages ------------------------------------------------------------------------------
 
 
 class TypedData(SimpleNamespace):

@@ -1,4 +1,4 @@
-"""The budget of Acumatica sessions, on real storage and the stand-in of Acumatica."""
+"""The budget of Acumatica sessions, on real storage and the fake of Acumatica."""
 
 import threading
 import time
@@ -13,6 +13,7 @@ from azure.core.exceptions import ServiceRequestError
 
 from handlers.clients.acumatica import Acumatica
 from handlers.clients.sessions import Sessions
+from handlers.clients.slots import Slots
 from handlers.clients.storage import Storage
 from handlers.settings import Settings, StorageSettings, load_settings
 from handlers.sync.errors import Later
@@ -54,7 +55,7 @@ def test_a_slot_stays_blocked_for_as_long_as_its_sign_in_may_have_left_a_session
         acumatica.faults.add(Fault("reset_after", path="/auth/login"))
         with pytest.raises(Later):
             sessions.put(UPDATE, clock.now + 1000)
-        state, _ = tables.load_slot("0")
+        state, _ = tables.slots.load("0")
     assert state["state"] == "signing-in"
     assert state["until"] == clock.now + settings.longest_request_seconds + settings.abandoned_seconds
 
@@ -68,7 +69,7 @@ def test_a_sign_out_that_fails_keeps_no_other_session_open(storage: str) -> None
             list(pool.map(lambda _: sessions.put(UPDATE, clock.now + 1000), range(2)))
         assert len(acumatica.sessions) == 2
         clock.now += settings.acumatica_linger_seconds
-        save, calls = tables.save_slot, []
+        save, calls = tables.slots.save, []
 
         def failing(*arguments: Any) -> Any:
             calls.append(arguments)
@@ -76,12 +77,12 @@ def test_a_sign_out_that_fails_keeps_no_other_session_open(storage: str) -> None
                 raise ServiceRequestError("away")
             return save(*arguments)
 
-        with patch.object(tables, "save_slot", failing):
+        with patch.object(tables.slots, "save", failing):
             sessions.look_after()
         assert len(acumatica.sessions) == 0
         clock.now += settings.acumatica_lease_seconds
         sessions.upkeep()
-        assert [state["state"] for state, _ in tables.slots().values()] == ["free", "free"]
+        assert [state["state"] for state, _ in tables.slots.all().values()] == ["free", "free"]
 
 
 def test_one_looks_for_a_free_slot_for_all_who_wait(storage: str) -> None:
@@ -90,7 +91,7 @@ def test_one_looks_for_a_free_slot_for_all_who_wait(storage: str) -> None:
     taken = {name: ({"state": "open", "until": clock.now + 1000, "used": clock.now}, "etag") for name in ("0", "1")}
     looks = 0
 
-    def look(_: Storage) -> Any:
+    def look(_: Slots) -> Any:
         nonlocal looks
         looks += 1
         looking.release()
@@ -101,7 +102,7 @@ def test_one_looks_for_a_free_slot_for_all_who_wait(storage: str) -> None:
     with (
         FakeAcumatica() as acumatica,
         at_work(acumatica, storage, clock) as (sessions, _, _),
-        patch.object(Storage, "slots", look),
+        patch.object(Slots, "all", look),
         ThreadPoolExecutor(6) as threads,
     ):
         sessions._pool.look_again = 1.0  # all slots were taken at the last look

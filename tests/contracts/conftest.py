@@ -1,4 +1,4 @@
-"""The same suites for doubles, stand-ins, and real services: what the first two do must be what the last does.
+"""The same suites for doubles, fakes, and real services: what the first two do must be what the last does.
 
 A real tenant is used where these are set, and never otherwise (the skipped tests say so):
 
@@ -75,7 +75,8 @@ class Alone:
         self._sim, self._double = sim, double
 
     def __getattr__(self, name: str) -> Any:
-        return lambda *args: self._sim.alone(lambda: getattr(self._double, name)(*args))
+        found = getattr(self._double, name)
+        return (lambda *args: self._sim.alone(lambda: found(*args))) if callable(found) else Alone(self._sim, found)
 
 
 @pytest.fixture(autouse=True)
@@ -108,14 +109,14 @@ def store(request: pytest.FixtureRequest) -> Iterator[Storage]:
         yield opened
 
 
-@pytest.fixture(params=["double", "stand-in", "tenant"])
+@pytest.fixture(params=["double", "fake", "tenant"])
 def outlook(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Outlook]:
     match request.param:
         case "double":
             sim = Simulation()
             sim.gone.add("nobody@example.com")
             yield Outlook(Alone(sim, sim.outlook))
-        case "stand-in":
+        case "fake":
             with FakeGraph() as fake:
                 fake.add_mailbox("ann@example.com")
                 fake.remove_mailbox("nobody@example.com")
@@ -140,7 +141,7 @@ def rich(outlook: Outlook) -> tuple[Graph, str]:
     return outlook.graph, outlook.mailbox
 
 
-@pytest.fixture(params=["double", "stand-in by cookie", "stand-in by token", "site"])
+@pytest.fixture(params=["double", "fake by cookie", "fake by token", "site"])
 def erp(request: pytest.FixtureRequest) -> Iterator[Erp]:
     match request.param:
         case "double":

@@ -6,16 +6,27 @@ from typing import Any
 import pytest
 
 from handlers.clients.acumatica import Acumatica
+from handlers.clients.dead_letters import DeadLetters
 from handlers.clients.graph import Graph
+from handlers.clients.links import Links
+from handlers.clients.notifications import Notifications
+from handlers.clients.pins import Pins
+from handlers.clients.queue import Queue
 from handlers.clients.sessions import Sessions
+from handlers.clients.slots import Slots
 from handlers.clients.storage import Storage
 from tests.laws import sessions, simulation
 
 PAIRS = [
     (simulation.Store, Storage),
+    (simulation.Links, Links),
+    (simulation.Notifications, Notifications),
+    (simulation.DeadLetters, DeadLetters),
+    (simulation.Queue, Queue),
+    (simulation.Pins, Pins),
     (simulation.Outlook, Graph),
     (simulation.Acumatica, Sessions),
-    (sessions.Slots, Storage),
+    (sessions.Slots, Slots),
     (sessions.Site, Acumatica),
 ]
 

@@ -85,7 +85,7 @@ def healthy(bench: Bench) -> None:
 
 def drain(bench: Bench) -> None:
     """Empty the queue, which nobody reads here."""
-    bench.factory.storage()._queue.clear_messages()
+    bench.factory.storage()._connect_queue().clear_messages()
 
 
 def dead(bench: Bench) -> None:
@@ -152,7 +152,7 @@ def waiting_for_hours(bench: Bench) -> None:
 def no_session(bench: Bench) -> None:
     """Another instance has the only session, as far as its lease says."""
     slot = {"state": "open", "until": bench.now + 10**6, "used": bench.now, "credentials": {"cookies": {}}}
-    bench.factory.storage().save_slot("0", slot, None)
+    bench.factory.storage().slots.save("0", slot, None)
     began, started = bench.now, time.monotonic()
     sessions = bench.factory.services().sessions
     sessions._clock = lambda: began + 40 * (time.monotonic() - started)  # 5 s of waiting pass quickly

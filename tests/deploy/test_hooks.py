@@ -1,4 +1,4 @@
-"""The azd hooks, run as azd runs them, with stand-ins for `az` and `azd` that write down what they are asked."""
+"""The azd hooks, run as azd runs them, with fakes of `az` and `azd` that write down what they are asked."""
 
 import http.server
 import json

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from pydantic import SecretStr
 
-from handlers.clients import storage
+from handlers.clients import queue, storage
 from handlers.settings import Settings, StorageSettings
 from tests.deploy.bicep import Bicep, literal, objects, properties
 
@@ -23,7 +23,7 @@ FILES = {str(path.relative_to(INFRA)): Bicep(path) for path in sorted(INFRA.rglo
 MAIN, GROUP = FILES["main.bicep"], FILES["group.bicep"]
 APP, STORAGE, VAULT = FILES["modules/app.bicep"], FILES["modules/storage.bicep"], FILES["modules/vault.bicep"]
 
-# Settings that Azure must not have: a plain connection, and the addresses of stand-ins.
+# Settings that Azure must not have: a plain connection, and the addresses of fakes.
 LOCAL_ONLY = {"AzureWebJobsStorage", "GRAPH_URL", "GRAPH_AUTHORITY"}
 PLATFORM = {
     "APPLICATIONINSIGHTS_CONNECTION_STRING",
@@ -167,9 +167,9 @@ def test_no_setting_is_used_that_flex_consumption_forbids() -> None:
 
 def test_queues_tables_and_containers_are_those_of_the_code() -> None:
     declared = {name: literal(STORAGE.variables[name]) for name in ("queues", "tables", "containers")}
-    assert set(declared["queues"]) == {storage.QUEUE, storage.POISON_QUEUE}
+    assert set(declared["queues"]) == {queue.QUEUE, queue.POISON_QUEUE}
     assert set(declared["tables"]) == set(storage.TABLES)
-    assert set(declared["containers"]) == {storage.BLOBS, storage.DEAD_LETTER_BLOBS, "deployments"}
+    assert set(declared["containers"]) == {storage.ROW_BLOBS, storage.DEAD_LETTER_BLOBS, "deployments"}
     assert STORAGE.outputs["deploymentContainer"].endswith("deployments'")
 
 
@@ -178,10 +178,10 @@ def test_large_rows_are_removed_when_no_message_can_refer_to_them() -> None:
         rule["definition"]["filters"]["prefixMatch"][0]: rule["definition"]["actions"]["baseBlob"]["delete"]
         for rule in literal(STORAGE.body("lifecycle")["properties"])["policy"]["rules"]
     }
-    assert set(rules) == {f"{storage.BLOBS}/", f"{storage.DEAD_LETTER_BLOBS}/"}
-    days = rules[f"{storage.BLOBS}/"]["daysAfterModificationGreaterThan"]
+    assert set(rules) == {f"{storage.ROW_BLOBS}/", f"{storage.DEAD_LETTER_BLOBS}/"}
+    days = rules[f"{storage.ROW_BLOBS}/"]["daysAfterModificationGreaterThan"]
     longest = Settings.model_fields["defer_max_hours"].metadata
-    assert days > max(vars_of(m).get("le", 0) for m in longest) / 24 + storage._DELAY_MAX / 86_400
+    assert days > max(vars_of(m).get("le", 0) for m in longest) / 24 + queue._DELAY_MAX / 86_400
 
 
 def test_storage_has_no_keys_no_anonymous_access_and_no_old_tls() -> None:

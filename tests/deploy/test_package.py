@@ -26,7 +26,8 @@ from azure.storage.queue import QueueClient
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from handlers.clients.storage import QUEUE, TABLES
+from handlers.clients.queue import QUEUE
+from handlers.clients.storage import TABLES
 from handlers.sync.change import datetime_to_ticks
 from local.azurite import ACCOUNT, SERVICES, Azurite
 from tests.deploy.bicep import Bicep, literal, objects

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from handlers.clients import storage
+from handlers.clients import queue, storage
 from tests.deploy.bicep import Bicep, literal
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -91,7 +91,7 @@ def test_every_alert_is_explained_with_its_default() -> None:
 
 
 def test_everything_that_is_stored_is_in_the_security_page() -> None:
-    names = {*storage.TABLES, storage.QUEUE, storage.POISON_QUEUE, storage.BLOBS, storage.DEAD_LETTER_BLOBS, "deployments"}
+    names = {*storage.TABLES, queue.QUEUE, queue.POISON_QUEUE, storage.ROW_BLOBS, storage.DEAD_LETTER_BLOBS, "deployments"}
     rows = "".join(re.findall(r"(?m)^\| (?:Table|Queue|Container) .*?\|", SECURITY))
     rows += "".join(re.findall(r"(?m)^\| Table .*$", SECURITY))
     assert {name for name in names if f"`{name}`" not in rows} == set()

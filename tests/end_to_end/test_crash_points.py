@@ -1,12 +1,11 @@
 """Deaths at seeded crash points of the real code; `python -m local.crashpoints` tries all of them."""
 
 import random
-from typing import Any
 from unittest.mock import patch
 
 import pytest
 
-from handlers.clients.storage import Storage
+from handlers.clients.notifications import Notifications, ReceivedNotification
 from local.azurite import Azurite
 from local.crashpoints import SCENARIOS, Cut, Run, crash_points, double_death, play
 
@@ -35,12 +34,11 @@ def test_the_same_requests_each_time(azurite: Azurite) -> None:
 
 def test_a_notification_that_is_dropped_too_early_is_found_out(azurite: Azurite) -> None:
     """What was begun is not done: with that mistake in the code, the death after the first request loses a change."""
-    begin = Storage.begin_notification
+    begin = Notifications.begin
 
-    def hasty(storage: Storage, key: str, facts: Any) -> str:
-        known = storage._get("PushNotifications", key[:2], key)
-        return "queued" if known else begin(storage, key, facts)
+    def hasty(store: Notifications, received: ReceivedNotification) -> str:
+        return "queued" if store.get(received.key) else begin(store, received)
 
-    with patch.object(Storage, "begin_notification", hasty):
+    with patch.object(Notifications, "begin", hasty):
         outcome = play(Run("new-row", (Cut(2, "after"),)), azurite.new_account())
     assert outcome.differences == ["row A: 0 events instead of one"]

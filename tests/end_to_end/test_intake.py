@@ -8,7 +8,7 @@ import pytest
 import requests
 from azure.storage.queue import QueueClient
 
-from handlers.clients.storage import QUEUE
+from handlers.clients.queue import QUEUE
 from local.azurite import Azurite
 from local.host import start
 from local.judge import look

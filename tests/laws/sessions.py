@@ -197,14 +197,14 @@ class Site:
 
 
 class Slots:
-    """The slots of handlers.clients.storage.Storage in memory."""
+    """handlers.clients.slots.Slots in memory."""
 
     def __init__(self, scheduler: Scheduler) -> None:
         self._scheduler = scheduler
         self.content: dict[str, tuple[dict[str, Any], str]] = {}
         self._numbers = itertools.count(1)
 
-    def slots(self) -> dict[str, tuple[dict[str, Any], str | None]]:
+    def all(self) -> dict[str, tuple[dict[str, Any], str | None]]:
         def slots() -> dict[str, tuple[dict[str, Any], str | None]]:
             if self._scheduler.current:
                 self._scheduler.current.stood_still = False
@@ -212,7 +212,7 @@ class Slots:
 
         return self._scheduler.step("slots", "reads the slots", slots, show=lambda found: f" {found}")
 
-    def load_slot(self, name: str) -> tuple[dict[str, Any], str | None]:
+    def load(self, name: str) -> tuple[dict[str, Any], str | None]:
         return self._scheduler.step("load slot", f"reads slot {name}", lambda: self._load(name))
 
     def _load(self, name: str) -> tuple[dict[str, Any], str | None]:
@@ -220,7 +220,7 @@ class Slots:
             self._scheduler.current.stood_still = False
         return self.content.get(name, ({}, None))
 
-    def save_slot(self, name: str, state: dict[str, Any], etag: str | None) -> str | None:
+    def save(self, name: str, state: dict[str, Any], etag: str | None) -> str | None:
         words = f"saves slot {name} {state.get('state', state)}"
         return self._scheduler.step(
             "save slot", words, lambda: self._save(name, state, etag), show=lambda new: "" if new else ": conflict"
@@ -311,7 +311,7 @@ class Run:
 
     def _sessions(self, process: str) -> Sessions:
         if process not in self._processes:
-            acumatica, storage = cast("Acumatica", self.site), cast("Storage", self.slots)
+            acumatica, storage = cast("Acumatica", self.site), cast("Storage", SimpleNamespace(slots=self.slots))
             clock = lambda: self.scheduler.now  # noqa: E731
             self._processes[process] = Sessions(acumatica, storage, self.settings, clock)
         return self._processes[process]

@@ -15,8 +15,11 @@ from unittest import mock
 from azure.core.exceptions import ServiceRequestError
 
 from handlers import apply as applying
-from handlers.clients.gate import Gate
+from handlers import outcome as outcomes
+from handlers.clients.dead_letters import DeadLetter
 from handlers.clients.graph import Graph
+from handlers.clients.limiter import MailboxLimiter
+from handlers.clients.notifications import ReceivedNotification
 from handlers.clients.sessions import Sessions
 from handlers.clients.storage import Storage
 from handlers.receive import receive
@@ -104,7 +107,7 @@ class Simulation:
     queue: list[Message] = field(default_factory=list)
     links: dict[str, tuple[str, int]] = field(default_factory=dict)
     notifications: dict[str, str] = field(default_factory=dict)
-    dead: dict[str, str] = field(default_factory=dict)
+    dead: dict[str, tuple[str, int]] = field(default_factory=dict)  # reason and TimeStamp
     events: dict[str, Event] = field(default_factory=dict)
     records: dict[str, str] = field(default_factory=dict)
     rows: dict[str, State] = field(default_factory=dict)
@@ -150,7 +153,7 @@ class Simulation:
         """Live through the story. Raises Endless."""
         for number, change in enumerate(sorted(self.story.changes, key=lambda c: c.at), 1):
             self.scheduler.at(self.now + change.at, partial(self._happen, change, f"change {number}"))
-        with mock.patch.object(applying, "random", random.Random(0)):
+        with mock.patch.object(outcomes, "random", random.Random(0)):
             self.scheduler.run(self._offers, self._ended)
             if self.story.deed:
                 self._do(self.story.deed)
@@ -263,7 +266,7 @@ class Simulation:
             self.scheduler.at(when, lambda: self._requests.append(item))
         elif item.failures >= 5:
             self.queue.remove(item)
-            self.dead[item.text] = "poison"
+            self.dead[item.text] = "poison", 0
         else:
             item.visible = when
 
@@ -288,7 +291,7 @@ class Simulation:
             if link.claim and not self.story.acumatica_away:
                 found.append(f"row {link.row_key[0]} is still claimed")
         if not self.story.acumatica_away:
-            found += [f"dead letter: {reason}" for reason in self.dead.values()]
+            found += [f"dead letter: {reason}" for reason, _ in self.dead.values()]
         return found
 
 
@@ -296,7 +299,7 @@ class Ready:
     """handlers.services.Factory with everything built."""
 
     def __init__(self, services: Services) -> None:
-        self.services = lambda: services
+        self.services = self.intake = lambda: services
         self.storage = lambda: services.storage
 
 
@@ -305,26 +308,48 @@ class Store:
 
     def __init__(self, sim: Simulation) -> None:
         self._sim = sim
-
-    def _step[T](self, call: str, words: str, effect: Callable[[], T]) -> T:
-        return self._sim.scheduler.step(call, words, effect)
-
-    def begin_notification(self, key: str, facts: dict[str, Any]) -> str:  # noqa: ARG002
-        return self._step("begin", "remembers the notification", lambda: self._begin(key))
-
-    def _begin(self, key: str) -> str:
-        return self._sim.notifications.setdefault(key, "receiving")
-
-    def notification_queued(self, key: str) -> None:
-        self._step("queued", "marks it as queued", lambda: self._sim.notifications.update({key: "queued"}))
+        self.links, self.notifications = Links(sim), Notifications(sim)
+        self.queue, self.dead_letters, self.pins = Queue(sim), DeadLetters(sim), Pins()
 
     def now(self) -> float:
         return self._sim.now
 
-    def pinned_key(self, mapping: str, key: list[str], *, pin: bool = True) -> list[str]:  # noqa: ARG002
-        return key
+    def in_parallel(self, calls: list[Callable[[], None]]) -> None:
+        failures = []
+        for call in calls:  # one after the other, but each is tried
+            try:
+                call()
+            except ServiceRequestError as error:
+                failures.append(error)
+        if failures:
+            raise failures[0]
 
-    def load_link(self, key: str) -> tuple[EventLink | None, str | None]:
+
+class Notifications:
+    """handlers.clients.notifications.Notifications in memory."""
+
+    def __init__(self, sim: Simulation) -> None:
+        self._sim = sim
+
+    def begin(self, received: ReceivedNotification) -> str:
+        step = self._sim.scheduler.step
+        return step("begin", "remembers the notification", lambda: self._begin(received.key))
+
+    def _begin(self, key: str) -> str:
+        return self._sim.notifications.setdefault(key, "receiving")
+
+    def mark_queued(self, key: str) -> None:
+        step = self._sim.scheduler.step
+        step("queued", "marks it as queued", lambda: self._sim.notifications.update({key: "queued"}))
+
+
+class Links:
+    """handlers.clients.links.Links in memory."""
+
+    def __init__(self, sim: Simulation) -> None:
+        self._sim = sim
+
+    def load(self, key: str) -> tuple[EventLink | None, str | None]:
         step = self._sim.scheduler.step
         return step("load", "loads the link", lambda: self._load(key), show=lambda found: told(found[0]))
 
@@ -332,7 +357,7 @@ class Store:
         stored = self._sim.links.get(key)
         return (from_state(json.loads(stored[0])), str(stored[1])) if stored else (None, None)
 
-    def save_link(self, link: EventLink, etag: str | None) -> str | None:
+    def save(self, link: EventLink, etag: str | None) -> str | None:
         words = "" if self._sim.scheduler.silent else f"saves the link{told(link)}"
         new = self._sim.scheduler.step(
             "save", words, lambda: self._save(link, etag), show=lambda new: "" if new else ": conflict"
@@ -350,39 +375,52 @@ class Store:
         self._sim.links[link.key] = (canonical(to_state(link)), number)
         return str(number)
 
-    def put_dead_letter(
-        self,
-        key: str,
-        content: Any,  # noqa: ARG002
-        reason: str,
-        remedy: str,  # noqa: ARG002
-        facts: dict[str, Any],  # noqa: ARG002
-        *,
-        timestamp: int = 0,  # noqa: ARG002
-    ) -> None:
-        self._step("dead letter", f"writes a dead letter: {reason}", lambda: self._sim.dead.update({key: reason}))
 
-    def clear_dead_letter(self, key: str) -> None:
-        self._step("clear", "clears the dead letter", lambda: self._sim.dead.pop(key, None))
+class DeadLetters:
+    """handlers.clients.dead_letters.DeadLetters in memory."""
+
+    def __init__(self, sim: Simulation) -> None:
+        self._sim = sim
+
+    def put(self, letter: DeadLetter) -> None:
+        def put() -> None:
+            if self._sim.dead.get(letter.key, ("", 0))[1] <= letter.timestamp:
+                self._sim.dead[letter.key] = letter.reason, letter.timestamp
+
+        self._sim.scheduler.step("dead letter", f"writes a dead letter: {letter.reason}", put)
+
+    def clear(self, key: str, timestamp: int) -> None:
+        def clear() -> None:
+            if self._sim.dead.get(key, ("", 0))[1] <= timestamp:
+                self._sim.dead.pop(key, None)
+
+        self._sim.scheduler.step("clear", "clears the dead letter", clear)
+
+
+class Queue:
+    """handlers.clients.queue.Queue in memory."""
+
+    def __init__(self, sim: Simulation) -> None:
+        self._sim = sim
 
     def send(self, change: RowChange, delay: float = 0.0) -> None:
         def send() -> None:
             self._sim.queue.append(Message(canonical(change.encode()), self._sim.now + delay))
 
-        self._step("send", f"sends the change{f', to be seen in {delay:.0f} s' if delay else ''}", send)
+        self._sim.scheduler.step("send", f"sends the change{f', to be seen in {delay:.0f} s' if delay else ''}", send)
 
-    def in_parallel(self, calls: list[Callable[[], None]]) -> None:
-        failures = []
-        for call in calls:  # one after the other, but each is tried
-            try:
-                call()
-            except ServiceRequestError as error:
-                failures.append(error)
-        if failures:
-            raise failures[0]
-
-    def read_message(self, text: str) -> RowChange:
+    def read(self, text: str) -> RowChange:
         return RowChange.decode(json.loads(text))
+
+
+class Pins:
+    """handlers.clients.pins.Pins that nothing differs from."""
+
+    def key_columns(self, mapping: str, key: list[str], *, pin: bool = True) -> list[str]:  # noqa: ARG002
+        return key
+
+    def company(self, name: str, *, pin: bool = True) -> str:  # noqa: ARG002
+        return name
 
 
 class Outlook:
@@ -391,7 +429,7 @@ class Outlook:
     def __init__(self, sim: Simulation) -> None:
         self._sim = sim
         self._made: dict[tuple[str, str], tuple[str, str]] = {}
-        self.gate = Gate(lambda: sim.now)
+        self.limiter = MailboxLimiter(lambda: sim.now)
 
     def _step[T](self, call: str, words: str, effect: Callable[[], T]) -> T:
         return self._sim.scheduler.step(call, words, effect, remote=True)

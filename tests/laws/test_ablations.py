@@ -76,7 +76,7 @@ from handlers.sync import link as links
 from handlers.sync import plan as planning
 from handlers.sync.notification import PushNotification
 from tests.laws.ablation import getter, without
-from tests.laws.simulation import Outlook, Store, order_matters, simulate, wasted
+from tests.laws.simulation import Links, Notifications, Outlook, order_matters, simulate, wasted
 from tests.laws.story import ANY, CALM, NARROW, ORDERLY, PAUSED, REMOTE, Deed, Plot, Story, tell
 
 Settlement = applying._Settlement
@@ -138,11 +138,11 @@ class Ablation:
 
 ABLATIONS = [
     # 1. Intake
-    Ablation("dedup row", Store._begin, "setdefault(key, ", "get(None, ", ORDERLY, wasted),
+    Ablation("dedup row", Notifications._begin, "setdefault(key, ", "get(None, ", ORDERLY, wasted),
     Ablation("dedup key with the contents", getter(PushNotification, "dedup_key"), ", self.inserted, self.deleted", ""),
     Ablation(
         "begun is not queued",
-        Store._begin,
+        Notifications._begin,
         'self._sim.notifications.setdefault(key, "receiving")',
         '"queued" if key in self._sim.notifications else self._sim.notifications.setdefault(key, "receiving")',
         first=11,
@@ -150,8 +150,8 @@ ABLATIONS = [
     Ablation(
         "queued after the sends",
         receiving._take_in,
-        "storage.in_parallel([partial(storage.send,",
-        "storage.notification_queued(key); storage.in_parallel([partial(storage.send,",
+        "storage.in_parallel([partial(storage.queue.send,",
+        "storage.notifications.mark_queued(key); storage.in_parallel([partial(storage.queue.send,",
         first=11,
     ),
     # 2. Split pairs
@@ -197,7 +197,7 @@ ABLATIONS = [
     ),
     Ablation(
         "tombstone",
-        Store._save,
+        Links._save,
         "number = self._sim.next()",
         "if not (link.present or link.entries or link.claim):\n    self._sim.links.pop(link.key, None)\n    return str(0)\nnumber = self._sim.next()",
         first=9,
@@ -237,7 +237,7 @@ ABLATIONS = [
         ORDERLY,
         wasted,
     ),
-    Ablation("conditional saves", Store._save, "(str(stored[1]) if stored else None) != etag", "False", first=197),
+    Ablation("conditional saves", Links._save, "(str(stored[1]) if stored else None) != etag", "False", first=197),
     Ablation(
         "holder takes over what was merged",
         links.EventLink.adopting,
@@ -434,7 +434,7 @@ ABLATIONS = [
         first=295,
     ),
     # 10. Errors
-    Ablation("deferred means sent again", applying._send_again, "storage.send(", "(lambda *_: None)(", ANY),
+    Ablation("deferred means sent again", applying._send_again, "storage.queue.send(", "(lambda *_: None)(", ANY),
 ]
 
 

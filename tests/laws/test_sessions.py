@@ -61,7 +61,7 @@ ABLATIONS = [
     Ablation(
         "a lease in use is renewed",
         Sessions._renew,
-        "self._storage.save_slot(held.slot, state, held.etag)",
+        "self._storage.slots.save(held.slot, state, held.etag)",
         "held.etag",
         ("PUT", "answer"),
     ),
@@ -79,7 +79,7 @@ ABLATIONS = [
         "the gate is shut before the slot is free",
         Sessions._shut_gate,
         "failures = gate",
-        'self._storage.save_slot("0", {"state": "free"}, self._storage.load_slot("0")[1]); failures = gate',
+        'self._storage.slots.save("0", {"state": "free"}, self._storage.slots.load("0")[1]); failures = gate',
     ),
 ]
 

@@ -66,8 +66,11 @@ def delay(error: SyncError) -> float:
         (400, "ErrorInvalidRequest", Permanent, -1),
         (400, "ErrorPropertyValidationFailure", Permanent, -1),
         (400, "TimeZoneNotSupportedException", Permanent, -1),
-        (400, "", Permanent, -1),
-        (405, "", Permanent, -1),
+        (400, "", Later, 30),
+        (405, "", Later, 30),
+        (400, "ErrorInternalServerTransientError", Later, 0),
+        (400, "ErrorMailboxMoveInProgress", Later, 0),
+        (404, "ErrorInvalidMailboxItemId", EventGone, -1),
         (413, "RequestEntityTooLarge", Permanent, -1),
         (409, "ErrorIrresolvableConflict", Later, 0),
         (412, "ErrorIrresolvableConflict", Later, 0),
@@ -135,10 +138,10 @@ def test_graph_says_how_long(status: int, code: str, header: str, seconds: float
     ],
 )
 def test_bodies_that_graph_would_not_send(body: bytes) -> None:
-    """Proxies and gateways answer too; then the status decides."""
+    """Proxies and gateways answer too: what they say never counts against a row, and is told from what Graph says."""
     kinds = [type(graph(status, body)) for status in (400, 401, 404, 429, 500, 502, 503, 504)]
-    assert kinds == [Permanent, Later, Later, Later, Later, OutcomeUnknown, Later, OutcomeUnknown]
-    assert str(graph(503, body)) == "Graph answered 503 (no code)"
+    assert kinds == [Later, Later, Later, Later, Later, OutcomeUnknown, Later, OutcomeUnknown]
+    assert graph(503, body).code == Code.NOT_THE_SERVICE
     assert graph_code(body) == ""
 
 
@@ -157,7 +160,8 @@ def test_a_mailbox_that_is_gone_is_named() -> None:
     assert isinstance(error, MailboxGone)
     assert error.reason == "Mailbox a@x.com does not exist, or has no Exchange Online licence (ErrorInvalidUser)."
     assert error.remedy == (
-        "Check the column that the mapping's mailbox is made of, and the licence of its owner; "
+        "Check the column that the mapping's mailbox is made of, and the licence of its owner. An e-mail address may "
+        "differ from the user principal name: use that, or the object id; "
         "then resubmit the dead letter, or save the record in Acumatica again."
     )
 
@@ -209,10 +213,11 @@ LIMIT = {"message": "An error has occurred.", "exceptionMessage": "API Login Lim
         (401, {"message": "Not signed in"}, SignedOut, -1),
         (401, LIMIT, Later, 10),
         (403, {"message": "Insufficient rights"}, Permanent, -1),
-        (404, b"", Permanent, -1),
-        (302, b"", Permanent, -1),
+        (404, b"", Later, 0),
+        (404, {"message": "No HTTP resource was found"}, Permanent, -1),
+        (302, b"", Later, 30),
         (409, {"message": "A long operation is running"}, Later, 0),
-        (412, b"", RecordGone, -1),
+        (412, b"", Later, 0),
         (412, {"message": "Precondition failed"}, RecordGone, -1),
         (422, ENTITY, Permanent, -1),
         (422, {"error": "Another process has updated the 'Opportunity' record."}, Later, 0),
@@ -284,21 +289,58 @@ def test_repetitions_are_said_once_and_endless_lists_are_cut() -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "words"),
+    ("status", "headers", "body", "words"),
     [
-        (b"", "no message"),
-        (b"  \r\n", "no message"),
-        (b"<html>" + b"x" * 5000, "<html>" + "x" * 294),
-        (b"\xff\x00caf\xc3\xa9", "\ufffd\x00café"),
-        (b"[" * 10_000 + b"]" * 10_000, "[" * 300),
-        (b"[" * 900 + b'{"error": "deep"}' + b"]" * 900, "deep"),
-        (b'{"error": {"error": {"error": "deep"}}}', "error: deep"),
-        (b"null", "null"),
+        (500, {}, b"  \r\n", "an empty answer (500)"),
+        (400, {}, b"<html>" + b"x" * 5000, "a web page (400)"),
+        (
+            404,
+            {},
+            b"<html><head><TITLE> 404 - File or directory not found. </TITLE>",
+            "a web page (404), '404 - File or directory not found.'",
+        ),
+        (500, {}, b"\xff\x00caf\xc3\xa9", "an answer (500) that is not in its form"),
+        (500, {}, b"[" * 10_000 + b"]" * 10_000, "an answer (500) that is not in its form"),
+        (403, {}, b"null", "an answer (403) that is not in its form"),
+        (
+            302,
+            {"Location": "/site/Frames/Maintenance.aspx?x=secret"},
+            b"",
+            "the site is locked for maintenance (a redirect to /site/Frames/Maintenance.aspx)",
+        ),
+        (
+            302,
+            {"location": "https://login.example.com/a?code=secret"},
+            b"",
+            "a redirect (302) to https://login.example.com/a",
+        ),
     ],
 )
-def test_bodies_that_are_no_record(body: bytes, words: str) -> None:
-    """Are cut, and read as far as they can be."""
+def test_answers_that_are_not_acumaticas_own(status: int, headers: dict[str, str], body: bytes, words: str) -> None:
+    """Never count against a row; a person reads what was met."""
+    error = acumatica(status, body, headers)
+    assert (type(error), error.code) == (Later, Code.NOT_THE_SERVICE)
+    assert str(error) == f"Acumatica was not reached: {words}"
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"[" * 900 + b'{"error": "deep"}' + b"]" * 900, "deep"),
+        (b'{"error": {"error": {"error": "deep"}}}', "error: deep"),
+    ],
+)
+def test_errors_are_found_however_deep(body: bytes, words: str) -> None:
     assert str(acumatica(500, body)) == f"Acumatica answered 500: {words}"
+
+
+def test_an_event_behind_another_server_is_not_this_mailboxs() -> None:
+    """A real move of the mailbox has the same code, and passes; so does that of a request that names no event."""
+    away = graph_body("ErrorMailboxMoveInProgress", "Cross Server access is not allowed for mailbox x")
+    moving = graph_body("ErrorMailboxMoveInProgress", "Mailbox move in progress")
+    assert isinstance(graph_error(503, {}, away, names_event=True), EventGone)
+    assert isinstance(graph_error(503, {}, away), Later)
+    assert isinstance(graph_error(503, {}, moving, names_event=True), Later)
 
 
 def test_large_bodies_are_read_in_time() -> None:
@@ -314,7 +356,6 @@ def test_large_bodies_are_read_in_time() -> None:
     [
         (403, "Give the API user access to the form behind the entity of the mapping's write_back."),
         (404, "Check ACUMATICA_URL and the endpoint and entity of the mapping's write_back."),
-        (302, "Check ACUMATICA_URL and the endpoint and entity of the mapping's write_back."),
         (
             422,
             f"Check the fields of the mapping's write_back and the record; {RUN_AGAIN}",

@@ -53,7 +53,7 @@ def removal(timestamp: int) -> RowChange:
 
 
 def merged(*changes: RowChange, link: EventLink | None = None) -> EventLink:
-    link = link or new_link(changes[0])
+    link = link or new_link(changes[0], 0.0)
     for change in changes:
         link = merge(link, change, MAPPING)
     return link
@@ -67,14 +67,14 @@ def history_of(link: EventLink) -> list[tuple[float, str, str, int]]:
 
 
 def test_the_last_changes_are_remembered() -> None:
-    link = new_link(upsert(1))
+    link = new_link(upsert(1), 0.0)
     for n in range(20):
         link = link.noted(float(n), upsert(n), "UpdateEvent", "done")
     assert history_of(link) == [(float(n), "UpdateEvent", "done", 1) for n in range(12, 20)]
 
 
 def test_the_same_end_of_the_same_change_is_counted() -> None:
-    link = new_link(upsert(1))
+    link = new_link(upsert(1), 0.0)
     for n in range(30):
         link = link.noted(float(n), upsert(1), "", "Graph answered 503")
     link = link.noted(40.0, upsert(1), "CreateEvent", "done").noted(50.0, upsert(2), "CreateEvent", "done")
@@ -86,19 +86,19 @@ def test_the_same_end_of_the_same_change_is_counted() -> None:
 
 
 def test_a_failure_and_its_dead_letter_are_one_entry() -> None:
-    link = new_link(upsert(1)).noted(1.0, upsert(1), "CreateEvent", "No.").noted(2.0, upsert(1), "", "dead letter: No.")
+    link = new_link(upsert(1), 0.0).noted(1.0, upsert(1), "CreateEvent", "No.").noted(2.0, upsert(1), "", "dead letter: No.")
     assert history_of(link) == [(2.0, "CreateEvent", "dead letter: No.", 1)]
 
 
 def test_long_outcomes_are_cut() -> None:
-    (past,) = new_link(upsert(1)).noted(1.0, upsert(1), "", "x" * 10_000).history
+    (past,) = new_link(upsert(1), 0.0).noted(1.0, upsert(1), "", "x" * 10_000).history
     assert len(past.outcome) == 300
 
 
 def test_a_holder_adopts_the_history_of_others() -> None:
     link = merged(upsert(1))
     newer = link.noted(1.0, upsert(2), "", "left to the worker that has the row")
-    assert link.adopting(newer).history == newer.history
+    assert link.caught_up(newer).history == newer.history
 
 
 # -- merge, by example --------------------------------------------------------------------------------------------------
@@ -107,7 +107,7 @@ def test_a_holder_adopts_the_history_of_others() -> None:
 def test_a_new_link_knows_its_key_and_nothing_else() -> None:
     """It is found again by every change of its row."""
     change = upsert(1)
-    link = new_link(change)
+    link = new_link(change, 0.0)
     assert link == EventLink("P", "m", ("A",))
     assert link.key == change.link_key
     assert (link.present, link.row, link.live, link.entries) == (False, {}, None, ())
@@ -193,7 +193,7 @@ def test_a_row_without_mapped_columns_is_no_row() -> None:
     """The inquiry and the mapping do not fit each other."""
     change = replace(upsert(1), row={"Key": "A"})
     with pytest.raises(MissingColumns, match="no column Owner, Topic, Start, Room"):
-        merge(new_link(change), change, MAPPING)
+        merge(new_link(change, 0.0), change, MAPPING)
 
 
 def test_columns_are_found_by_their_folded_names() -> None:
@@ -335,19 +335,19 @@ def test_stamps_hold_key_and_generation() -> None:
 def test_doubt_trusts_nothing() -> None:
     """No fingerprint, no write-back, no claim; what may have been posted is unsure; ids stay."""
     link = replace(LINK, written_back="id1", claim=Claim("t", 1.0), last_error="e", repairs=4)
-    assert link.doubted() == replace(
+    assert link.unconfirmed() == replace(
         LINK,
         entries=(Entry("a@x.com", 1, "id1", None), Entry("b@x.com", 2, None, None, leaving=True, unsure=True)),
         last_error="e",
         repairs=4,
     )
-    assert link.doubted().doubted() == link.doubted()
+    assert link.unconfirmed().unconfirmed() == link.unconfirmed()
 
 
 def test_a_worker_that_lost_its_claim_adds_its_events_as_leaving() -> None:
     """The holder's claim stays, all is in doubt, and the count tells the holder."""
     mine = (replace(ONE, id="other"), Entry("c@x.com", 3, "id3", "f3"))
-    link = replace(LINK, claim=Claim("theirs", 9.0), written_back="id1").repaired(mine)
+    link = replace(LINK, claim=Claim("theirs", 9.0), written_back="id1").with_strays(mine)
     assert link == replace(
         LINK,
         entries=(
@@ -363,14 +363,14 @@ def test_a_worker_that_lost_its_claim_adds_its_events_as_leaving() -> None:
 
 def test_a_repair_never_lets_a_generation_be_used_twice() -> None:
     """A new entry after it has a stamp of its own; with the leaving one's it would be deleted as well."""
-    link = LINK.repaired((Entry("c@x.com", 3),)).with_new_entry("d@x.com")
+    link = LINK.with_strays((Entry("c@x.com", 3),)).with_new_entry("d@x.com")
     assert [entry.generation for entry in link.entries] == [1, 2, 3, 4]
 
 
 def test_a_repair_without_news_is_one_nevertheless() -> None:
     """The other worker may have changed what an event holds."""
-    assert LINK.repaired(()).repairs == 1
-    assert EventLink("P", "m", ("A",)).repaired(()) == EventLink("P", "m", ("A",), repairs=1)
+    assert LINK.with_strays(()).repairs == 1
+    assert EventLink("P", "m", ("A",)).with_strays(()) == EventLink("P", "m", ("A",), repairs=1)
 
 
 def test_a_holder_adopts_what_came_in_meanwhile() -> None:
@@ -378,15 +378,15 @@ def test_a_holder_adopts_what_came_in_meanwhile() -> None:
     saved = replace(merged(upsert(1)), entries=(Entry("a@x.com", 1),), generation=1, claim=Claim("mine", 9.0))
     mine = replace(saved, entries=(ONE,), written_back="id1")
     newer = merge(saved, upsert(2, Owner="b"), MAPPING)
-    assert mine.adopting(newer) == replace(mine, version=newer.version, columns=newer.columns)
+    assert mine.caught_up(newer) == replace(mine, version=newer.version, columns=newer.columns)
 
 
 def test_a_holder_adopts_events_of_a_repair_and_doubts_its_own() -> None:
     """What it has removed itself is leaving once more: the event may have come after its removal."""
     saved = replace(LINK, claim=Claim("mine", 9.0))
     mine = replace(saved.without_entry(TWO), written_back="id1")
-    newer = saved.repaired((Entry("c@x.com", 3, "id3"),))
-    assert mine.adopting(newer) == replace(
+    newer = saved.with_strays((Entry("c@x.com", 3, "id3"),))
+    assert mine.caught_up(newer) == replace(
         saved,
         entries=(
             Entry("a@x.com", 1, "id1", None),
@@ -402,17 +402,17 @@ def test_an_event_that_was_replaced_meanwhile_leaves_after_a_repair() -> None:
     """It was the live one when the repair was saved; the holder's new one stays the only live one."""
     saved = replace(LINK, claim=Claim("mine", 9.0))
     mine = saved.without_entry(ONE).with_new_entry("a@x.com")
-    link = mine.adopting(saved.repaired(()))
+    link = mine.caught_up(saved.with_strays(()))
     assert [(entry.generation, entry.leaving) for entry in link.entries] == [(2, True), (3, False), (1, True)]
     assert link.claim == Claim("mine", 9.0)
 
 
-def test_adopting_never_lists_a_generation_twice() -> None:
+def test_catching_up_never_lists_a_generation_twice() -> None:
     """Both workers had taken the same next one, neither had saved it, so neither has posted it."""
     saved = replace(LINK, claim=Claim("mine", 9.0))
     mine = saved.without_entry(TWO).with_new_entry("a@x.com")
-    newer = saved.repaired((Entry("c@x.com", 3),))
-    link = mine.adopting(newer)
+    newer = saved.with_strays((Entry("c@x.com", 3),))
+    link = mine.caught_up(newer)
     assert sorted((entry.generation, entry.leaving) for entry in link.entries) == [(1, False), (2, True), (3, False)]
     assert link.with_new_entry("d").generation == 4
 

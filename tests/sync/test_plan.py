@@ -5,25 +5,25 @@ from typing import Any
 
 import pytest
 
+from handlers.sync import plan as planning
 from handlers.sync.change import RowChange
-from handlers.sync.errors import Permanent
-from handlers.sync.event import CalendarEvent
-from handlers.sync.link import Claim, Column, Entry, EventLink, Version, merge
-from handlers.sync.mapping import Mapping
-from handlers.sync.mapping_file import load_mapping
-from handlers.sync.plan import (
+from handlers.sync.effects import (
     AdoptEvent,
     ClearRecord,
     CreateEvent,
     DeleteEvent,
     Effect,
+    FindEvent,
+    ReportFailure,
     UpdateEvent,
     WriteBack,
-    intend,
-    plan,
-    settled,
-    wanted_event,
 )
+from handlers.sync.errors import Permanent
+from handlers.sync.event import CalendarEvent
+from handlers.sync.link import Claim, Column, Entry, EventLink, Record, Version, merge
+from handlers.sync.mapping import Mapping
+from handlers.sync.mapping_file import load_mapping
+from handlers.sync.plan import intend, plan_report
 from handlers.sync.scope import Scope
 
 TEXT = """
@@ -47,11 +47,28 @@ WRITING = load_mapping("m", TEXT + WRITE_BACK)
 SILENT = load_mapping("m", TEXT)
 WANTED = CalendarEvent("a@x.com", {"subject": "s"})
 EQUAL = WANTED.fingerprint
-LINK = EventLink("P", "m", ("A",), columns={"NoteID": Column(1, "note1")}, written_to="note1")
+LINK = EventLink("P", "m", ("A",), columns={"NoteID": Column(1, "note1")}, written_to="note1", written=True)
+NOW = 1000.0
 
 
 def with_entries(*entries: Entry, **state: Any) -> EventLink:
     return replace(LINK, entries=entries, generation=max(entry.generation for entry in entries), **state)
+
+
+def plan(link: EventLink, wanted: CalendarEvent | None, mapping: Mapping, now: float = NOW) -> list[Effect]:
+    return planning.plan(link, wanted, mapping, now)
+
+
+def settled(link: EventLink, wanted: CalendarEvent | None, mapping: Mapping, now: float = NOW) -> bool:
+    return planning.settled(link, wanted, mapping, now)
+
+
+def wanted_event(link: EventLink, mapping: Mapping) -> CalendarEvent | None:
+    return planning.wanted_event(link, mapping, Scope())
+
+
+def write_back(entry: Entry, record: str = "note1") -> WriteBack:
+    return WriteBack(record, Record(entry.id, ""), entry)
 
 
 def planned(link: EventLink, wanted: CalendarEvent | None) -> tuple[EventLink, list[Effect]]:
@@ -99,10 +116,11 @@ def test_wanted_and_other_or_not_known(fingerprint: str | None) -> None:
 
 
 def test_none_wanted() -> None:
-    """DeleteEvent for each, those without a known id as well; nothing is written back."""
+    """DeleteEvent for each, FindEvent for those without a known id; nothing is written back."""
     entries = (Entry("a@x.com", 1, "id1", EQUAL), Entry("b@x.com", 2, leaving=True), Entry("c@x.com", 3))
     link, effects = planned(with_entries(*entries), None)
-    assert effects == [DeleteEvent(replace(entry, leaving=True), LINK.stamp(entry.generation)) for entry in entries]
+    one, two, three = (replace(entry, leaving=True) for entry in entries)
+    assert effects == [DeleteEvent(one, LINK.stamp(1)), FindEvent(two, LINK.stamp(2)), FindEvent(three, LINK.stamp(3))]
     assert link.generation == 3
 
 
@@ -116,7 +134,7 @@ def test_none_wanted_and_nothing_there() -> None:
 def test_the_id_is_not_in_acumatica(written_back: str | None) -> None:
     """WriteBack, and alone where the event is in order."""
     link = with_entries(Entry("a@x.com", 1, "id1", EQUAL), written_back=written_back)
-    assert planned(link, WANTED) == (link, [WriteBack("id1")])
+    assert planned(link, WANTED) == (link, [write_back(link.entries[0])])
     assert not settled(link, WANTED, WRITING)
 
 
@@ -125,7 +143,10 @@ def test_a_record_that_was_made_again() -> None:
     link = with_entries(Entry("a@x.com", 1, "id1", EQUAL), written_back="id1")
     assert settled(link, WANTED, WRITING)
     again = replace(link, columns={"NoteID": Column(2, "note2")})
-    assert planned(again, WANTED) == (replace(again, written_to="note2", written_back=None), [WriteBack("id1")])
+    assert planned(again, WANTED) == (
+        replace(again, written_to="note2", written_back=None),
+        [write_back(again.entries[0], "note2")],
+    )
 
 
 def test_write_back_is_last() -> None:
@@ -174,14 +195,14 @@ def test_an_unknown_post_to_another_mailbox_leaves() -> None:
     link, effects = planned(with_entries(Entry("b@x.com", 1, unsure=True)), WANTED)
     leaving = Entry("b@x.com", 1, leaving=True, unsure=True)
     assert link.entries == (leaving, Entry("a@x.com", 2))
-    assert effects == [CreateEvent(Entry("a@x.com", 2), LINK.stamp(2), WANTED), DeleteEvent(leaving, LINK.stamp(1))]
+    assert effects == [CreateEvent(Entry("a@x.com", 2), LINK.stamp(2), WANTED), FindEvent(leaving, LINK.stamp(1))]
 
 
 def test_a_link_in_doubt_is_done_again() -> None:
     """Update and write-back, although both may be in order."""
-    link = with_entries(Entry("a@x.com", 1, "id1", EQUAL), written_back="id1", claim=Claim("t", 0.0)).doubted()
+    link = with_entries(Entry("a@x.com", 1, "id1", EQUAL), written_back="id1", claim=Claim("t", 0.0)).unconfirmed()
     entry = Entry("a@x.com", 1, "id1")
-    assert planned(link, WANTED)[1] == [UpdateEvent(entry, LINK.stamp(1), WANTED), WriteBack("id1")]
+    assert planned(link, WANTED)[1] == [UpdateEvent(entry, LINK.stamp(1), WANTED), write_back(entry)]
 
 
 def test_something_leaving_is_not_settled() -> None:
@@ -212,7 +233,7 @@ ROW = {"Key": "A", "Owner": "A@x.com", "Subject": "s", "NoteID": "n"}
 def test_a_present_row_wants_its_event() -> None:
     """Rendered from the newest row."""
     link = merge(LINK, RowChange("P", "m", ("A",), 1, ROW, "n", 0.0), WRITING)
-    wanted = wanted_event(link, WRITING, Scope())
+    wanted = wanted_event(link, WRITING)
     assert wanted is not None
     assert (wanted.mailbox, wanted.body["subject"]) == ("a@x.com", "s")
 
@@ -220,14 +241,14 @@ def test_a_present_row_wants_its_event() -> None:
 @pytest.mark.parametrize("version", [None, Version(1, present=False, row_hash="h")])
 def test_a_row_that_is_gone_or_never_seen_wants_none(version: Version | None) -> None:
     """Nothing is rendered, so nothing can fail."""
-    assert wanted_event(replace(LINK, version=version), WRITING, Scope()) is None
+    assert wanted_event(replace(LINK, version=version), WRITING) is None
 
 
 def test_a_row_that_cannot_be_rendered_is_a_persons_business() -> None:
     """Rather than a removal of the event."""
     link = merge(LINK, RowChange("P", "m", ("A",), 1, ROW | {"Owner": None}, "n", 0.0), WRITING)
     with pytest.raises(Permanent, match="mailbox"):
-        wanted_event(link, WRITING, Scope())
+        wanted_event(link, WRITING)
 
 
 # -- what a mapping can say about it ------------------------------------------------------------------------------------
@@ -247,25 +268,28 @@ WHEN = writing('[when]\nStatus = "Open"')
 
 def test_a_row_that_does_not_match_wants_none() -> None:
     """Nothing of it is rendered, so nothing of it can fail."""
-    assert wanted_event(present(WHEN, Status="Open"), WHEN, Scope()) is not None
-    assert wanted_event(present(WHEN, Status="Closed", Owner=None), WHEN, Scope()) is None
+    assert wanted_event(present(WHEN, Status="Open"), WHEN) is not None
+    assert wanted_event(present(WHEN, Status="Closed", Owner=None), WHEN) is None
 
 
 def test_changes_may_be_ignored() -> None:
     """Once there is an event: neither its content nor a new owner counts; the id is still written back."""
     mapping = writing('[on]\nupdate = "ignore"')
-    first = wanted_event(present(mapping), mapping, Scope())
+    first = wanted_event(present(mapping), mapping)
     assert first
     assert plan(intend(present(mapping), first, mapping), first, mapping) == [
         CreateEvent(Entry("a@x.com", 1), LINK.stamp(1), first)
     ]
     made = present(
-        mapping, with_entries(Entry("a@x.com", 1, "id1", "other"), written_to="n"), Owner="b@x.com", Subject="new"
+        mapping,
+        with_entries(Entry("a@x.com", 1, "id1", "other"), written_to="n", written=True),
+        Owner="b@x.com",
+        Subject="new",
     )
-    wanted = wanted_event(made, mapping, Scope())
+    wanted = wanted_event(made, mapping)
     assert wanted
     assert wanted.mailbox == "a@x.com"
-    assert plan(intend(made, wanted, mapping), wanted, mapping) == [WriteBack("id1")]
+    assert plan(intend(made, wanted, mapping), wanted, mapping) == [write_back(made.entries[0], "n")]
     assert settled(replace(made, written_back="id1"), wanted, mapping)
 
 
@@ -292,7 +316,7 @@ def test_fields_may_be_emptied() -> None:
     """Last, in the record that got the id or may have got it; once, and never while the event is wanted."""
     mapping = writing("[on]\nclear = true")
     link = with_entries(Entry("a@x.com", 1, "id1", EQUAL, leaving=True), written_to=NOTE)
-    assert plan(link, None, mapping) == [DeleteEvent(link.entries[0], LINK.stamp(1)), ClearRecord(NOTE)]
+    assert plan(link, None, mapping) == [DeleteEvent(link.entries[0], LINK.stamp(1)), ClearRecord(NOTE, everything=True)]
     assert settled(replace(LINK, written_to=None), None, mapping)
     assert plan(link, None, WRITING) == [DeleteEvent(link.entries[0], LINK.stamp(1))]
     assert settled(with_entries(Entry("a@x.com", 1, "id1", EQUAL), written_back="id1"), WANTED, mapping)
@@ -327,7 +351,7 @@ OLD_ID = "AAMkAGI1" + "x" * 40
 def test_an_event_of_an_earlier_integration_is_adopted() -> None:
     """In the first generation only: later the column holds the id of an event of our own."""
     link = present(ADOPTING, Old=OLD_ID)
-    wanted = wanted_event(link, ADOPTING, Scope())
+    wanted = wanted_event(link, ADOPTING)
     intended = intend(link, wanted, ADOPTING)
     assert wanted
     assert intended.entries == (Entry("a@x.com", 1, adopt=OLD_ID),)
@@ -340,14 +364,15 @@ def test_an_event_of_an_earlier_integration_is_adopted() -> None:
 def test_what_was_to_be_adopted_is_removed_by_its_stamp_only() -> None:
     """Where the row goes before that is known to be done, the event may be anyone's."""
     link = intend(with_entries(Entry("a@x.com", 1, adopt=OLD_ID)), None, ADOPTING)
-    assert plan(link, None, ADOPTING) == [DeleteEvent(Entry("a@x.com", 1, leaving=True, adopt=OLD_ID), LINK.stamp(1))]
-    assert link.entries[0].id is None
+    assert plan(link, None, ADOPTING) == [FindEvent(Entry("a@x.com", 1, leaving=True), LINK.stamp(1))]
+    seen = intend(with_entries(Entry("a@x.com", 1, OLD_ID, adopt=OLD_ID)), None, ADOPTING)
+    assert seen.entries == (Entry("a@x.com", 1, leaving=True),)
 
 
 def test_a_reported_failure_is_taken_back() -> None:
     """WriteBack once more after a success, though the id is there already."""
     link = with_entries(Entry("a@x.com", 1, "id1", EQUAL), written_back="id1", reported="No mailbox.")
-    assert planned(link, WANTED) == (link, [WriteBack("id1")])
+    assert planned(link, WANTED) == (link, [write_back(link.entries[0])])
 
 
 def test_notes_are_part_of_the_link() -> None:
@@ -355,3 +380,94 @@ def test_notes_are_part_of_the_link() -> None:
     link = with_entries(Entry("a@x.com", 1, "id1", EQUAL), written_back="id1")
     assert planned(link, noted) == (replace(link, notes=("cut",)), [])
     assert intend(replace(link, notes=("cut",)), None, WRITING).notes == ()
+
+
+# -- late requests, events that are looked for, records that are told why -----------------------------------------------
+
+
+def test_an_event_that_graph_does_not_know_by_its_id_is_looked_for() -> None:
+    """Whether it stays or leaves."""
+    entry = Entry("a@x.com", 1, "id1", EQUAL, sought=True)
+    assert planned(with_entries(entry, written_back="id1"), WANTED)[1] == [FindEvent(entry, LINK.stamp(1))]
+    leaving = replace(entry, leaving=True)
+    assert planned(with_entries(leaving, written_back="id1"), None)[1] == [FindEvent(leaving, LINK.stamp(1))]
+
+
+def test_what_a_late_request_may_change_is_written_again_once_it_is_over() -> None:
+    """Until then there is nothing to do, and the row is not in order; equal content needs no second writing."""
+    entry = Entry("a@x.com", 1, "id1", EQUAL, late_until=NOW, late_print="older")
+    link = with_entries(entry, written_back="id1")
+    assert plan(link, WANTED, WRITING, NOW - 1) == []
+    assert not settled(link, WANTED, WRITING, NOW - 1)
+    assert planning.waits_until(link, WANTED, WRITING) == NOW
+    assert plan(link, WANTED, WRITING, NOW) == [UpdateEvent(entry, LINK.stamp(1), WANTED)]
+    assert settled(with_entries(replace(entry, late_print=EQUAL), written_back="id1"), WANTED, WRITING, NOW - 1)
+
+
+def test_an_event_that_a_late_request_may_make_is_looked_for_once_that_is_over() -> None:
+    link = with_entries(Entry("a@x.com", 1, leaving=True, late_until=NOW, late_print=EQUAL))
+    assert plan(link, None, WRITING, NOW - 1) == []
+    assert not settled(link, None, WRITING, NOW - 1)
+    assert plan(link, None, WRITING, NOW) == [FindEvent(link.entries[0], LINK.stamp(1))]
+
+
+def test_a_late_write_back_is_followed_by_another() -> None:
+    link = with_entries(Entry("a@x.com", 1, "id1", EQUAL), written_back="id1", record_late_until=NOW)
+    older = replace(link, record_late=Record("id0", ""))
+    assert plan(older, WANTED, WRITING, NOW - 1) == []
+    assert not settled(older, WANTED, WRITING, NOW - 1)
+    assert plan(older, WANTED, WRITING, NOW) == [write_back(link.entries[0])]
+    assert plan(link, WANTED, WRITING, NOW) == [write_back(link.entries[0])]
+    assert settled(replace(link, record_late=Record("id1", "")), WANTED, WRITING, NOW - 1)
+
+
+def test_what_was_never_made_needs_no_removal() -> None:
+    """Graph has refused to make it; in the mailbox where it is wanted it is tried again."""
+    link = with_entries(Entry("b@x.com", 1, refused=True))
+    assert intend(link, None, WRITING).entries == ()
+    assert intend(link, WANTED, WRITING).entries == (Entry("a@x.com", 2),)
+    assert intend(with_entries(Entry("a@x.com", 1, refused=True)), WANTED, WRITING).entries == (Entry("a@x.com", 1),)
+
+
+def test_what_could_not_be_removed_just_now_holds_back_nothing() -> None:
+    entries = (Entry("b@x.com", 1, "id1", leaving=True), Entry("a@x.com", 2, "id2", EQUAL))
+    link = with_entries(*entries)
+    assert planning.plan(link, WANTED, WRITING, NOW, frozenset({1})) == [write_back(entries[1])]
+
+
+def test_calendars_are_named_without_regard_to_case() -> None:
+    entry = Entry("a@x.com", 1, "id1", EQUAL, calendar="Service")
+    link = with_entries(entry, written_back="id1")
+    assert planned(link, replace(WANTED, calendar=" service "))[1] == []
+
+
+def test_only_what_was_made_is_frozen() -> None:
+    """A first owner whose mailbox does not exist is replaced by the right one."""
+    mapping = writing('[on]\nupdate = "ignore"')
+    link = present(mapping, with_entries(Entry("wrong@x.com", 1), written_to="n"))
+    wanted = wanted_event(link, mapping)
+    assert wanted
+    assert wanted.mailbox == "a@x.com"
+
+
+def test_a_field_that_was_never_written_is_not_emptied() -> None:
+    mapping = writing("[on]\nclear = true")
+    assert settled(replace(LINK, written_to=NOTE, written=False), None, mapping)
+
+
+REPORTING = load_mapping("m", TEXT + WRITE_BACK + 'fields.Description = "{reason}"\n')
+
+
+def test_a_failure_is_reported_once() -> None:
+    link = replace(LINK, written_to=NOTE)
+    assert plan_report(link, "No mailbox.", REPORTING) == [ReportFailure(NOTE, Record(None, "No mailbox."))]
+    assert plan_report(replace(link, reported="No mailbox."), "No mailbox.", REPORTING) == []
+    assert plan_report(link, "No mailbox.", WRITING) == []
+    assert plan_report(replace(link, written_to="OP1"), "No mailbox.", REPORTING) == []
+
+
+def test_a_reported_failure_is_taken_back_when_the_row_leaves() -> None:
+    """The reason alone: the id stays where the mapping does not say otherwise."""
+    link = replace(LINK, written_to=NOTE, reported="No mailbox.")
+    assert plan(link, None, REPORTING) == [ClearRecord(NOTE, everything=False)]
+    assert settled(replace(link, reported=""), None, REPORTING)

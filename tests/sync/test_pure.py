@@ -123,11 +123,11 @@ def run():
     mapping = load_mapping("m", text)
     note = parse_notification(body, company="Production", queries=[mapping.query], now=datetime(2026, 2, 2, tzinfo=UTC))
     (change,), _ = row_changes(note, [mapping], 0.0)
-    link = merge(new_link(change), change, mapping)
+    link = merge(new_link(change, 0.0), change, mapping)
     wanted = wanted_event(link, mapping, Scope())
     link = from_state(to_state(intend(link, wanted, mapping)))
     graph_error(404, {}, b"{}"), acumatica_error(422, {}, b"{}")
-    return plan(link, wanted, mapping)
+    return plan(link, wanted, mapping, 0.0)
 
 assert len(run()) == 1  # zones and regular expressions are cached from here on
 watching = True

@@ -3,11 +3,12 @@
 import pytest
 
 from handlers.sync.change import RowChange
+from handlers.sync.effects import FindEvent
 from handlers.sync.errors import Permanent
 from handlers.sync.event import CalendarEvent, calendar_event
 from handlers.sync.link import EventLink, merge, new_link
 from handlers.sync.mapping_file import load_mapping
-from handlers.sync.plan import DeleteEvent, intend, plan, settled, wanted_event
+from handlers.sync.plan import intend, plan, settled, wanted_event
 from handlers.sync.scope import Scope, emptied
 
 TEXT = """
@@ -47,7 +48,7 @@ def test_rows_are_read_and_checked_as_they_will_be() -> None:
 
 
 def test_switching_over_moves_the_event_at_the_next_change() -> None:
-    link = merge(new_link(CHANGE), CHANGE, MAPPING)
+    link = merge(new_link(CHANGE, 0.0), CHANGE, MAPPING)
     link = intend(link, wanted_event(link, MAPPING, TRIAL), MAPPING)
     moved = intend(link, wanted_event(link, MAPPING, REAL), MAPPING)
     assert [(entry.mailbox, entry.leaving) for entry in moved.entries] == [
@@ -58,11 +59,11 @@ def test_switching_over_moves_the_event_at_the_next_change() -> None:
 
 def test_in_the_end_no_event_is_wanted() -> None:
     """And the row itself is not forgotten: a removal that is no news."""
-    link = merge(new_link(CHANGE), CHANGE, MAPPING)
+    link = merge(new_link(CHANGE, 0.0), CHANGE, MAPPING)
     link = intend(link, wanted_event(link, MAPPING, REAL), MAPPING)
     gone = RowChange("t", "m", ("A",), 1, None, "uninstall", 0.0)
     end = emptied("m")
     assert merge(link, gone, end) == link
     leaving = intend(link, wanted_event(link, end, REAL), MAPPING)
-    assert [type(effect) for effect in plan(leaving, None, end)] == [DeleteEvent]
-    assert settled(EventLink("t", "m", ("A",)), None, end)
+    assert [type(effect) for effect in plan(leaving, None, end, 0.0)] == [FindEvent]
+    assert settled(EventLink("t", "m", ("A",)), None, end, 0.0)

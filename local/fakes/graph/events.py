@@ -12,7 +12,8 @@ from zoneinfo import ZoneInfo
 
 from tzlocal.windows_tz import win_tz
 
-from local.fakes.server import Refused, Reply
+from local.fakes.calls import Refused
+from local.fakes.graph.errors import refused
 
 type Body = dict[str, Any]
 
@@ -122,11 +123,6 @@ _DEFAULTS: Body = {
     "responseRequested": True,
     "recurrence": None,
 }
-
-
-def refused(status: int, code: str, message: str, **more: Any) -> Refused:
-    """An error in Graph's shape: https://learn.microsoft.com/graph/errors."""
-    return Refused(Reply(status, {"error": {"code": code, "message": message, **more}}))
 
 
 def zone_of(name: str) -> tzinfo:

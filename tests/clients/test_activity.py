@@ -1,12 +1,12 @@
 """The table of runs on Azurite: numbers of several workers, what is written when, what is found, and how fast."""
 
-import json
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,9 +14,11 @@ import pytest
 from azure.core.exceptions import ServiceRequestError
 from azure.data.tables import TableClient
 
-from handlers.clients import runs
-from handlers.clients.runs import Recorder, first_keys, hours, kept_keys, newest, one, run_key
-from handlers.clients.storage import RUNS, Storage
+from handlers.clients import activity
+from handlers.clients.activity import Recorder, first_keys, run_key
+from handlers.clients.activity_reading import hours, newest, one
+from handlers.clients.notifications import ReceivedNotification, kept_keys
+from handlers.clients.storage import ACTIVITY, Storage
 from handlers.settings import StorageSettings, load_settings
 from handlers.sync.change import RowChange
 
@@ -45,7 +47,8 @@ def change(run: str, key: str = "A", sent: float = 0.0) -> RowChange:
     return RowChange("t", "m", (key,), 1, {}, "n1", NOW.timestamp() - sent, run=run)
 
 
-FACTS: dict[str, Any] = {"Query": "Q", "NotificationId": "n1", "Received": NOW, "Rows": 3, "Changes": 3}
+def received(run: str, moment: datetime = NOW) -> ReceivedNotification:
+    return ReceivedNotification(HASH, query="Q", notification="n1", received=moment, rows=3, changes=3, run=run)
 
 
 def test_numbers_of_several_workers_add_up(app: Storage) -> None:
@@ -53,7 +56,7 @@ def test_numbers_of_several_workers_add_up(app: Storage) -> None:
     run, workers = run_key(NOW.timestamp(), HASH), [recorder(app) for _ in range(3)]
     workers[2].applied(change(run, sent=4.0), ["CreateEvent"])
     workers[2].flush()
-    workers[0].began(run, FACTS)
+    workers[0].began(received(run))
     workers[0].queued(run, unidentified=0)
     workers[0].applied(change(run, sent=9.0), ["UpdateEvent"])
     workers[1].deferred(change(run))
@@ -77,13 +80,13 @@ def test_a_run_whose_intake_was_killed_is_there_all_the_same(app: Storage) -> No
     run = run_key(NOW.timestamp(), HASH)
     worker.applied(change(run), ["CreateEvent"])
     worker.flush()
-    assert (newest(app)[0].id, newest(app)[0].facts["NotificationId"]) == (run, "n1")
+    assert (newest(app)[0].id, newest(app)[0].notification) == (run, "n1")
 
 
 def test_a_duplicate_is_counted_at_the_run_of_the_first(app: Storage) -> None:
     worker, run = recorder(app), run_key(NOW.timestamp(), HASH)
-    app.begin_notification(HASH, FACTS | kept_keys([change(run)], run))
-    worker.began(run, FACTS)
+    app.notifications.begin(replace(received(run), keys=kept_keys([change(run)])))
+    worker.began(received(run))
     for _ in range(4):
         worker.duplicate(HASH)
     worker.duplicate("cd" * 32)
@@ -106,7 +109,7 @@ def test_the_same_refusal_within_a_minute_is_one_run(app: Storage) -> None:
 
 def test_what_cannot_be_written_now_is_written_later(app: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
     worker, run = recorder(app), run_key(NOW.timestamp(), HASH)
-    worker.began(run, FACTS)
+    worker.began(received(run))
     with monkeypatch.context() as patch:
 
         def away(*_: Any, **__: Any) -> None:
@@ -120,38 +123,38 @@ def test_what_cannot_be_written_now_is_written_later(app: Storage, monkeypatch: 
     worker.flush()
     found = one(app, run)
     assert found
-    assert (found.state, found.facts["Query"], found.numbers["failed"]) == ("accepted", "Q", 1)
+    assert (found.state, found.query, found.numbers["failed"]) == ("accepted", "Q", 1)
 
 
 def test_one_that_cannot_be_stored_keeps_no_other_from_it(app: Storage) -> None:
     worker = recorder(app)
     for n in range(3):
-        worker.began(run_key(NOW.timestamp() + n, HASH), FACTS | {"Query": "x" * 40_000 if n == 1 else "Q"})
+        worker._note(run_key(NOW.timestamp() + n, HASH), {"Query": "x" * 40_000 if n == 1 else "Q"})
     worker.flush()
-    assert [run.facts["Query"] for run in newest(app)] == ["Q", "Q"]
+    assert [run.query for run in newest(app)] == ["Q", "Q"]
 
 
 def test_the_newest_come_first_and_the_older_ones_page_by_page(app: Storage) -> None:
     worker = recorder(app)
     for n in range(120):
         run = run_key(NOW.timestamp() + n, HASH)
-        worker.began(run, FACTS | {"Received": NOW + timedelta(seconds=n)})
+        worker.began(received(run, NOW + timedelta(seconds=n)))
         if n % 10 == 0:
             worker.failed(change(run, sent=-float(n)))
-    worker.person("discarded", {"By": "me"})
+    worker.person("discarded", "me")
     worker.flush()
     first = newest(app, limit=50)
     second = newest(app, before=first[-1].id, limit=50)
     assert [run.received for run in first] == sorted((run.received for run in first), reverse=True)
     assert (len(first), len(second), first[-1].received > second[0].received) == (50, 50, True)
     assert len(newest(app, which="failed")) == 12
-    assert [run.facts["By"] for run in newest(app, which="people")] == ["me"]
+    assert [run.by for run in newest(app, which="people")] == ["me"]
 
 
 def test_fifty_runs_are_one_request(app: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
     worker = recorder(app)
     for n in range(130):
-        worker.began(run_key(NOW.timestamp() + n, HASH), FACTS)
+        worker.began(received(run_key(NOW.timestamp() + n, HASH)))
     worker.flush()
     requests = []
     send = app._session.request
@@ -174,7 +177,7 @@ def test_what_records_cost(app: Storage, monkeypatch: pytest.MonkeyPatch, rows: 
     worker = recorder(app)
     for n in range(10):
         run = run_key(NOW.timestamp() + n, HASH)
-        worker.began(run, FACTS)
+        worker.began(received(run))
         worker.queued(run, unidentified=0)
         worker.flush()
         for key in range(rows):
@@ -189,7 +192,7 @@ def test_under_load_many_runs_are_one_operation(app: Storage, monkeypatch: pytes
     worker = recorder(app)
     for n in range(198):
         run = run_key(NOW.timestamp() + n, HASH)
-        worker.began(run, FACTS)
+        worker.began(received(run))
         worker.applied(change(run), None)
     worker.flush()
     assert written == [100, 99]
@@ -197,14 +200,14 @@ def test_under_load_many_runs_are_one_operation(app: Storage, monkeypatch: pytes
 
 def test_a_worker_writes_by_itself_and_the_rest_at_its_end(app: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
-    monkeypatch.setattr(runs, "FLUSH_SECONDS", 0.05)
+    monkeypatch.setattr(activity, "FLUSH_SECONDS", 0.05)
     worker = recorder(app)
-    worker.began(run_key(NOW.timestamp(), HASH), FACTS)
+    worker.began(received(run_key(NOW.timestamp(), HASH)))
     deadline = time.monotonic() + 10
     while not newest(app) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert len(newest(app)) == 1
-    worker.began(run_key(NOW.timestamp() + 1, HASH), FACTS)
+    worker.began(received(run_key(NOW.timestamp() + 1, HASH)))
     worker.close()
     assert len(newest(app)) == 2
     for thread in threading.enumerate():
@@ -214,31 +217,17 @@ def test_a_worker_writes_by_itself_and_the_rest_at_its_end(app: Storage, monkeyp
 
 def test_runs_are_forgotten_with_the_rest(app: Storage) -> None:
     worker = recorder(app)
-    worker.began(run_key(NOW.timestamp(), HASH), FACTS)
+    worker.began(received(run_key(NOW.timestamp(), HASH)))
     worker.flush()
-    assert app.purge(datetime.now(UTC) + timedelta(minutes=5))[RUNS] == 1
+    assert app.purge(datetime.now(UTC) + timedelta(minutes=5))[ACTIVITY] == 1
     assert newest(app) == []
 
 
 def test_a_recorder_without_storage_remembers_nothing() -> None:
     worker = Recorder()
-    worker.began("r1", FACTS)
+    worker.began(received("r1"))
     worker.duplicate(HASH)
     worker.close()
-
-
-def test_keys_of_any_number_and_size_fit_an_entity(app: Storage) -> None:
-    """Else the notification could never be taken in."""
-    for number, text in enumerate(("x" * 40_000, "😀" * 40_000, "\x00\ud7ff\n" * 1000)):
-        changes = [change("", f"{n}{text}") for n in range(1500)]
-        facts = FACTS | {"First": first_keys(changes)} | kept_keys(changes, "r1")
-        assert app.begin_notification(f"{number}" * 64, facts) == "receiving"
-        known = app.notification(f"{number}" * 64)
-        assert known
-        keys = json.loads(known["Keys"])
-        assert keys[0] == ["t", "m", [f"0{text}"]]
-    changes = [change("", f"{n}") for n in range(1500)]
-    assert len(json.loads(kept_keys(changes, "r1")["Keys0"] + kept_keys(changes, "r1")["Keys1"])) == 1000
 
 
 def test_the_first_rows_are_named() -> None:
@@ -250,10 +239,11 @@ def test_at_exit_nothing_is_lost_although_there_are_no_threads_any_more(storage:
     """As Azure's worker ends: from an exit handler, when the SDK can send no transaction."""
     code = (
         "import atexit, sys\n"
+        "from handlers.clients.notifications import ReceivedNotification\n"
         "from handlers.services import Factory\n"
         "factory = Factory({'AzureWebJobsStorage': sys.argv[1]})\n"
         "atexit.register(factory.close)\n"
-        "[factory.runs().began(f'r{n:013}-a', {'Query': 'Q'}) for n in range(3)]\n"
+        "[factory.activity().began(ReceivedNotification('a', run=f'r{n:013}-a')) for n in range(3)]\n"
     )
     done = subprocess.run([sys.executable, "-c", code, storage], capture_output=True, text=True, timeout=60, check=True)
     assert done.stderr == ""

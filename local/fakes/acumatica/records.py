@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from local.fakes.server import Refused, Reply
+from local.fakes.calls import Refused, Reply
 
 type Fields = dict[str, Any]
 
@@ -244,13 +244,22 @@ def shown(record: Record, version: str, declared: Iterable[CustomField], wanted:
             if name in wanted["expand"]:
                 body[name] = record.fields.get(name, [] if kind == "list" else {})
         elif not wanted["select"] or name in wanted["select"]:
-            body[name] = {"value": record.fields[name]} if record.fields.get(name) is not None else {}
+            value = _answered(kind, record.fields.get(name))
+            body[name] = {} if value is None else {"value": value}
     body["custom"] = {}
     for item in declared:
         if wanted["custom"] & {f"{item.view}.{item.name}", "*"}:
-            value = record.custom.get((item.view, item.name))
+            value = _answered(_CUSTOM_KINDS[item.type], record.custom.get((item.view, item.name)))
             body["custom"].setdefault(item.view, {})[item.name] = {"type": item.type, "value": value}
     return body
+
+
+def _answered(kind: str, value: Any) -> Any:
+    """A value as answers have it: dates carry an offset, whatever form they were sent in (topic DateTimeValue)."""
+    if kind != "date" or value is None:
+        return value
+    moment = datetime.fromisoformat(value)
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).isoformat()
 
 
 def _attributes(old: list[Fields], new: list[Fields], known: set[str], errors: Fields) -> list[Fields]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from urllib.parse import parse_qsl
 
-from local.fakes.server import Call, Reply
+from local.fakes.calls import Call, Reply
 
 
 class Identity:

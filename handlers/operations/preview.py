@@ -14,33 +14,40 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 from tzlocal.windows_tz import win_tz
 
-from handlers.clients.graph import created, stamped
+from handlers.clients import requests_to_graph as to_graph
+from handlers.clients.requests_to_graph import GraphRequest
 from handlers.services import load_mappings
+from handlers.sync.after import after
 from handlers.sync.change import RowChange, load_json
+from handlers.sync.effects import (
+    Adoptable,
+    AdoptEvent,
+    ClearRecord,
+    CreateEvent,
+    DeleteEvent,
+    Done,
+    Effect,
+    EventEffect,
+    FindEvent,
+    Found,
+    RecordEffect,
+    ReportFailure,
+    Result,
+    UpdateEvent,
+    WriteBack,
+)
 from handlers.sync.errors import Permanent
 from handlers.sync.event import CalendarEvent
 from handlers.sync.link import EventLink, merge, new_link
 from handlers.sync.mapping import EVENT_ID, Mapping
 from handlers.sync.mapping_file import MappingProblems
 from handlers.sync.notification import NotificationProblems, PushNotification, parse_notification, row_changes
-from handlers.sync.plan import (
-    AdoptEvent,
-    ClearRecord,
-    CreateEvent,
-    DeleteEvent,
-    Effect,
-    UpdateEvent,
-    WriteBack,
-    intend,
-    plan,
-    wanted_event,
-)
-from handlers.sync.record import record_update
+from handlers.sync.plan import intend, plan, wanted_event
+from handlers.sync.record import RecordUpdate, record_update
 from handlers.sync.scope import Scope
 from handlers.sync.template import MissingColumns, Row
 
@@ -87,11 +94,7 @@ def _row(change: RowChange, mapping: Mapping, notification: PushNotification, sc
     try:
         link = merge(_known(change, mapping, notification, scope), change, mapping)
         wanted = wanted_event(link, mapping, scope)
-        link = intend(link, wanted, mapping)
-        steps: list[Step] = []
-        while effects := plan(link, wanted, mapping):
-            steps.append(_step(effects[0], mapping, link, scope))
-            link = _done(effects[0], link, _NEW_EVENT)
+        steps = [_step(effect, mapping, scope) for effect, _ in _carried_out(link, wanted, mapping, _NEW_EVENT)]
     except (Permanent, MissingColumns) as error:
         remedy = error.remedy if isinstance(error, Permanent) else "Bring the inquiry and the mapping together."
         return replace(shown, problem=str(error), remedy=remedy)
@@ -100,7 +103,7 @@ def _row(change: RowChange, mapping: Mapping, notification: PushNotification, sc
 
 def _known(change: RowChange, mapping: Mapping, notification: PushNotification, scope: Scope) -> EventLink:
     """The link as an earlier notification would have left it, for a row that is in `Deleted`."""
-    link = new_link(change)
+    link = new_link(change, 0.0)
     for row in notification.deleted:
         try:
             if mapping.key_of(row) != change.key:
@@ -109,57 +112,67 @@ def _known(change: RowChange, mapping: Mapping, notification: PushNotification, 
             wanted = wanted_event(link, mapping, scope)
         except (Permanent, MissingColumns):
             continue  # it never had an event
-        link = intend(link, wanted, mapping)
-        while effects := plan(link, wanted, mapping):
-            link = _done(effects[0], link, _EVENT)
+        after_each = [then for _, then in _carried_out(link, wanted, mapping, _EVENT)]
+        link = after_each[-1] if after_each else link
     return link
 
 
-def _done(effect: Effect, link: EventLink, made: str) -> EventLink:
-    """The link after an effect that succeeded; `made` is the id of an event that it made."""
+def _carried_out(
+    link: EventLink, wanted: CalendarEvent | None, mapping: Mapping, made: str
+) -> Iterator[tuple[Effect, EventLink]]:
+    """Effect after effect as all of them succeed, with the link after each; `made` is the id of an event that is made."""
+    link = intend(link, wanted, mapping)
+    while effects := plan(link, wanted, mapping, 0.0):
+        link, _ = after(link, effects[0], _success(effects[0], made), 0.0)
+        yield effects[0], link
+
+
+def _success(effect: Effect, made: str) -> Result:
     match effect:
-        case CreateEvent() | AdoptEvent() | UpdateEvent():
-            done = replace(effect.entry, id=effect.entry.id or effect.entry.adopt or made, adopt=None)
-            return link.with_entry(replace(done, fingerprint=effect.event.fingerprint))
-        case DeleteEvent():
-            return link.without_entry(effect.entry)
-        case WriteBack():
-            return replace(link, written_back=effect.event_id, reported="")
-        case ClearRecord():
-            return replace(link, written_to=None, written_back=None)
+        case AdoptEvent():
+            return Adoptable(ours=True)
+        case FindEvent():
+            return Found((_EVENT,))
+        case CreateEvent():
+            return Done(made)
+    return Done()
 
 
-def _step(effect: Effect, mapping: Mapping, link: EventLink, scope: Scope) -> Step:
+def _step(effect: Effect, mapping: Mapping, scope: Scope) -> Step:
     name = type(effect).__name__
+    if isinstance(effect, WriteBack | ReportFailure | ClearRecord):
+        update = _update(effect, mapping)
+        return Step(name, "", f"PUT {scope.site}/entity/{update.path} (If-Match: *)", update.body)
+    request = _request(effect)
+    return Step(name, request.mailbox, f"{request.method} {request.url.partition('?')[0]}", request.body)
+
+
+def _request(effect: EventEffect) -> GraphRequest:
+    """The request that the client sends, with words in place of ids that only Graph knows."""
+    mailbox, event_id = effect.entry.mailbox, effect.entry.id or _EVENT
     match effect:
-        case CreateEvent(event=event):
-            folder = f"/calendars/<id of {event.calendar}>" if event.calendar else ""
-            return Step(name, event.mailbox, f"POST {_user(event.mailbox)}{folder}/events", created(event, effect.stamp))
-        case AdoptEvent(event=event):
-            body = event.body | stamped(effect.stamp)
-            return Step(name, event.mailbox, f"PATCH {_event(event.mailbox, effect.entry.adopt)} (after GET)", body)
-        case UpdateEvent(event=event):
-            return Step(name, event.mailbox, f"PATCH {_event(event.mailbox, effect.entry.id)}", event.body)
-        case DeleteEvent(entry=entry):
-            request = _event(entry.mailbox, entry.id)
-            if effect.comment is None:
-                return Step(name, entry.mailbox, f"DELETE {request}", None)
-            return Step(name, entry.mailbox, f"POST {request}/cancel", {"comment": effect.comment})
-        case WriteBack():
-            update = record_update(mapping, link.written_to or "", _RESULTS | {EVENT_ID: effect.event_id})
-            return Step(name, "", f"PUT {scope.site}/entity/{update.path} (If-Match: *)", update.body)
-        case ClearRecord():
-            update = record_update(mapping, effect.record, None)
-            return Step(name, "", f"PUT {scope.site}/entity/{update.path} (If-Match: *)", update.body)
+        case CreateEvent(event=event, stamp=stamp):
+            return to_graph.create_event(event, stamp, f"<id of {event.calendar}>" if event.calendar else None)
+        case AdoptEvent(entry=entry):
+            return to_graph.get_ownership(mailbox, entry.adopt or "")
+        case UpdateEvent(event=event, stamp=stamp, entry=entry):
+            return to_graph.update_event(mailbox, event_id, event, stamp if entry.adopt else None)
+        case FindEvent(stamp=stamp):
+            return to_graph.find_events(mailbox, stamp)
+        case DeleteEvent(comment=None):
+            return to_graph.delete_event(mailbox, event_id)
+        case DeleteEvent(comment=comment):
+            return to_graph.cancel_event(mailbox, event_id, comment or "")
 
 
-def _user(mailbox: str) -> str:
-    return f"/v1.0/users/{quote(mailbox, safe='')}"
-
-
-def _event(mailbox: str, event_id: str | None) -> str:
-    shown = event_id or _EVENT
-    return f"{_user(mailbox)}/events/{shown if shown == _EVENT else quote(shown, safe='')}"
+def _update(effect: RecordEffect, mapping: Mapping) -> RecordUpdate:
+    match effect:
+        case WriteBack(content=content):
+            return record_update(mapping, effect.record, _RESULTS | {EVENT_ID: content.event_id or ""})
+        case ReportFailure(content=content):
+            return record_update(mapping, effect.record, {"reason": content.reason})
+        case ClearRecord(everything=everything):
+            return record_update(mapping, effect.record, None if everything else {"reason": ""})
 
 
 def text(outlooks: list[Outlook]) -> Iterator[str]:

@@ -1,0 +1,87 @@
+"""Dead letters are made: what needs a person is kept whole, and told of once."""
+
+import logging
+from dataclasses import replace
+from hashlib import sha256
+
+from handlers import telemetry
+from handlers.clients.activity import readable
+from handlers.clients.dead_letters import DeadLetter
+from handlers.clients.storage import Storage
+from handlers.sync.change import RowChange, canonical, digest
+from handlers.sync.errors import RUN_AGAIN, Code, Permanent
+from handlers.sync.link import new_link
+from handlers.sync.notification import PushNotification, Unidentified
+
+CORRECT_IT = f"Correct the cause, {RUN_AGAIN}"
+_TRIES = 10
+
+
+def bury(change: RowChange, failure: Permanent, storage: Storage) -> None:
+    """Make a dead letter of a change, and note it on the link so that a later success clears it.
+
+    Where the link knows a newer state of the row, it is that one which failed: its columns are kept.
+    """
+    for _ in range(_TRIES):
+        stored, etag = storage.links.load(change.link_key)
+        link = stored or new_link(change, storage.now())
+        if link.version and link.version.timestamp > change.timestamp:
+            change = replace(change, timestamp=link.version.timestamp, row=link.row if link.present else None)
+        _put(change.link_key, canonical(change.encode()), failure, storage, change)
+        marked = replace(link, last_error=failure.reason, last_code=failure.code, buried=max(link.buried, change.timestamp))
+        if marked != stored:
+            marked = marked.noted(storage.now(), change, "", f"dead letter: {failure.reason}")
+        if marked == stored or storage.links.save(marked, etag):
+            return
+    raise RuntimeError("the link of a dead letter could not be marked")
+
+
+def bury_unreadable(message: str, reason: str, storage: Storage) -> None:
+    """Make a dead letter of a message that holds no row change."""
+    failure = Permanent(Code.MESSAGE_UNREADABLE, reason, CORRECT_IT)
+    _put(sha256(message.encode()).hexdigest(), message, failure, storage)
+
+
+def bury_row(row: Unidentified, notification: PushNotification, storage: Storage) -> None:
+    """Make a dead letter of a row that cannot be tied to an event, since it has no key."""
+    content = {"mapping": row.mapping, "timestamp": notification.timestamp, "row": row.row}
+    letter = DeadLetter(
+        key=digest(content),
+        code=Code.KEY_MISSING,
+        reason=row.reason,
+        remedy=f"Correct the mapping's key or the inquiry's columns, {RUN_AGAIN}",
+        mapping=row.mapping,
+        notification=notification.id,
+        content=canonical(content),
+    )
+    storage.dead_letters.put(letter)
+    _tell_of(letter)
+
+
+def _put(key: str, content: str, failure: Permanent, storage: Storage, change: RowChange | None = None) -> None:
+    letter = DeadLetter(
+        key=key,
+        code=failure.code,
+        reason=failure.reason,
+        remedy=failure.remedy,
+        content=content,
+        mapping=change.mapping if change else "",
+        row_key=readable(", ".join(change.key), 1000) if change else "",
+        notification=change.notification if change else "",
+        timestamp=change.timestamp if change else 0,
+        tries=change.tries if change else 0,
+    )
+    storage.dead_letters.put(letter)
+    _tell_of(letter)
+
+
+def _tell_of(letter: DeadLetter) -> None:
+    telemetry.emit(
+        telemetry.DEAD_LETTER,
+        level=logging.ERROR,
+        notification=letter.notification or None,
+        mapping=letter.mapping or None,
+        row=letter.key[:16],
+        code=letter.code,
+        tries=letter.tries,
+    )

@@ -1,0 +1,70 @@
+"""Tokens of Microsoft Entra ID for Microsoft Graph, as the app itself.
+
+https://learn.microsoft.com/entra/msal/python/
+"""
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from handlers.clients.web import Http
+from handlers.settings import Settings
+from handlers.sync.errors import Code, Later, OutcomeUnknown
+
+_TOKEN_DELAY = 30.0
+_RESOURCE = "https://graph.microsoft.com"
+
+
+class Tokens:
+    """One request for many threads, then from msal's cache."""
+
+    def __init__(self, settings: Settings, http: Http) -> None:
+        self._settings = settings
+        self._http = http
+        self._lock = threading.Lock()
+        self._last = ""
+        self._client: Callable[[], dict[str, Any]] | None = None
+
+    def get(self, refused: str = "") -> str:
+        """The app's token; another one than was `refused`. Raises Later with Entra's reason."""
+        from msal.exceptions import MsalError  # noqa: PLC0415  (slow; only `apply` needs it)
+
+        with self._lock:
+            try:
+                if self._client is None or (refused and refused == self._last):
+                    self._client = self._http.reach(self._new_client)
+                result = self._http.reach(self._client)
+            except OutcomeUnknown as error:  # asking for a token changes nothing
+                raise Later(Code.GRAPH_TOKEN, f"no token for Microsoft Graph: {error}") from None
+            except (ValueError, KeyError, MsalError) as error:  # e.g. a 5xx of Entra
+                reason = f"no token for Microsoft Graph ({type(error).__name__})"
+                raise Later(Code.GRAPH_TOKEN, reason, _TOKEN_DELAY) from None
+            if "access_token" in result:
+                self._last = str(result["access_token"])
+                return self._last
+        # msal gives error_description with correlation ids behind the first line, and no secrets.
+        said = str(result.get("error_description") or result.get("error") or "no reason given").splitlines()[0][:300]
+        reason = f"no token for Microsoft Graph: {said}; check the identity and the GRAPH_* settings"
+        raise Later(Code.GRAPH_TOKEN, reason, _TOKEN_DELAY)
+
+    def _new_client(self) -> Callable[[], dict[str, Any]]:
+        """What asks for tokens: the managed identity, or an app registration where a client secret is set."""
+        import msal  # noqa: PLC0415  (slow; only `apply` needs it)
+
+        settings, session = self._settings, self._http.session
+        if secret := settings.graph_client_secret.get_secret_value():
+            app = msal.ConfidentialClientApplication(
+                settings.graph_client_id,
+                client_credential=secret,
+                authority=f"{settings.graph_authority}/{settings.graph_tenant_id}",
+                instance_discovery=False,  # the authority is the administrator's own setting; one request less
+                http_client=session,
+            )
+            return lambda: dict(app.acquire_token_for_client(scopes=[f"{_RESOURCE}/.default"]))
+        identity = (
+            msal.UserAssignedManagedIdentity(client_id=settings.graph_client_id)
+            if settings.graph_client_id
+            else msal.SystemAssignedManagedIdentity()
+        )
+        client = msal.ManagedIdentityClient(identity, http_client=session)
+        return lambda: dict(client.acquire_token_for_client(resource=_RESOURCE))

@@ -1,0 +1,78 @@
+"""Table Mappings: what was used once and must not change unnoticed, since the identity of events hangs on it.
+
+The key columns of each mapping's name, the tenant's name, and whose an event of an earlier integration has become.
+"""
+
+import json
+from dataclasses import dataclass
+from hashlib import sha256
+
+from handlers.clients.tables import Entity, Table
+from handlers.sync.notification import folded as folded_company
+from handlers.sync.template import folded
+
+MAPPINGS = "Mappings"
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Pin:
+    """What belongs to a name since its first use; `kind` is mapping, company or event."""
+
+    kind: str
+    name: str
+    value: str
+    version: int = VERSION
+
+
+class Pins:
+    """All pins; the first one for a name stays. Every method may raise StorageError."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    def key_columns(self, mapping: str, key: list[str], *, pin: bool = True) -> list[str]:
+        """The key columns that belong to a mapping's name; they become `key` (with `pin`) if it was never used.
+
+        Another spelling that names the same columns is no difference: then it is `key`.
+        """
+        known: list[str] = json.loads(self._pinned(Pin("mapping", mapping, json.dumps(key)), pin=pin))
+        return key if list(map(folded, known)) == list(map(folded, key)) else known
+
+    def company(self, name: str, *, pin: bool = True) -> str:
+        """The tenant's name that links were made with; it becomes `name` (with `pin`) at the first use."""
+        known = self._pinned(Pin("company", "company", name), pin=pin)
+        return name if folded_company(known) == folded_company(name) else known
+
+    def adopt(self, event_id: str, link_key: str) -> bool:
+        """Take an event of an earlier integration over for a link: first come, first served; whether it is the link's."""
+        return self._pinned(Pin("event", event_id, link_key), pin=True) == link_key
+
+    def _pinned(self, wanted: Pin, *, pin: bool) -> str:
+        """The value that belongs to a name."""
+        known = self._get(wanted)
+        if known is None and pin and not self._table.insert(_entity(wanted)):
+            known = self._get(wanted)  # another instance was faster, or an answer got lost
+        return (known or wanted).value
+
+    def _get(self, wanted: Pin) -> Pin | None:
+        stored = self._table.get(wanted.kind, _row(wanted))
+        return _pin(stored.entity) if stored else None
+
+
+def _row(pin: Pin) -> str:
+    return sha256(pin.name.encode()).hexdigest()
+
+
+def _entity(pin: Pin) -> Entity:
+    return {
+        "PartitionKey": pin.kind,
+        "RowKey": _row(pin),
+        "Version": VERSION,
+        "Name": pin.name,
+        "Key": pin.value,
+    }
+
+
+def _pin(entity: Entity) -> Pin:
+    return Pin(entity["PartitionKey"], entity["Name"], entity["Key"], entity.get("Version", 0))

@@ -1,0 +1,95 @@
+"""The requests to Microsoft Graph, as data: what the client sends and the preview prints are the same.
+
+https://learn.microsoft.com/graph/api/resources/event
+"""
+
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from handlers.sync.event import CalendarEvent
+
+# The named property that marks our events: its look-up finds an event whose id is not known, or has changed.
+# https://learn.microsoft.com/graph/api/resources/extended-properties-overview
+STAMP = "String {6f2c1d0e-52f4-4b0b-9d6c-3a5a4e0c7b21} Name AcumaticaRow"
+_PAGE = 100
+
+
+@dataclass(frozen=True)
+class GraphRequest:
+    """A request below /v1.0/users/{mailbox}. `names_event`: its path holds the id of an event."""
+
+    method: str
+    mailbox: str
+    path: str
+    body: dict[str, Any] | None = None
+    names_event: bool = False
+
+    @property
+    def url(self) -> str:
+        """From the service's root."""
+        return f"/v1.0/users/{_segment(self.mailbox)}{self.path}"
+
+
+def create_event(event: CalendarEvent, stamp: str, calendar_id: str | None = None) -> GraphRequest:
+    """POST, into the default calendar or another one. `transactionId` makes it repeatable."""
+    body = event.body | {"transactionId": stamp} | _stamped(stamp)
+    return GraphRequest("POST", event.mailbox, f"{_calendar(calendar_id)}/events", body)
+
+
+def update_event(mailbox: str, event_id: str, event: CalendarEvent, stamp: str | None = None) -> GraphRequest:
+    """PATCH of all that is mapped (and, where the event is not ours yet, of its stamp)."""
+    return _on_event("PATCH", mailbox, event_id, body=event.body | (_stamped(stamp) if stamp else {}))
+
+
+def delete_event(mailbox: str, event_id: str) -> GraphRequest:
+    """DELETE; an appointment without attendees sends no mail."""
+    return _on_event("DELETE", mailbox, event_id)
+
+
+def cancel_event(mailbox: str, event_id: str, comment: str) -> GraphRequest:
+    """https://learn.microsoft.com/graph/api/event-cancel: attendees are told."""
+    return _on_event("POST", mailbox, event_id, "/cancel", {"comment": comment})
+
+
+def get_ownership(mailbox: str, event_id: str) -> GraphRequest:
+    """Whose event it is, and which stamp it carries."""
+    expand = f"singleValueExtendedProperties($filter=id eq '{STAMP}')"
+    return _on_event("GET", mailbox, event_id, f"?$select=isOrganizer,type&$expand={quote(expand, safe='')}")
+
+
+def get_details(mailbox: str, event_id: str) -> GraphRequest:
+    """What else of an event a record can be told."""
+    return _on_event("GET", mailbox, event_id, "?$select=webLink,iCalUId")
+
+
+def find_events(mailbox: str, stamp: str, calendar_id: str | None = None) -> GraphRequest:
+    """Events with a stamp, in one calendar.
+
+    https://learn.microsoft.com/graph/api/singlevaluelegacyextendedproperty-get: blanks as %20, values compared without
+    regard to case.
+    """
+    condition = f"singleValueExtendedProperties/Any(ep: ep/id eq '{STAMP}' and ep/value eq '{stamp}')"
+    return GraphRequest("GET", mailbox, f"{_calendar(calendar_id)}/events?$filter={quote(condition, safe='')}&$select=id")
+
+
+def list_calendars(mailbox: str) -> GraphRequest:
+    """https://learn.microsoft.com/graph/api/user-list-calendars."""
+    return GraphRequest("GET", mailbox, f"/calendars?$select=id,name,isDefaultCalendar&$top={_PAGE}")
+
+
+def _on_event(method: str, mailbox: str, event_id: str, more: str = "", body: dict[str, Any] | None = None) -> GraphRequest:
+    return GraphRequest(method, mailbox, f"/events/{_segment(event_id)}{more}", body, names_event=True)
+
+
+def _calendar(calendar_id: str | None) -> str:
+    return f"/calendars/{_segment(calendar_id)}" if calendar_id else ""
+
+
+def _segment(text: str) -> str:
+    """A path segment; what stands in angle brackets in a preview stays readable."""
+    return text if text.startswith("<") else quote(text, safe="")
+
+
+def _stamped(stamp: str) -> dict[str, Any]:
+    return {"singleValueExtendedProperties": [{"id": STAMP, "value": stamp}]}

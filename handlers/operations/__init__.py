@@ -1,0 +1,1 @@
+"""What people do: no HTML, no command line."""

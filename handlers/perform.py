@@ -1,0 +1,103 @@
+"""One effect is carried out by the clients; what came of it is data. Which effect follows is decided in sync/after.py."""
+
+from handlers.services import Services
+from handlers.sync.effects import (
+    Adoptable,
+    AdoptEvent,
+    AlreadyCreated,
+    ClearRecord,
+    CreateEvent,
+    DeleteEvent,
+    Done,
+    Effect,
+    FindEvent,
+    Found,
+    Gone,
+    NoMailbox,
+    NoRecord,
+    Refused,
+    ReportFailure,
+    Result,
+    Retry,
+    Unknown,
+    UpdateEvent,
+    WriteBack,
+)
+from handlers.sync.errors import (
+    RUN_AGAIN,
+    Code,
+    DuplicateTransaction,
+    EventGone,
+    Later,
+    MailboxGone,
+    OutcomeUnknown,
+    Permanent,
+    RecordGone,
+)
+from handlers.sync.link import Record
+from handlers.sync.mapping import EVENT_ID, Mapping
+from handlers.sync.record import record_update, wants_details
+
+
+def perform(effect: Effect, mapping: Mapping, services: Services, deadline: float) -> Result:
+    """Carry out one effect, unless it might end after `deadline` (seconds since 1970). Raises on bugs and lost storage."""
+    if services.clock() + services.settings.longest_request_seconds > deadline:
+        return Retry(Later(Code.NO_TIME_LEFT, "no time left for one more request", counted=False))
+    try:
+        return _carried_out(effect, mapping, services, deadline)
+    except EventGone:
+        return Gone()
+    except DuplicateTransaction as error:
+        return AlreadyCreated(error.event_id)
+    except MailboxGone as failure:
+        return NoMailbox(failure)
+    except RecordGone as error:
+        return NoRecord(_no_record(error, mapping))
+    except Permanent as failure:
+        return Refused(failure)
+    except Later as failure:
+        return Retry(failure)
+    except OutcomeUnknown as failure:
+        if isinstance(effect, AdoptEvent | FindEvent):  # they only look
+            return Retry(Later(failure.code, failure.reason))
+        return Unknown(failure)
+
+
+def _carried_out(effect: Effect, mapping: Mapping, services: Services, deadline: float) -> Result:
+    graph = services.graph
+    match effect:
+        case CreateEvent(event=event, stamp=stamp):
+            return Done(graph.create(event, stamp))
+        case AdoptEvent(entry=entry, event=event):
+            key = effect.stamp.rpartition("-")[0]
+            if not services.storage.pins.adopt(entry.adopt or "", key):  # two rows may carry one id
+                return Adoptable(ours=False)
+            return Adoptable(graph.adoptable(event.mailbox, entry.adopt or "", key))
+        case UpdateEvent(entry=entry, event=event):
+            graph.update(event.mailbox, entry.id or "", event, effect.stamp if entry.adopt else None)
+        case FindEvent(entry=entry, stamp=stamp):
+            return Found(tuple(graph.find(entry.mailbox, stamp, entry.calendar)))
+        case DeleteEvent(entry=entry, comment=comment):
+            event_id = entry.id or ""
+            if comment is None or not graph.cancel(entry.mailbox, event_id, comment):
+                graph.delete(entry.mailbox, event_id)
+        case WriteBack(content=content, entry=entry):
+            results = {EVENT_ID: content.event_id or "", "reason": ""}
+            if wants_details(mapping):
+                results |= graph.details(entry.mailbox, entry.id or "")
+            services.sessions.put(record_update(mapping, effect.record, results), deadline)
+        case ReportFailure(content=Record(reason=reason)):
+            services.sessions.put(record_update(mapping, effect.record, {"reason": reason}), deadline)
+        case ClearRecord(everything=everything):
+            results_or_all = None if everything else {"reason": ""}
+            services.sessions.put(record_update(mapping, effect.record, results_or_all), deadline)
+    return Done()
+
+
+def _no_record(error: RecordGone, mapping: Mapping) -> Permanent:
+    columns = " and ".join(mapping.write_back.id.columns) if mapping.write_back else ""
+    remedy = (
+        f"Check that {columns} is the NoteID of the record itself and not of another table of the inquiry, and that "
+        f"write_back names its entity; {RUN_AGAIN}"
+    )
+    return Permanent(error.code, f"{error.reason.rstrip('.')}.", remedy)

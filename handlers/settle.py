@@ -1,0 +1,239 @@
+"""One row is settled: claim → plan → perform one effect → after → save, until Outlook and Acumatica agree with the link.
+
+The state decides; the message only triggers. What each step decides stands in handlers/sync (turn, plan, after).
+"""
+
+import logging
+import uuid
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+
+from handlers.clients.links import StateTooLarge
+from handlers.clients.tables import StorageError
+from handlers.perform import perform
+from handlers.services import Services
+from handlers.sync.after import Failure, after, in_doubt, record_late_until
+from handlers.sync.change import RowChange
+from handlers.sync.effects import ClearRecord, Effect, FindEvent, ReportFailure, Result, Unknown, WriteBack
+from handlers.sync.errors import RUN_AGAIN, Code, Later, OutcomeUnknown, Permanent
+from handlers.sync.link import Claim, EventLink
+from handlers.sync.mapping import Mapping
+from handlers.sync.plan import intend, plan, plan_report, waits_until, wanted_event
+from handlers.sync.turn import Save, Stop, Work, in_order, take_turn
+
+log = logging.getLogger(__name__)
+
+_TRIES = 3  # of an optimistic save
+_REPETITIONS = 2  # of a request without an answer
+
+
+@dataclass(frozen=True)
+class Settled:
+    """What became of a message's row. `effects` by name; `failure`: the message is not done with."""
+
+    effects: tuple[str, ...] = ()
+    failure: Failure | None = None
+    query: str = ""
+    seconds: float = 0.0
+
+
+def settle(
+    change: RowChange, services: Services, *, deadline: float, backed: bool = True, gave_up: Permanent | None = None
+) -> Settled:
+    """Settle the change's row before `deadline` (seconds since 1970). Raises only on bugs and lost storage.
+
+    `backed`: a message of the queue stands behind this; `gave_up`: only tell the record that nobody tries any more.
+    """
+    mapping = services.mappings.get(change.mapping)
+    if not mapping:
+        remedy = f"Add {change.mapping}.toml again; {RUN_AGAIN}"
+        reason = f"There is no active mapping {change.mapping!r}."
+        return Settled(failure=Permanent(Code.MAPPING_MISSING, reason, remedy))
+    links, now = services.storage.links, services.clock
+    for _ in range(_TRIES):
+        stored, etag = links.load(change.link_key)
+        claim = Claim(uuid.uuid4().hex, now() + services.settings.claim_seconds, backed)
+        match take_turn(stored, change, mapping, services.scope, claim, now(), services.settings.retention_days, gave_up):
+            case Stop(failure=failure):
+                return Settled(failure=failure)
+            case Save(link=link, failure=failure) as save:
+                if save.settled and stored and stored.buried and not link.buried:
+                    services.storage.dead_letters.clear(link.key, stored.buried)
+                if link != stored and not save.left and not failure:
+                    link = link.noted(now(), change, "", "nothing to do")
+                if link == stored or save_link(link, etag, services):
+                    return Settled(failure=failure)
+            case Work() as work:
+                with ExitStack() as places:
+                    _enter_mailboxes(work, mapping, services, places)
+                    if new_etag := save_link(work.link, etag, services):
+                        written = bool(stored and stored.written)
+                        return _Settlement(
+                            work, new_etag, change, mapping, services, places, deadline, written=written
+                        ).run()
+    return Settled(failure=Later(Code.ROW_CONTENDED, "the row is being changed by others", 1.0))
+
+
+def save_link(link: EventLink, etag: str | None, services: Services) -> str | None:
+    """Save a link unless somebody else has saved it meanwhile; returns its new ETag, or None. Raises Permanent."""
+    try:
+        return services.storage.links.save(link, etag)
+    except StateTooLarge:
+        reason = "The row's mapped columns are too large to be remembered."
+        raise Permanent(Code.ROW_TOO_LARGE, reason, "Map fewer or shorter columns.") from None
+
+
+def _enter_mailboxes(work: Work, mapping: Mapping, services: Services, places: ExitStack) -> None:
+    """Take a place in each mailbox that the plan needs, until `places` is closed. Raises Later."""
+    effects = [] if work.failure else plan(work.link, work.wanted, mapping, services.clock())
+    mailboxes = {e.entry.mailbox for e in effects if not isinstance(e, WriteBack | ReportFailure | ClearRecord)}
+    services.graph.limiter.enter(mailboxes)
+    places.callback(services.graph.limiter.leave, mailboxes)
+
+
+class _Settlement:
+    """The work under a claim. `saved` is the link as stored with `etag`; `link` knows what has been done since."""
+
+    def __init__(  # noqa: PLR0917
+        self,
+        work: Work,
+        etag: str,
+        change: RowChange,
+        mapping: Mapping,
+        services: Services,
+        places: ExitStack,
+        deadline: float,
+        *,
+        written: bool,
+    ) -> None:
+        self.link = self.saved = work.link
+        self.wanted, self.given_up = work.wanted, work.failure
+        self.etag, self.change, self.mapping, self.services, self.places = etag, change, mapping, services, places
+        self.claim_ends = work.link.claim.expires if work.link.claim else 0.0
+        self.deadline = min(deadline, self.claim_ends)
+        self.began = services.clock()
+        self.done: list[str] = []
+        self.skipped: dict[int, Failure] = {}  # leaving events that could not be removed, by generation
+        self.told, self.written_before = False, written  # whether the record may have been written
+
+    def run(self) -> Settled:
+        """Settle the link and give the claim back. Where nobody knows what was done, the claim stays until it expires."""
+        while True:
+            try:
+                failure = self._advance()
+            except StorageError:
+                raise
+            except Exception as bug:  # the host tries again: it must not meet a claim, nor trust what was remembered
+                save_link(
+                    replace(self.link.unconfirmed(), last_error=f"bug: {type(bug).__name__}"), self.etag, self.services
+                )
+                raise
+            link = self._ended(failure)
+            if save_link(link, self.etag, self.services):
+                seconds = self.services.clock() - self.began
+                return Settled(tuple(self.done), failure, self.mapping.query, seconds)
+            if lost := self._catch_up():
+                return Settled(tuple(self.done), lost, self.mapping.query)
+
+    def _advance(self) -> Failure | None:
+        """Perform effect after effect until none is left, or one fails that the others depend on."""
+        while not self.given_up:
+            self.link = intend(self.link, self.wanted, self.mapping)
+            if self.link.generation > self.saved.generation:  # a new event's generation is saved before its POST
+                if failed := self._save_generation():
+                    return failed
+                continue
+            now = self.services.clock()
+            effects = plan(self.link, self.wanted, self.mapping, now, frozenset(self.skipped))
+            if not effects:
+                return self._left_over(now)
+            if failure := self._do(effects[0]):
+                return failure
+        for effect in plan_report(self.link, self.given_up.reason, self.mapping):
+            self._do(effect)
+        return self.given_up
+
+    def _left_over(self, now: float) -> Failure | None:
+        """What remains when all that can be done is done: events that could not be removed, late requests to wait for."""
+        if self.skipped:
+            return next(iter(self.skipped.values()))
+        if until := waits_until(self.link, self.wanted, self.mapping):
+            return Later(
+                Code.LATE_REQUEST, "a request without an answer may still be carried out", until - now, counted=False
+            )
+        return None
+
+    def _do(self, effect: Effect) -> Failure | None:
+        """Carry out one effect, and take over what came of it; returns the failure that ends the work."""
+        if isinstance(effect, WriteBack | ReportFailure | ClearRecord):
+            self.places.close()  # who waits for a session keeps nobody from the mailbox
+            self.told = True
+        result = self._performed(effect)
+        self.link, failure = after(self.link, effect, result, self.services.clock())
+        if failure is None:
+            if not isinstance(effect, FindEvent):
+                self.done.append(type(effect).__name__)
+            return None
+        if not isinstance(effect, WriteBack | ReportFailure | ClearRecord) and effect.entry.leaving:
+            self.skipped[effect.entry.generation] = failure
+            return None
+        return failure
+
+    def _performed(self, effect: Effect) -> Result:
+        """The result; a request without an answer is repeated, since what a service has done twice alike is done."""
+        for _ in range(_REPETITIONS):
+            result = perform(effect, self.mapping, self.services, self.deadline)
+            if not isinstance(result, Unknown):
+                return result
+            until = self.claim_ends
+            if isinstance(effect, WriteBack | ReportFailure | ClearRecord):
+                until = record_late_until(until, self.services.clock())
+            self.link = in_doubt(self.link, effect, until)
+        return result
+
+    def _ended(self, failure: Failure | None) -> EventLink:
+        """The link as it is saved at the end."""
+        link = replace(self.link, written=self.told or (self.written_before and self.link.written))
+        link = replace(link, last_effect=", ".join(self.done) or link.last_effect)
+        if failure:
+            link = replace(link, last_error=failure.reason, last_code=failure.code)
+        elif link.outlived and link.version:
+            self.services.storage.dead_letters.clear(link.key, link.version.timestamp)
+        if not isinstance(failure, OutcomeUnknown):
+            link = replace(link if failure else in_order(link), claim=None)
+        outcome = failure.reason if failure else "done"
+        return link.noted(self.services.clock(), self.change, ", ".join(self.done), outcome)
+
+    def _save_generation(self) -> Failure | None:
+        if etag := save_link(self.link, self.etag, self.services):
+            self.saved, self.etag = self.link, etag
+            return None
+        return self._catch_up()
+
+    def _catch_up(self) -> Failure | None:
+        """Someone has saved the link meanwhile: take over what is new. With the claim lost, hand over what was done."""
+        links = self.services.storage.links
+        while True:
+            current, etag = links.load(self.link.key)
+            if current and current.claim and self.saved.claim and current.claim.token == self.saved.claim.token:
+                link = self.link.caught_up(current)
+                if new_etag := save_link(link, etag, self.services):
+                    self.link = self.saved = link
+                    self.etag = new_etag
+                    return self._want_anew()
+            else:
+                log.warning("the claim on link %s was lost", self.link.key[:16])
+                known = current or replace(self.link, entries=(), claim=None)
+                if save_link(known.with_strays(self.link.entries), etag, self.services):
+                    return Later(Code.CLAIM_LOST, "the claim was lost", 1.0)
+
+    def _want_anew(self) -> Failure | None:
+        """The event that the row asks for by now."""
+        if self.link.unknown(self.mapping):  # saved by a worker with another version of the mapping
+            return Later(Code.ROW_CONTENDED, "the mapping has changed meanwhile", 1.0)
+        self.wanted = self.given_up = None
+        try:
+            self.wanted = wanted_event(self.link, self.mapping, self.services.scope)
+        except Permanent as failure:
+            self.given_up = failure
+        return None

@@ -1,0 +1,310 @@
+"""What an effect's result means for the link: the second half of plan's case table. Pure: data in, data out.
+
+| effect               | result                  | what follows                                                          |
+|----------------------|-------------------------|-----------------------------------------------------------------------|
+| CreateEvent          | Done                    | its id is known                                                       |
+|                      | AlreadyCreated          | that event is ours, its content not known; without its id: FindEvent  |
+|                      | Refused                 | dead letter; nothing was made                                         |
+| AdoptEvent           | Adoptable               | UpdateEvent with our stamp; if not ours: CreateEvent                  |
+|                      | Gone                    | tried again a few times (Graph's 404 may pass), then CreateEvent      |
+| UpdateEvent          | Done                    | its content is known                                                  |
+|                      | Gone                    | moved or deleted by a person: FindEvent; of an adopted one: as above  |
+|                      | Retry, Refused, Unknown | its content is not known                                              |
+| FindEvent            | Found                   | its id is known; of none: a new event, or (leaving) nothing is left   |
+| DeleteEvent          | Done                    | forgotten, unless a late request may bring it back                    |
+|                      | Gone                    | FindEvent: a move in Outlook changes ids; just seen: later            |
+| FindEvent, DeleteEv. | NoMailbox               | done; a renamed user's event is looked for in the new mailbox         |
+|                      | Retry, Refused          | that event waits; it holds back nothing else                          |
+| WriteBack            | Done                    | the record holds the id                                               |
+|                      | Gone                    | the event was deleted before its record was told: FindEvent           |
+|                      | NoRecord, Refused       | dead letter                                                           |
+|                      | Unknown                 | written again; a late copy is waited for, the calendar is not         |
+| ReportFailure        | any                     | the reason stands, or may stand, in the record                        |
+| ClearRecord          | Done, NoRecord          | the record is empty                                                   |
+"""
+
+from dataclasses import replace
+from typing import NamedTuple
+
+from handlers.sync.effects import (
+    Adoptable,
+    AdoptEvent,
+    AlreadyCreated,
+    ClearRecord,
+    CreateEvent,
+    DeleteEvent,
+    Done,
+    Effect,
+    EventEffect,
+    FindEvent,
+    Found,
+    Gone,
+    NoMailbox,
+    NoRecord,
+    RecordEffect,
+    Refused,
+    ReportFailure,
+    Result,
+    Retry,
+    Unknown,
+    UpdateEvent,
+    WriteBack,
+)
+from handlers.sync.errors import Code, Later, OutcomeUnknown, Permanent
+from handlers.sync.link import Entry, EventLink, Record
+
+_MISSES = 3  # looks for an event that Graph speaks of and does not find, before it counts as gone
+_MAYBE = "(not known)"  # in place of a reason that may stand in a record
+_RECORD_LATE_SECONDS = 900.0  # Acumatica may carry out a request ten minutes after nobody waits for it any more
+
+# With these, a POST was certainly not carried out.
+_NOT_CARRIED_OUT = {
+    Code.MAILBOX_DENIED,
+    Code.MAILBOX_FULL,
+    Code.GRAPH_TOKEN,
+    Code.GRAPH_THROTTLED,
+    Code.NOT_REACHED,
+    Code.NO_TIME_LEFT,
+}
+
+type Failure = Permanent | Later | OutcomeUnknown
+
+
+class After(NamedTuple):
+    """The link that knows of the result, and what it failed with (None: it did not)."""
+
+    link: EventLink
+    failure: Failure | None = None
+
+
+def after(link: EventLink, effect: Effect, result: Result, now: float) -> After:
+    """What follows from an effect's result."""
+    match effect:
+        case WriteBack() | ReportFailure() | ClearRecord():
+            return _after_record(link, effect, result, now)
+        case _ if effect.entry.leaving:
+            return _after_removal(link, effect, result, now)
+        case CreateEvent():
+            return _after_create(link, effect, result)
+        case AdoptEvent():
+            return _after_adopt(link, effect, result)
+        case UpdateEvent():
+            return _after_update(link, effect, result, now)
+        case FindEvent():
+            return _after_find(link, effect, result)
+        case DeleteEvent():
+            raise TypeError("only what is leaving is deleted")
+
+
+def in_doubt(link: EventLink, effect: Effect, until: float) -> EventLink:
+    """The link after an effect that was not answered, before the identical one is repeated: a late copy may still land.
+
+    Of two late copies with different content nobody can say which one lands last.
+    """
+    match effect:
+        case CreateEvent(entry=entry, event=event) | UpdateEvent(entry=entry, event=event):
+            current = next((e for e in link.entries if e.generation == entry.generation), entry)
+            known = current.late_print == event.fingerprint or not current.late_until
+            late = event.fingerprint if known else ""
+            return link.with_entry(replace(current, late_until=max(until, current.late_until), late_print=late))
+        case WriteBack(content=content) | ReportFailure(content=content):
+            return _late_record(link, content, until)
+        case ClearRecord():
+            return _late_record(link, Record("", ""), until)
+    return link
+
+
+def _late_record(link: EventLink, content: Record, until: float) -> EventLink:
+    until = max(until, link.record_late_until)
+    known = link.record_late == content or not link.record_late_until
+    return replace(link, record_late_until=until, record_late=content if known else None)
+
+
+# -- the event that stays ----------------------------------------------------------------------------------------------
+
+
+def _after_create(link: EventLink, effect: CreateEvent, result: Result) -> After:
+    entry = _current(link, effect)
+    match result:
+        case Done(event_id=str() as event_id):
+            fingerprint = None if entry.unsure else effect.event.fingerprint
+            return After(link.with_entry(replace(entry, id=event_id, fingerprint=fingerprint, unsure=False)))
+        case AlreadyCreated(event_id=None):
+            return After(link.with_entry(replace(entry, sought=True)))
+        case AlreadyCreated(event_id=event_id):
+            return After(link.with_entry(replace(entry, id=event_id, fingerprint=None, unsure=False)))
+        case Refused(failure=failure) | NoMailbox(failure=failure):
+            # Graph may refuse the recipients of an event that it has made all the same.
+            return _not_made(link, entry, failure, certain=not effect.event.body.get("attendees"))
+        case Retry(failure=failure):
+            return _not_made(link, entry, failure, certain=failure.code in _NOT_CARRIED_OUT)
+        case Gone():
+            return After(link, Later(Code.CALENDAR_MISSING, "Graph does not find the calendar at the moment"))
+    return _stopped(link, result)
+
+
+def _not_made(link: EventLink, entry: Entry, failure: Permanent | Later, *, certain: bool) -> After:
+    """The link after a POST that was refused; an earlier one for the same event may have been carried out."""
+    tried = entry.tried or not certain
+    return After(
+        link.with_entry(replace(entry, tried=tried, refused=not (tried or entry.unsure or entry.late_until))), failure
+    )
+
+
+def _after_adopt(link: EventLink, effect: AdoptEvent, result: Result) -> After:
+    entry = _current(link, effect)
+    match result:
+        case Adoptable(ours=True):
+            return After(link.with_entry(replace(entry, id=entry.adopt, fingerprint=None, misses=0)))
+        case Adoptable(ours=False):
+            return After(link.with_entry(replace(entry, adopt=None, misses=0)))
+        case Gone():
+            return _adopted_gone(link, entry)
+    return _stopped(link, result)
+
+
+def _adopted_gone(link: EventLink, entry: Entry) -> After:
+    missed = replace(entry, id=None, misses=entry.misses + 1)
+    if missed.misses < _MISSES:
+        failure = Later(Code.EVENT_NOT_FOUND_YET, "the event that is to be taken over cannot be found", 5.0)
+        return After(link.with_entry(missed), failure)
+    return After(link.with_entry(replace(missed, adopt=None, misses=0)))
+
+
+def _after_update(link: EventLink, effect: UpdateEvent, result: Result, now: float) -> After:
+    entry = _current(link, effect)
+    match result:
+        case Done():
+            written = replace(entry, fingerprint=effect.event.fingerprint, adopt=None, seen=False, misses=0)
+            if now >= written.late_until:
+                written = replace(written, late_until=0.0, late_print="")
+            return After(link.with_entry(written))
+        case Gone() if entry.adopt:
+            return _adopted_gone(link, entry)
+        case Gone() if entry.seen:
+            return _contradicted(link, entry)
+        case Gone():
+            return After(link.with_entry(replace(entry, sought=True)))
+    return _stopped(link.with_entry(replace(entry, fingerprint=None)), result)
+
+
+def _after_find(link: EventLink, effect: FindEvent, result: Result) -> After:
+    entry = _current(link, effect)
+    match result:
+        case Found(ids=()) if entry.id is None and entry.misses < _MISSES:
+            missed = replace(entry, misses=entry.misses + 1)
+            failure = Later(Code.EVENT_NOT_FOUND_YET, "the event that was made earlier cannot be found yet", 5.0)
+            return After(link.with_entry(missed), failure)
+        case Found(ids=()):
+            return After(link.without_entry(entry).with_new_entry(entry.mailbox, entry.calendar))
+        case Found(ids=ids) if entry.id in ids:
+            return _contradicted(link, entry)
+        case Found(ids=ids):
+            found = replace(entry, id=ids[0], fingerprint=None, unsure=False, sought=False, seen=True, misses=0)
+            return After(link.with_entry(found))
+    return _stopped(link, result)
+
+
+def _contradicted(link: EventLink, entry: Entry) -> After:
+    """Graph's look-up shows the event under an id that it does not know otherwise: one of the two will pass."""
+    doubted = replace(entry, sought=True, seen=False, fingerprint=None)
+    return After(
+        link.with_entry(doubted), Later(Code.EVENT_NOT_FOUND_YET, "Graph finds the event, yet does not know it", 5.0)
+    )
+
+
+# -- events that leave -------------------------------------------------------------------------------------------------
+
+
+def _after_removal(link: EventLink, effect: EventEffect, result: Result, now: float) -> After:
+    entry = _current(link, effect)
+    match result:
+        case Found(ids=()):
+            return After(link.without_entry(entry))
+        case Found(ids=ids):
+            return After(link.with_entry(replace(entry, id=ids[0], others=ids[1:], sought=False, seen=True)))
+        case Done() if entry.others:
+            return After(link.with_entry(replace(entry, id=entry.others[0], others=entry.others[1:])))
+        case Done() if now < entry.late_until:  # a POST without an answer may yet make it again
+            return After(link.with_entry(replace(entry, id=None, seen=False)))
+        case Done():
+            return After(link.without_entry(entry))
+        case Gone() if entry.seen:
+            return _contradicted(link, entry)
+        case Gone():
+            return After(link.with_entry(replace(entry, sought=True)))
+        case NoMailbox():
+            return After(_followed(link, entry))
+        case Refused(failure=failure):
+            remedy = f"The row needs this event no more: remove it in {entry.mailbox} by hand, then discard the dead letter."
+            return After(link, Permanent(failure.code, failure.reason, remedy))
+        case Unknown(failure=failure):  # whenever it is carried out, it is wanted
+            return After(link, Later(failure.code, failure.reason))
+    return _stopped(link, result)
+
+
+def _followed(link: EventLink, entry: Entry) -> EventLink:
+    """The mailbox is gone, and the event with it; or its user was renamed: then both are those of the row's new address."""
+    live = link.live
+    if live and live.mailbox != entry.mailbox:
+        return link.with_entry(replace(entry, mailbox=live.mailbox, id=None, others=(), sought=True, seen=False))
+    return link.without_entry(entry)
+
+
+# -- the record --------------------------------------------------------------------------------------------------------
+
+
+def _after_record(link: EventLink, effect: RecordEffect, result: Result, now: float) -> After:
+    match effect, result:
+        case WriteBack(entry=entry), Gone():
+            return After(link.with_entry(replace(entry, sought=True)))
+        case WriteBack(content=content), Done():
+            return After(_recorded(replace(link, written_back=content.event_id, reported=""), now))
+        case ReportFailure(content=content), Done():
+            return After(_recorded(replace(link, reported=content.reason), now))
+        case ClearRecord(everything=everything), Done() | NoRecord():
+            return After(_cleared(link, now, everything=everything))
+        case WriteBack(), NoRecord(failure=failure) | Refused(failure=failure):
+            return After(replace(link, written_back=None), failure)
+        case ReportFailure(), NoRecord() | Refused() | Retry() | Unknown():  # the dead letter does not wait for it
+            return After(replace(link, reported=_MAYBE))
+        case _, Unknown(failure=failure):
+            return After(replace(link, written_back=None), Later(failure.code, failure.reason, 1.0))
+    return _stopped(link, result)
+
+
+def _recorded(link: EventLink, now: float) -> EventLink:
+    if now < link.record_late_until:
+        return link
+    return replace(link, record_late_until=0.0, record_late=None)
+
+
+def _cleared(link: EventLink, now: float, *, everything: bool) -> EventLink:
+    cleared = _recorded(replace(link, reported="", written_back="" if everything else link.written_back), now)
+    if not everything or cleared.record_endangered:  # a late request may yet write into it
+        return cleared
+    return replace(cleared, written_back=None, written_to=None, written=False)
+
+
+# -- common ------------------------------------------------------------------------------------------------------------
+
+
+def record_late_until(claim_ends: float, now: float) -> float:
+    """Until when a PUT that was sent at `now` and not answered may be carried out."""
+    return max(claim_ends, now + _RECORD_LATE_SECONDS)
+
+
+def _current(link: EventLink, effect: EventEffect) -> Entry:
+    """The entry as the link has it: a repetition of the effect may have changed it."""
+    return next(entry for entry in link.entries if entry.generation == effect.entry.generation)
+
+
+def _stopped(link: EventLink, result: Result) -> After:
+    match result:
+        case Refused(failure=failure) | NoMailbox(failure=failure) | NoRecord(failure=failure):
+            return After(link, failure)
+        case Retry(failure=failure):
+            return After(link, failure)
+        case Unknown(failure=unknown):
+            return After(link, unknown)
+    raise TypeError(f"{type(result).__name__} is no result of this effect")

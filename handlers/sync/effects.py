@@ -1,0 +1,155 @@
+"""What can be done to Outlook and Acumatica for a row, and what can come of it: both are data.
+
+`plan` makes effects, the clients carry them out, and `after` reads the results.
+"""
+
+from dataclasses import dataclass
+
+from handlers.sync.errors import Later, OutcomeUnknown, Permanent
+from handlers.sync.event import CalendarEvent
+from handlers.sync.link import Entry, Record
+
+
+@dataclass(frozen=True)
+class CreateEvent:
+    """POST: repeatable, since `stamp` is its transactionId too."""
+
+    entry: Entry
+    stamp: str
+    event: CalendarEvent
+
+
+@dataclass(frozen=True)
+class AdoptEvent:
+    """GET: whether the event with the id `entry.adopt`, which an earlier integration made, may become ours."""
+
+    entry: Entry
+    stamp: str
+    event: CalendarEvent
+
+
+@dataclass(frozen=True)
+class UpdateEvent:
+    """PATCH of the event with the entry's id; with the stamp, where it is only becoming ours."""
+
+    entry: Entry
+    stamp: str
+    event: CalendarEvent
+
+
+@dataclass(frozen=True)
+class FindEvent:
+    """GET of whatever carries the stamp, in all calendars of the entry's mailbox."""
+
+    entry: Entry
+    stamp: str
+
+
+@dataclass(frozen=True)
+class DeleteEvent:
+    """DELETE of the event with the entry's id. With a comment, attendees are told it (cancel)."""
+
+    entry: Entry
+    stamp: str
+    comment: str | None = None
+
+
+@dataclass(frozen=True)
+class WriteBack:
+    """PUT of the event's id (and of no failure) into the record; rendered last, so that its failure holds no event back."""
+
+    record: str
+    content: Record
+    entry: Entry
+
+
+@dataclass(frozen=True)
+class ReportFailure:
+    """PUT of the reason why the row has no event, or not the right one, into its record."""
+
+    record: str
+    content: Record
+
+
+@dataclass(frozen=True)
+class ClearRecord:
+    """PUT that empties what was written into a record whose row is removed: everything, or the reason alone."""
+
+    record: str
+    everything: bool
+
+
+type EventEffect = CreateEvent | AdoptEvent | UpdateEvent | FindEvent | DeleteEvent
+type RecordEffect = WriteBack | ReportFailure | ClearRecord
+type Effect = EventEffect | RecordEffect
+
+
+@dataclass(frozen=True)
+class Done:
+    """It is carried out; `event_id` is the id of what was made."""
+
+    event_id: str | None = None
+
+
+@dataclass(frozen=True)
+class Found:
+    """The look-up's answer: ids of all events with the stamp."""
+
+    ids: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Adoptable:
+    """Whether the event may become ours: it is there, of this mailbox, single, and no other row's."""
+
+    ours: bool
+
+
+@dataclass(frozen=True)
+class AlreadyCreated:
+    """The transactionId has made an event of other content earlier; Graph may tell its id."""
+
+    event_id: str | None
+
+
+@dataclass(frozen=True)
+class Gone:
+    """There is no event with this id in the mailbox."""
+
+
+@dataclass(frozen=True)
+class NoMailbox:
+    """There is no such mailbox."""
+
+    failure: Permanent
+
+
+@dataclass(frozen=True)
+class NoRecord:
+    """Acumatica has no record with this id."""
+
+    failure: Permanent
+
+
+@dataclass(frozen=True)
+class Refused:
+    """It cannot be done, and trying again cannot help."""
+
+    failure: Permanent
+
+
+@dataclass(frozen=True)
+class Retry:
+    """It was not carried out, or perhaps it was although the service says otherwise; trying again may help."""
+
+    failure: Later
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """No answer that says what became of it: it may be carried out at any moment until the claim ends."""
+
+    failure: OutcomeUnknown
+
+
+type Result = Done | Found | Adoptable | AlreadyCreated | Gone | NoMailbox | NoRecord | Refused | Retry | Unknown

@@ -1,0 +1,159 @@
+"""What a message leads to, before anything is done: the change is merged, and the row claimed, left alone or given up. Pure.
+
+| the row                                      | what follows                                                           |
+|----------------------------------------------|------------------------------------------------------------------------|
+| has no link, and the change is very old      | Stop: what came after it may be forgotten already                      |
+| is claimed, the change is no news            | Stop: later                                                            |
+| is claimed, the change is newer              | Save: the worker that has the row goes on with it (a message stands    |
+|                                              | behind its claim; else Stop: later)                                    |
+| lacks columns that the mapping reads by now  | Save: nothing is planned until the row is seen again                   |
+| cannot be rendered or merged                 | Save, or Work where its record is told why; either way a dead letter   |
+| is in order                                  | Save what was learnt                                                   |
+| is not                                       | Work, under a claim that is saved together with the intent             |
+"""
+
+from dataclasses import dataclass, replace
+
+from handlers.sync.change import RowChange, ticks_to_datetime
+from handlers.sync.errors import RUN_AGAIN, Code, Later, Permanent
+from handlers.sync.event import CalendarEvent
+from handlers.sync.link import Claim, EventLink, merge, new_link
+from handlers.sync.mapping import Mapping
+from handlers.sync.plan import intend, plan_report, settled, wanted_event
+from handlers.sync.record import record_id
+from handlers.sync.scope import Scope
+from handlers.sync.template import MissingColumns, pick
+
+_DAY = 86_400.0
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Nothing is saved."""
+
+    failure: Permanent | Later
+
+
+@dataclass(frozen=True)
+class Save:
+    """Save the link, unless it is what is stored already; then the message is done with, or fails."""
+
+    link: EventLink
+    failure: Permanent | Later | None = None
+    left: bool = False  # to the worker that has the row
+    settled: bool = False
+
+
+@dataclass(frozen=True)
+class Work:
+    """Save the link with its claim, and settle it. With a failure, only the record is told of that."""
+
+    link: EventLink
+    wanted: CalendarEvent | None
+    failure: Permanent | None = None
+
+
+type Turn = Stop | Save | Work
+
+
+def take_turn(  # noqa: PLR0917  (all that a decision depends on)
+    stored: EventLink | None,
+    change: RowChange,
+    mapping: Mapping,
+    scope: Scope,
+    claim: Claim,
+    now: float,
+    retention_days: float,
+    gave_up: Permanent | None = None,
+) -> Turn:
+    """Decide. `claim` is what this worker would work under; `gave_up` says why the change is not tried any more."""
+    if not (stored and stored.version) and _age(change) > retention_days * _DAY:
+        return Stop(_too_old(retention_days))
+    merged, failure = _merged(stored or new_link(change, now), change, mapping)
+    if merged.held(now):
+        return _under_another_claim(stored, merged, change, now, failure)
+    link = merged.unconfirmed() if merged.claim else merged
+    if not failure and (columns := link.unknown(mapping)):
+        return Save(_unseen(link, columns))
+    wanted, unusable = _wanted(link, mapping, scope)
+    failure = gave_up or failure or unusable
+    if failure:
+        return _failing(link, failure, change, mapping, claim)
+    if settled(link, wanted, mapping, now):
+        return Save(in_order(link), settled=True)
+    return Work(replace(intend(link, wanted, mapping), claim=claim), wanted)
+
+
+def in_order(link: EventLink) -> EventLink:
+    """The link of a row that is settled; a dead letter that holds a newer change stays."""
+    if link.buried and not link.outlived:
+        return link
+    return replace(link, last_error="", last_code="", buried=0)
+
+
+def _age(change: RowChange) -> float:
+    """How old a change was when it was taken in: however long it waits in the queue, nothing is forgotten meanwhile."""
+    return change.first_sent - ticks_to_datetime(change.timestamp).timestamp()
+
+
+def _too_old(retention_days: float) -> Permanent:
+    reason = f"The change is older than {retention_days:g} days, so what came after it may be forgotten already."
+    return Permanent(Code.TOO_OLD, reason, "Save the record in Acumatica again.")
+
+
+def _merged(link: EventLink, change: RowChange, mapping: Mapping) -> tuple[EventLink, Permanent | None]:
+    """The link with the change in it, and why it cannot be merged; a change that is superseded fails nothing."""
+    code, problem = Code.KEY_REPEATED, change.problem
+    if not problem:
+        try:
+            return merge(link, change, mapping), None
+        except MissingColumns as error:
+            code, problem = Code.COLUMN_MISSING, str(error)
+    if link.version and link.version.timestamp > change.timestamp:
+        return link, None
+    return link, Permanent(code, problem, f"Bring the inquiry and the mapping together; {RUN_AGAIN}")
+
+
+def _under_another_claim(
+    stored: EventLink | None, merged: EventLink, change: RowChange, now: float, failure: Permanent | None
+) -> Turn:
+    if failure:
+        return Stop(failure)
+    if merged == stored or not (merged.claim and merged.claim.backed):
+        return Stop(Later(Code.ROW_CLAIMED, "another worker has the row"))  # if it died, until its claim expires
+    # The holder's own save will fail, and it will go on with this.
+    return Save(merged.noted(now, change, "", "left to the worker that has the row"), left=True)
+
+
+def _wanted(link: EventLink, mapping: Mapping, scope: Scope) -> tuple[CalendarEvent | None, Permanent | None]:
+    try:
+        return wanted_event(link, mapping, scope), None
+    except Permanent as failure:
+        return None, failure
+
+
+def _unseen(link: EventLink, columns: list[str]) -> EventLink:
+    names = ", ".join(columns)
+    return replace(
+        link, notes=(f"The mapping reads {names} by now, which came with no change of this row yet: save it again.",)
+    )
+
+
+def _failing(link: EventLink, failure: Permanent, change: RowChange, mapping: Mapping, claim: Claim) -> Turn:
+    """A row that needs a person. Its record is told, where the mapping has a field for that."""
+    told = replace(link, written_to=link.written_to or _record(change, mapping))
+    failing = replace(link, last_error=failure.reason, last_code=failure.code)
+    present = link.present if link.version else change.row is not None
+    if present and plan_report(told, failure.reason, mapping):
+        return Work(replace(told, claim=claim), None, failure)
+    return Save(failing, failure)
+
+
+def _record(change: RowChange, mapping: Mapping) -> str | None:
+    """The record of a row that could not be merged, as far as it tells."""
+    if not mapping.write_back or not change.row:
+        return None
+    try:
+        return record_id(mapping, pick(change.row, mapping.write_back.id.columns))
+    except MissingColumns:
+        return None
