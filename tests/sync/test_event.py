@@ -87,22 +87,35 @@ def test_text_bodies_and_html_bodies() -> None:
     }
 
 
+URLS = {
+    "Url": "https://other.example.com/Main?ScreenId=CR306000&CaseID=A%2F1#x y",
+    "Script": "javascript:alert(1)",
+}
+
+
 @pytest.mark.parametrize(
     ("link", "address"),
     [
         ("Main?ScreenId=CR306000&CaseID={Key}", "https://erp.example.com/site/Main?ScreenId=CR306000&CaseID=A%20%2F%26"),
         ("https://other.example.com/{Key}", "https://other.example.com/A%20%2F%26"),
+        ("{Url}", "https://other.example.com/Main?ScreenId=CR306000&CaseID=A%2F1#x%20y"),
+        (" {Url} ", "https://other.example.com/Main?ScreenId=CR306000&CaseID=A%2F1#x%20y"),
+        (
+            "x{Url}",
+            "https://erp.example.com/site/xhttps%3A%2F%2Fother.example.com%2FMain%3FScreenId%3DCR306000%26CaseID%3DA%252F1%23x%20y",
+        ),
+        ("{Script}", "https://erp.example.com/site/javascript%3Aalert%281%29"),
     ],
 )
 def test_the_footer_leads_to_the_record(link: str, address: str) -> None:
     """With and without a body of its own; what columns hold is encoded."""
     top = f'link = "{link}"\nfooter = "Edit <there>: {{link}}"'
-    assert body(least(top=top), Key="A /&")["body"] == {"contentType": "text", "content": f"Edit <there>: {address}"}
+    assert body(least(top=top), Key="A /&", **URLS)["body"] == {"contentType": "text", "content": f"Edit <there>: {address}"}
     text = least('body = "{Name}"', top)
-    assert body(text, Key="A /&", Name="N")["body"]["content"] == f"N\n\nEdit <there>: {address}"
+    assert body(text, Key="A /&", Name="N", **URLS)["body"]["content"] == f"N\n\nEdit <there>: {address}"
     html = least('body = { contentType = "html", content = "{Name}" }', top)
     escaped = address.replace("&", "&amp;")
-    assert body(html, Key="A /&", Name="N")["body"]["content"] == (
+    assert body(html, Key="A /&", Name="N", **URLS)["body"]["content"] == (
         f'N<hr><p>Edit &lt;there&gt;: <a href="{escaped}">{escaped}</a></p>'
     )
 
@@ -110,7 +123,7 @@ def test_the_footer_leads_to_the_record(link: str, address: str) -> None:
 def test_limits_of_outlook_are_kept_with_a_note() -> None:
     """Never a failed row for a long subject, or for an address that is none."""
     mapping = load_mapping("m", LEAST.replace('subject = "s"', 'subject = "{S}"\nattendees = ["{To}"]'))
-    many = ";".join(f"p{number}@x.com" for number in range(600)) + ";nobody;Jane <j@x.com>"
+    many = ";".join(f"p{number}@x.com" for number in range(600)) + ";nobody;Jane <j@x>; Jane Doe"
     found = calendar_event(mapping, SHORT | {"S": "a" * 300, "To": many}, SITE)
     assert (len(found.body["subject"]), len(found.body["attendees"])) == (255, 500)
     assert found.notes == (
@@ -152,6 +165,63 @@ def test_further_properties(line: str, value: Any, shown: dict[str, Any]) -> Non
 def test_labels_that_graph_does_not_know(line: str) -> None:
     name = line.split(maxsplit=1)[0]
     assert reason(least(line), V="Out of Office").startswith(f"The mapping's event.{name}, made of V (text), is n")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("Room\t1\r\nFloor\x0b2", "Room 1 Floor 2"),
+        ("a\x00b\x1fc\x7fd\x9be", "abcde"),
+        ("a\u2028b\u0085c", "a b c"),
+        ("a\ufffeb\uffffc", "abc"),
+        ("\x07", ""),
+        ("x" * 255, "x" * 255),
+        ("x" * 256, "x" * 254 + "…"),
+        ("ünïcödé 😀 \u200fעברית", "ünïcödé 😀 \u200fעברית"),
+    ],
+)
+def test_what_stands_on_one_line_is_one_line(text: str, shown: str) -> None:
+    """Subject, location and categories: no control characters, and no more than Exchange takes."""
+    mapping = least('location = "{T}"\ncategories = ["{T}"]')
+    event = calendar_event(mapping, SHORT | {"T": text}, SITE)
+    assert event.body["location"] == {"displayName": shown}
+    assert body(load_mapping("m", LEAST.replace('"s"', '"{T}"')), T=text)["subject"] == shown
+    if len(text) < 200:
+        assert event.body["categories"] == ([shown] if shown else [])
+    cut = shown != text and "…" in shown
+    assert event.notes == (("The location is longer than 255 characters and was cut.",) if cut else ())
+
+
+def test_bodies_keep_their_lines_and_nothing_else_that_has_no_sign() -> None:
+    assert body(least('body = "{T}"'), T="a\r\nb\tc\x00\x1b[0md")["body"]["content"] == "a\r\nb\tc[0md"
+    html = least('body = { contentType = "html", content = "{T}" }')
+    assert body(html, T="a\rb\r\nc\x07")["body"]["content"] == "a<br>b<br>c"
+
+
+@pytest.mark.parametrize(("value", "shown"), [(5.0, "5"), (-0.0, "0"), (5, "5"), (5.5, "5.5"), (1e15, "1000000000000000")])
+def test_numbers_are_shown_as_people_write_them(value: float, shown: str) -> None:
+    assert body(least('location = "{V}"'), V=value)["location"] == {"displayName": shown}
+
+
+@pytest.mark.parametrize(
+    ("label", "value", "fits"),
+    [
+        ("1", 1, True),
+        ("1", 1.0, True),
+        ("1.0", 1.0, True),
+        ("1.0", 1, True),
+        ("1", "1", True),
+        ("1", True, False),
+        ("true", True, True),
+        ("TRUE", "true", True),
+        ("1234567890123456", 1234567890123456, True),
+        ("1234567890123456", 1234567890123457, False),
+    ],
+)
+def test_labels_are_compared_like_conditions(label: str, value: Any, *, fits: bool) -> None:
+    """A check box, a number, and text: what [when] takes for equal, [values] does too."""
+    mapping = least('location = "{V}"', tables=f'[values.V]\n"{label}" = "found"\n"*" = "other"')
+    assert body(mapping, V=value)["location"] == {"displayName": "found" if fits else "other"}
 
 
 def test_labels_become_values() -> None:
