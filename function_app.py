@@ -45,12 +45,10 @@ def health(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001
 @app.route("runs/{*path}", methods=[func.HttpMethod.GET, func.HttpMethod.POST], auth_level=func.AuthLevel.ANONYMOUS)
 def runs(req: func.HttpRequest) -> func.HttpResponse:
     """Show what happened, and run it again; RUNS_KEY opens it."""
-    from handlers.page import Page, Request  # noqa: PLC0415  (intake and queue start without it)
+    from handlers.runs_page.page import Page, respond  # noqa: PLC0415  (intake and queue start without it)
 
-    path, headers = req.route_params.get("path", ""), {name.lower(): value for name, value in req.headers.items()}
-    request = Request(req.method, path, req.url, headers, dict(req.params), req.get_body())
-    answer = Page(factory, os.environ).answer(request)
-    return func.HttpResponse(answer.body, status_code=answer.status, headers=answer.headers, mimetype=answer.mimetype)
+    answer = respond(Page(factory, os.environ), req.method, req.url, req.headers, req.get_body())
+    return func.HttpResponse(answer.get_data(), status_code=answer.status_code, headers=dict(answer.headers))
 
 
 if not paused(os.environ):  # while there is no trigger, messages wait in the queue, untouched; they never expire

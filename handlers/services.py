@@ -79,10 +79,11 @@ class Intake:
         if known == self.company:
             self.pinned.update([""] if pin else [])
             return []
-        return [
+        problem = (
             f"ACUMATICA_TENANT: the app was first used for {known!r}, and events are tied to that name. If the tenant was "
             f"renamed, set ACUMATICA_TENANT_FORMERLY to {known!r}; another tenant needs an app (and storage) of its own"
-        ]
+        )
+        return [problem]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,7 @@ from typing import Any, get_args
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from handlers import preview
+from handlers.console import main as command
 from handlers.sync.mapping import NOT_KEYS, Condition, Mapping, On, WriteBackTemplate, WrittenField
 from handlers.sync.mapping_event import Attendee, Body, DateAndTime, Duration, EventTemplate
 from handlers.sync.template import Template
@@ -102,11 +102,11 @@ def _preview(arguments: str) -> str:
     words = [str(ROOT / word) if (ROOT / word).exists() else word for word in shlex.split(arguments)]
     try:
         with contextlib.redirect_stdout(shown), contextlib.redirect_stderr(shown):
-            preview.main(words)
+            command(["preview", *words])
     finally:
         if site is not None:
             os.environ["ACUMATICA_URL"] = site
-    return f"```console\n$ python -m handlers.preview {arguments}\n{shown.getvalue()}```\n"
+    return f"```console\n$ python -m handlers preview {arguments}\n{shown.getvalue()}```\n"
 
 
 def _file(name: str) -> str:

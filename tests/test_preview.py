@@ -1,4 +1,4 @@
-"""`python -m handlers.preview`: what it shows, and that the app does just that."""
+"""`python -m handlers preview`: what it shows, and that the app does just that."""
 
 import io
 import json
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from handlers.operations.preview import main
+from handlers.console import main
 from tests.bench import Bench
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -18,7 +18,7 @@ READY_MADE = str(ROOT / "ready-made")
 
 
 def shown(capsys: pytest.CaptureFixture[str], *arguments: str, status: int = 0) -> str:
-    assert main([*arguments, "--mappings", READY_MADE]) == status
+    assert main(["preview", *arguments, "--mappings", READY_MADE]) == status
     captured = capsys.readouterr()
     return captured.out + captured.err
 
@@ -113,11 +113,11 @@ def test_what_cannot_be_read(capsys: pytest.CaptureFixture[str], arguments: list
 
 def test_mappings_that_are_wrong_or_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     notification = str(FIXTURES / "new_event.json")
-    assert main([notification, "--mappings", str(tmp_path)]) == 1
+    assert main(["preview", notification, "--mappings", str(tmp_path)]) == 1
     assert "there is no mapping (.toml) in this folder" in capsys.readouterr().err
     (tmp_path / "a.toml").write_text("x", "utf-8")
     (tmp_path / "b.toml").write_text("qurey = 1", "utf-8")
-    assert main([notification, "--mappings", str(tmp_path)]) == 1
+    assert main(["preview", notification, "--mappings", str(tmp_path)]) == 1
     said = capsys.readouterr().err
     assert "a.toml: no TOML" in said
     assert "b.toml:1: qurey: unknown key; did you mean query?" in said
@@ -125,7 +125,7 @@ def test_mappings_that_are_wrong_or_not_there(tmp_path: Path, capsys: pytest.Cap
 
 def test_it_runs_as_a_program_without_settings() -> None:
     """In an empty environment, as on an administrator's machine."""
-    command = [sys.executable, "-m", "handlers.preview", "tests/fixtures/new_event.json", "--mappings", "ready-made"]
+    command = [sys.executable, "-m", "handlers", "preview", "tests/fixtures/new_event.json", "--mappings", "ready-made"]
     done = subprocess.run(command, cwd=ROOT, env={}, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert "CreateEvent" in done.stdout

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from handlers.operations.preview import Outlook, main, preview
+from handlers.console import main
+from handlers.operations.preview import Outlook, preview
 from handlers.services import load_mappings
 from handlers.sync.notification import parse_notification
 from handlers.sync.scope import Scope
@@ -58,7 +59,7 @@ def test_the_requests_are_exactly_these(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_copy_alone_in_a_folder_can_be_previewed(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.copy(ROOT / f"ready-made/{name}.toml", tmp_path)
-    assert main([str(FIXTURES / f"{name}.notification.json"), "--mappings", str(tmp_path)]) == 0
+    assert main(["preview", str(FIXTURES / f"{name}.notification.json"), "--mappings", str(tmp_path)]) == 0
     assert f"\n{name}: " in capsys.readouterr().out
 
 

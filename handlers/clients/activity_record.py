@@ -111,7 +111,7 @@ class Run:
         numbers = {
             name: self.numbers[name] for name in ("changed", "unchanged", "deferred", "failed", "duplicates", "times")
         }
-        facts = {theirs: getattr(self, ours) for ours, theirs in _PROPERTIES.items() if ours not in {"state", "received"}}
+        facts = {name: getattr(self, name) for name in _PROPERTIES if name not in {"state", "received"}}
         told = {name: value for name, value in facts.items() if value}
         return {"id": self.id, "state": self.progress, "received": self.received.isoformat(), **told, **numbers} | {
             "seconds": self.numbers["seconds"] or None

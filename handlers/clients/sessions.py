@@ -170,9 +170,8 @@ class Sessions:
                     return opened
 
     def _no_session(self) -> Later:
-        return Later(
-            Code.SESSIONS_BUSY, "all Acumatica sessions of the budget are in use", random.uniform(1.0, 2.0), counted=False
-        )
+        delay = random.uniform(1.0, 2.0)  # noqa: S311
+        return Later(Code.SESSIONS_BUSY, "all Acumatica sessions of the budget are in use", delay, counted=False)
 
     def _release(self, held: _Held) -> None:
         with self._changed:

@@ -1,1 +1,1 @@
-"""What people do: no HTML, no command line."""
+"""What people do: look at what happened, run it again, check the app, remove what it made. No HTML, no printing."""

@@ -1,14 +1,11 @@
-"""What would happen, without doing it: `python -m handlers.preview NOTIFICATION.json [--mappings DIR] [--json]`.
+"""What would happen, without doing it: `python -m handlers preview NOTIFICATION.json [--mappings DIR] [--json]`.
 
-Reads a push notification as Acumatica sends it (`-` for standard input) and shows, for each row and mapping, the effects and
+Reads a push notification as Acumatica sends it and shows, for each row and mapping, the effects and
 the exact requests. It takes the same way as the app, from notification to plan, so it cannot say anything else. It needs no
 settings and no network; what is stored about a row is not looked at: a row that is in `Deleted` as well counts as known.
 """
 
-import argparse
 import json
-import os
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -45,7 +42,7 @@ from handlers.sync.event import CalendarEvent
 from handlers.sync.link import EventLink, merge, new_link
 from handlers.sync.mapping import EVENT_ID, Mapping
 from handlers.sync.mapping_file import MappingProblems
-from handlers.sync.notification import NotificationProblems, PushNotification, parse_notification, row_changes
+from handlers.sync.notification import PushNotification, parse_notification, row_changes
 from handlers.sync.plan import intend, plan, wanted_event
 from handlers.sync.record import RecordUpdate, record_update
 from handlers.sync.scope import Scope
@@ -243,40 +240,14 @@ def as_json(outlooks: list[Outlook]) -> list[Row]:
     ]
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Exit status: 0 if every row can be brought into its calendar, 1 if something is wrong."""
-    parser = argparse.ArgumentParser(
-        prog="python -m handlers.preview", description="Show what a notification would lead to."
-    )
-    parser.add_argument("notification", help="file with a push notification as Acumatica sends it; - for standard input")
-    parser.add_argument("--mappings", type=Path, default=Path("mappings"), help="folder of the mapping files (mappings)")
-    parser.add_argument("--json", action="store_true", help="for machines")
-    options = parser.parse_args(arguments)
-    problems: list[str] = []
-    outlooks: list[Outlook] = []
-    try:
-        outlooks = _read(options.notification, options.mappings)
-    except (MappingProblems, NotificationProblems) as error:
-        problems = error.problems
-    except OSError as error:
-        problems = [f"{error.filename}: {error.strerror}"]
-    if options.json:
-        print(json.dumps({"problems": problems, "rows": as_json(outlooks)}, indent=2, ensure_ascii=False))
-    elif problems:
-        print(f"{len(problems)} problem{'s' * (len(problems) > 1)}:", *problems, sep="\n  ", file=sys.stderr)
-    else:
-        print(f"{len(outlooks)} row{'s' * (len(outlooks) != 1)}. Nothing was sent.", *text(outlooks), sep="\n")
-    return 1 if problems or any(row.problem for row in outlooks) else 0
-
-
-def _read(source: str, folder: Path) -> list[Outlook]:
+def read(body: bytes, folder: Path, site: str = "") -> list[Outlook]:
+    """Preview a request body under the mappings of a folder. Raises MappingProblems or NotificationProblems."""
     mappings = load_mappings(folder)
     if not mappings:
         raise MappingProblems([f"{folder}: there is no mapping (.toml) in this folder; --mappings names another one"])
-    body = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
     queries = dict.fromkeys(mapping.query for mapping in mappings.values())
     notification = parse_notification(body, company=_company(body), queries=queries, now=datetime.now(UTC))
-    return preview(notification, mappings, Scope(os.environ.get("ACUMATICA_URL", _SITE)))
+    return preview(notification, mappings, Scope(site or _SITE))
 
 
 def _company(body: bytes) -> str:
@@ -286,7 +257,3 @@ def _company(body: bytes) -> str:
     except ValueError:
         return ""
     return str(data.get("CompanyId", "")) if isinstance(data, dict) else ""
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -77,7 +77,7 @@ def _belongs(entry: Entry, wanted: CalendarEvent) -> bool:
 
 
 def _leaving(entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
-    """Entries as leaving. What Graph refused to make was never there; what is not adopted yet is not ours to delete by id."""
+    """Entries as leaving. What Graph refused to make was never there; what is not adopted yet is not ours to delete."""
     return tuple(replace(e, leaving=True, id=None if e.adopt else e.id, adopt=None) for e in entries if not e.refused)
 
 

@@ -1,17 +1,13 @@
 """Each check says what it saw and what to do; the bundle tells nothing that it must not."""
 
-import json
 import shutil
-import zipfile
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from handlers import doctor, uninstall
-from handlers.doctor import Check, deep, quick
+from handlers.operations.checks import Check, deep, quick
 from handlers.services import Factory
 from local.fakes import FakeAcumatica, FakeGraph, Fault
 from tests.bench import Bench
@@ -116,85 +112,3 @@ def test_a_pause_a_trial_and_dead_letters_are_noted(storage: str, bench: Bench) 
     found = by_name(quick(other.factory))
     assert {name for name, check in found.items() if check.verdict == "note"} == {"Paused", "Trial", "Dead letters"}
     other.factory.close()
-
-
-# -- the command, and the bundle ----------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def settings_file(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name in bench.factory._environ:
-        monkeypatch.delenv(name, raising=False)
-    file = tmp_path / "local.settings.json"
-    file.write_text(json.dumps({"Values": dict(bench.factory._environ)}), encoding="utf-8")
-    return file
-
-
-def test_the_bundle_holds_no_secrets_and_no_row_contents(
-    bench: Bench, settings_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    bench.apply(bench.change(1, "very private"))
-    bench.graph.remove_mailbox("secret.person@example.com")
-    bench.apply(bench.change(2, "very private", OwnerEmail="secret.person@example.com"))
-    file = tmp_path / "bundle.zip"
-    assert doctor.main(["--settings", str(settings_file), "--bundle", str(file)]) == 0
-    assert "look into it before you send it" in capsys.readouterr().out
-    with zipfile.ZipFile(file) as archive:
-        texts = {name: archive.read(name).decode() for name in archive.namelist()}
-    assert set(texts) == {
-        "about.json",
-        "settings.json",
-        "checks.json",
-        "state.json",
-        "mappings/opportunity-meetings.toml",
-    }
-    whole = "\n".join(texts.values())
-    environ = bench.factory._environ
-    for hidden in (SECRET, environ["ACUMATICA_PASSWORD"], environ["ACUMATICA_CLIENT_SECRET"], "AccountKey", "very private"):
-        assert hidden not in whole
-    assert "secret.person" not in whole
-    shown = json.loads(texts["settings.json"])
-    assert (shown["RUNS_KEY"], shown["ACUMATICA_TENANT"], shown["TEST_MAILBOX"]) == ("(set)", "Production", "(not set)")
-    assert shown["AzureWebJobsStorage"] == "(set)"
-    state = json.loads(texts["state.json"])
-    assert state["links"] == {"opportunity-meetings: present": 1}
-    assert list(state["dead_letters"].values()) == [1]
-    assert json.loads(texts["about.json"])["packages"]["requests"]
-
-
-def test_the_command_fails_where_a_check_does(settings_file: Path, bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
-    bench.graph.remove_mailbox("ann@example.com")
-    status = doctor.main(["--settings", str(settings_file), "--json", "--mailbox", "ann@example.com"])
-    found = {check["what"]: check["verdict"] for check in json.loads(capsys.readouterr().out)}
-    assert (status, found["Mailbox"], found["Acumatica"]) == (1, "fails", "ok")
-    assert doctor.main(["--settings", str(settings_file), "--quick"]) == 0
-    assert "✓ Storage" in capsys.readouterr().out
-    assert bench.acumatica.sessions == []
-
-
-# -- uninstall ----------------------------------------------------------------------------------------------------------
-
-
-def test_every_event_that_was_made_is_removed_after_a_dry_run(
-    bench: Bench, settings_file: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for key in ("A", "B", "C", "D"):
-        bench.apply(replace(bench.change(1), key=(key,)))
-    bench.apply(replace(bench.change(1, OwnerEmail="bob@example.com"), key=("E",)))
-    bench.apply(replace(bench.change(1), key=("F",), mapping="old"))  # no such mapping: a dead letter without events
-    command = ["--settings", str(settings_file), "--json"]
-    assert uninstall.main(command) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert (told["events_by_mailbox"], told["removed"]) == ({"ann@example.com": 4, "bob@example.com": 1}, 0)
-    assert len(bench.subjects()) == 4
-    assert uninstall.main([*command, "--remove", "--mailbox", "bob@example.com"]) == 0
-    assert json.loads(capsys.readouterr().out)["removed"] == 1
-    assert (len(bench.subjects()), bench.subjects("bob@example.com")) == (4, [])
-    bench.graph.faults.add(Fault(method="DELETE", status=400, body={"error": {"code": "ErrorX", "message": "no"}}, times=1))
-    assert uninstall.main([*command, "--remove"]) == 1
-    assert len(json.loads(capsys.readouterr().out)["failed"]) == 1
-    assert uninstall.main([*command, "--remove"]) == 0
-    capsys.readouterr()
-    assert bench.subjects() == []
-    bench.apply(replace(bench.change(2), key=("A",)))
-    assert len(bench.subjects()) == 1, "a row that changes later has its event again"

@@ -1,39 +1,22 @@
-"""Is everything there that the app needs? Each check says what it saw and, where it fails, what to do.
+"""Is everything there that the app needs? Each check says what it saw and, where it fails, what to do."""
 
-    python -m handlers.doctor                     before anything is deployed, or beside what is
-    python -m handlers.doctor --bundle FILE.zip   a file for support: no secrets, no row contents
-
-It uses the app's settings: from the environment, or from local.settings.json.
-"""
-
-import argparse
-import importlib.metadata
-import json
-import os
-import platform
-import re
-import sys
 import time
-import zipfile
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from itertools import islice
-from pathlib import Path
 from typing import Any, Literal
 
 import requests
-from pydantic import BaseModel, SecretStr
 
-from handlers import __version__
 from handlers.clients.acumatica import Acumatica
 from handlers.clients.storage import Storage
 from handlers.clients.tables import StorageError
-from handlers.runs import LETTERS_MAX, environment, parser
-from handlers.services import ROOT, Factory, NotReady, Services
-from handlers.settings import Settings, StorageSettings
+from handlers.operations import dead_letters
+from handlers.services import Factory, NotReady, Services
+from handlers.settings import Settings
 from handlers.sync.errors import MailboxGone, OutcomeUnknown, Permanent, RecordGone, SyncError
 from handlers.sync.mapping import EVENT_ID
 from handlers.sync.mapping import Mapping as SyncMapping
@@ -42,8 +25,6 @@ from handlers.sync.template import Template
 _CLOCK_SECONDS = 60.0
 _OLD = timedelta(hours=1)
 _LINKS_LOOKED_AT = 500
-_LETTERS_COUNTED = 1000
-_ADDRESS = re.compile(r"[^\s@<>\"'(]+@[^\s@<>\"')]+")
 
 type Verdict = Literal["ok", "note", "fails"]
 
@@ -142,7 +123,7 @@ def _in_storage(storage: Storage, services: Services | None) -> Iterator[Check]:
     stuck = age > _OLD and not paused
     remedy = "See the last errors of the rows on the runs page; look whether the function `apply` runs." if stuck else ""
     yield Check("Queue", "note" if stuck else "ok", seen, remedy)
-    letters = storage.dead_letters.count(_LETTERS_COUNTED)
+    letters = storage.dead_letters.count(dead_letters.COUNTED)
     seen = f"{letters} rows need a person" if letters else "none"
     yield Check("Dead letters", "note" if letters else "ok", seen, "See the reasons on the runs page." if letters else "")
     slots = storage.slots.all()
@@ -272,149 +253,3 @@ def _long_enough(  # noqa: PLR0917
 def _duration(span: timedelta) -> str:
     minutes = int(span.total_seconds() // 60)
     return f"{minutes // 1440} d" if minutes >= 2880 else f"{minutes // 60} h" if minutes >= 120 else f"{minutes} min"
-
-
-# -- the bundle --------------------------------------------------------------------------------------------------------
-
-
-def bundle(factory: Factory, environ: Mapping[str, str], file: Path, checks: Sequence[Check]) -> None:
-    """Write a file for support: versions, settings without secrets, mapping files, counts and last errors.
-
-    No row contents: addresses are taken out of texts, and of a reason what follows a colon, which may be about the row.
-    """
-    about = {
-        "app": __version__,
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "made": datetime.now(UTC).isoformat(timespec="seconds"),
-        "packages": _packages(),
-    }
-    parts = {
-        "about.json": about,
-        "settings.json": _settings(environ),
-        "checks.json": [{name: _redacted(text) for name, text in asdict(check).items()} for check in checks],
-    }
-    try:
-        parts["state.json"] = _state(factory.storage())
-    except (NotReady, StorageError) as error:
-        parts["state.json"] = {"storage": type(error).__name__}
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in parts.items():
-            archive.writestr(name, json.dumps(content, indent=2, ensure_ascii=False))
-        folder = ROOT / (environ.get("MAPPINGS_DIR", "").strip() or "mappings")
-        for mapping in sorted(folder.glob("*.toml")):
-            archive.writestr(f"mappings/{mapping.name}", mapping.read_bytes())
-
-
-def _packages() -> dict[str, str]:
-    pinned = re.findall(r"^([\w.-]+)==", (ROOT / "requirements.txt").read_text(encoding="utf-8"), re.MULTILINE)
-    found = {}
-    for name in pinned:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            found[name] = "missing"
-    return found
-
-
-def _settings(environ: Mapping[str, str]) -> dict[str, str]:
-    """Every setting; secrets and addresses only as set or not."""
-    shown = {}
-    models: tuple[type[BaseModel], ...] = (Settings, StorageSettings)
-    for model in models:
-        for name, field in model.model_fields.items():
-            alias = field.alias or name
-            value = environ.get(alias, "").strip()
-            secret = SecretStr in _types(field.annotation)
-            shown[alias] = "(not set)" if not value else "(set)" if secret else _redacted(value)
-    return shown
-
-
-def _types(annotation: Any) -> tuple[Any, ...]:
-    return (annotation, *getattr(annotation, "__args__", ()))
-
-
-def _state(storage: Storage) -> dict[str, Any]:
-    links: Counter[str] = Counter()
-    errors: Counter[str] = Counter()
-    for link in storage.links.all():
-        links[f"{link.mapping}: {'present' if link.present else 'removed'}"] += 1
-        if link.last_error:
-            errors[_reason(link.last_error)] += 1
-    letters = Counter(_reason(letter.reason) for letter in storage.dead_letters.list(LETTERS_MAX))
-    count, since = storage.queue.waiting()
-    return {
-        "links": dict(links),
-        "last_errors": dict(errors.most_common(50)),
-        "dead_letters": dict(letters.most_common(50)),
-        "queue": {"messages": count, "oldest": since.isoformat() if since else None},
-        "slots": {name: state.get("state") for name, (state, _) in storage.slots.all().items() if name != "sign-in"},
-    }
-
-
-def _reason(text: str) -> str:
-    return _redacted(text.partition(":")[0])
-
-
-def _redacted(text: str) -> str:
-    return _ADDRESS.sub("<address>", text)
-
-
-# -- the command -------------------------------------------------------------------------------------------------------
-
-_SIGNS = {"ok": ("✓", "32"), "note": ("!", "33"), "fails": ("✗", "31")}
-
-
-def _paint(text: str, colour: str) -> str:
-    plain = not sys.stdout.isatty() or "NO_COLOR" in os.environ  # https://no-color.org
-    return text if plain else f"\x1b[{colour}m{text}\x1b[0m"
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run all checks; the exit status is 1 if one fails."""
-    made = parser("python -m handlers.doctor", __doc__)
-    made.add_argument("--mailbox", default="", metavar="ADDRESS", help="the mailbox to try (default: TEST_MAILBOX)")
-    made.add_argument("--quick", action="store_true", help="only what needs neither Graph nor Acumatica")
-    made.add_argument("--bundle", type=Path, metavar="FILE", help="write a support file (zip)")
-    made.add_argument("--json", action="store_true", help="print JSON")
-    options = made.parse_args(arguments)
-    environ = environment(options.settings)
-    factory = Factory(environ)
-    try:
-        checks = _checked(options, factory)
-        if options.bundle:
-            bundle(factory, environ, options.bundle, checks)
-    finally:
-        factory.close()
-    if options.json:
-        print(json.dumps([asdict(check) for check in checks], ensure_ascii=False, indent=2))  # noqa: T201
-    elif options.bundle:
-        print(f"{options.bundle} is written; look into it before you send it on.")  # noqa: T201
-    return 1 if any(check.verdict == "fails" for check in checks) else 0
-
-
-def _checked(options: argparse.Namespace, factory: Factory) -> list[Check]:
-    checks: list[Check] = []
-    for check in _all(options, factory):
-        checks.append(check)
-        if not options.json:
-            sign, colour = _SIGNS[check.verdict]
-            print(f"{_paint(sign, colour)} {check.what}: {check.seen}")  # noqa: T201
-            if check.remedy:
-                print(f"    {_paint(check.remedy, '2')}", flush=True)  # noqa: T201
-    return checks
-
-
-def _all(options: argparse.Namespace, factory: Factory) -> Iterator[Check]:
-    yield from quick(factory)
-    if not options.quick:
-        try:
-            yield from deep(factory.services(), options.mailbox)
-        except NotReady:
-            return  # said above
-        except StorageError as error:
-            yield Check("Sessions", "fails", f"storage cannot be used ({type(error).__name__})")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,0 +1,25 @@
+"""The command line: python -m handlers doctor | preview | runs | uninstall (--help says more)."""
+
+import sys
+
+SETUP = "run `make setup`, then `.venv/bin/python -m handlers ...`"
+
+
+def main() -> "int | str":
+    """Run a command, or say why this Python cannot. An older one has to be able to read this file."""
+    if sys.version_info < (3, 13):  # noqa: UP036
+        return "This needs Python 3.13, and this is %d.%d: %s" % (*sys.version_info[:2], SETUP)  # noqa: UP031
+    try:
+        from handlers.console import main as run  # noqa: PLC0415
+
+        return run(sys.argv[1:])
+    except KeyboardInterrupt:
+        return 130
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] == "handlers":
+            raise
+        return "The package " + str(error.name) + " is missing here: " + SETUP
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,277 @@
+"""The commands, in a terminal: what they are called, and how what they find is printed."""
+
+import argparse
+import contextlib
+import getpass
+import json
+import os
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from handlers.clients.tables import StorageError
+from handlers.operations import activity, checks, dead_letters, preview, support, uninstall
+from handlers.operations.dead_letters import Refused
+from handlers.services import Factory, NotReady
+from handlers.sync.mapping_file import MappingProblems
+from handlers.sync.notification import NotificationProblems
+from handlers.terminal import check_lines, history_lines, letter_lines, row_lines, run_line
+
+_SETTINGS = "They use the app's settings: from the environment, or from local.settings.json."
+_UNINSTALL = """Remove every event that this app has made: after a trial, or before the app is removed.
+
+Without --remove it shows what would be removed, and removes nothing. Set SYNC_PAUSED first: rows that change meanwhile
+get their event again. It works row by row under the app's own rules, so it may be stopped and run again. What Acumatica's
+records say of event ids stays. A row that changes later gets a new event, as long as the app runs.
+"""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run a command; the exit status is 1 where something is wrong or was refused."""
+    try:
+        try:
+            options = _parser().parse_args(arguments)
+            status: int = options.run(options)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:  # `| head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it ends
+        return 0
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(prog="python -m handlers", description=f"Look after the app. {_SETTINGS}")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    made = _command(commands, "doctor", _doctor, "Say whether everything is there that the app needs.")
+    made.add_argument("--mailbox", default="", metavar="ADDRESS", help="the mailbox to try (default: TEST_MAILBOX)")
+    made.add_argument("--quick", action="store_true", help="only what needs neither Graph nor Acumatica")
+    made.add_argument("--bundle", type=Path, metavar="FILE", help="write a file for support (zip): no secrets, no rows")
+    made = _command(
+        commands, "preview", _preview, "Show what a notification would lead to; needs no settings.", storage=False
+    )
+    made.add_argument("notification", help="file with a push notification as Acumatica sends it; - for standard input")
+    made.add_argument("--mappings", default="mappings", metavar="DIR", help="folder of the mapping files (mappings)")
+    _add_runs(commands.add_parser("runs", help="look at what happened, and run it again"))
+    made = _command(commands, "uninstall", _uninstall, _UNINSTALL)
+    made.add_argument("--remove", action="store_true", help="remove the events (without it: a dry run)")
+    made.add_argument("--mailbox", default="", metavar="ADDRESS", help="only events of this mailbox")
+    return top
+
+
+def _add_runs(runs: argparse.ArgumentParser) -> None:
+    runs.description = "What happened, why it failed, and running it again."
+    commands = runs.add_subparsers(dest="runs_command", required=True, metavar="COMMAND")
+    made = _command(commands, "list", _list, "The newest runs.")
+    made.add_argument("--which", choices=("failed", "rejected", "people"), default="", help="only these")
+    made.add_argument("--limit", type=int, default=50, help="how many at most (default: 50)")
+    made = _command(commands, "show", _show, "A run with its rows; or a row, by its exact key or by mailbox.")
+    made.add_argument("what", help="a run's id, a row's key (or link key), or a mailbox")
+    made = _command(commands, "letters", _letters, "The dead letters with code, reason and remedy.")
+    made.add_argument("--code", default="", help="only those with this code")
+    made = _command(commands, "resubmit", _resubmit, "Map dead letters anew, and send them to the queue.")
+    chosen = made.add_mutually_exclusive_group(required=True)
+    chosen.add_argument("key", nargs="*", default=[], help="ids of dead letters, or the beginnings of ids")
+    chosen.add_argument("--all", action="store_true", help="all of them")
+    chosen.add_argument("--code", help="those with this code")
+    chosen.add_argument("--reason", help="those with exactly this reason")
+    made = _command(commands, "discard", _discard, "Remove a dead letter for good.")
+    made.add_argument("key", help="id of the dead letter, or its beginning")
+    made.add_argument("--why", required=True, help="kept with the run that records it")
+
+
+def _command(
+    commands: Any, name: str, run: Callable[[argparse.Namespace], int], text: str, *, storage: bool = True
+) -> argparse.ArgumentParser:
+    first = text.partition("\n")[0].rstrip(".")
+    made: argparse.ArgumentParser = commands.add_parser(
+        name, help=first[0].lower() + first[1:], description=text, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    made.set_defaults(run=run)
+    made.add_argument("--json", action="store_true", help="print JSON")
+    if storage:
+        text = "settings file (default: local.settings.json, if any)"
+        made.add_argument("--settings", type=Path, metavar="FILE", help=text)
+    return made
+
+
+# -- settings ----------------------------------------------------------------------------------------------------------
+
+
+def _environment(file: Path | None) -> dict[str, str]:
+    """The app settings of a command: the environment over the "Values" of local.settings.json."""
+    known, values = file or Path("local.settings.json"), {}
+    if file or known.exists():
+        try:
+            values = json.loads(known.read_text(encoding="utf-8")).get("Values", {})
+        except (OSError, ValueError, AttributeError) as error:
+            raise SystemExit(f"{known} cannot be read as settings: {type(error).__name__}") from None
+    return {name: str(value) for name, value in values.items()} | dict(os.environ)
+
+
+@contextlib.contextmanager
+def _opened(options: argparse.Namespace) -> Iterator[Factory]:
+    """The app's services for a command; what can be expected to go wrong ends it with a word."""
+    factory = Factory(_environment(options.settings))
+    try:
+        yield factory
+    except NotReady as error:
+        raise SystemExit("\n".join([f"not ready ({error.part}):", *error.problems])) from None
+    except Refused as error:
+        raise SystemExit(str(error)) from None
+    except StorageError as error:
+        raise SystemExit(f"storage cannot be used: {type(error).__name__}") from None
+    finally:
+        factory.close()
+
+
+def _who() -> str:
+    return f"{getpass.getuser()} (command line)"
+
+
+def _print(options: argparse.Namespace, data: Any, lines: Sequence[str]) -> None:
+    print(json.dumps(data, ensure_ascii=False, indent=2, default=str) if options.json else "\n".join(lines))
+
+
+# -- doctor, preview, uninstall ----------------------------------------------------------------------------------------
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    environ = _environment(options.settings)
+    factory, found = Factory(environ), []
+    try:
+        for check in _checks(options, factory):
+            found.append(check)
+            if not options.json:
+                print("\n".join(check_lines(check)), flush=True)
+        if options.bundle:
+            support.write(factory, environ, options.bundle, found)
+    finally:
+        factory.close()
+    if options.json:
+        print(json.dumps([asdict(check) for check in found], ensure_ascii=False, indent=2))
+    elif options.bundle:
+        print(f"{options.bundle} is written; look into it before you send it on.")
+    return 1 if any(check.verdict == "fails" for check in found) else 0
+
+
+def _checks(options: argparse.Namespace, factory: Factory) -> Iterator[checks.Check]:
+    yield from checks.quick(factory)
+    if not options.quick:
+        try:
+            yield from checks.deep(factory.services(), options.mailbox)
+        except NotReady:
+            return  # said above
+        except StorageError as error:
+            yield checks.Check("Sessions", "fails", f"storage cannot be used ({type(error).__name__})")
+
+
+def _preview(options: argparse.Namespace) -> int:
+    problems: list[str] = []
+    rows: list[preview.Outlook] = []
+    try:
+        source = options.notification
+        body = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
+        rows = preview.read(body, Path(options.mappings), os.environ.get("ACUMATICA_URL", ""))
+    except (MappingProblems, NotificationProblems) as error:
+        problems = error.problems
+    except OSError as error:
+        problems = [f"{error.filename}: {error.strerror}"]
+    if problems and not options.json:
+        print(f"{len(problems)} problem{'s' * (len(problems) > 1)}:", *problems, sep="\n  ", file=sys.stderr)
+    else:
+        lines = [f"{len(rows)} row{'s' * (len(rows) != 1)}. Nothing was sent.", *preview.text(rows)]
+        _print(options, {"problems": problems, "rows": preview.as_json(rows)}, lines)
+    return 1 if problems or any(row.problem for row in rows) else 0
+
+
+def _uninstall(options: argparse.Namespace) -> int:
+    failed: dict[str, str] = {}
+    with _opened(options) as factory:
+        services = factory.services()
+        found = uninstall.find(services, options.mailbox)
+        for some in uninstall.remove(found, services) if options.remove else ():
+            failed |= some
+            if not options.json:
+                print(".", end="", flush=True)
+    mailboxes = Counter(entry.mailbox for link in found for entry in link.entries)
+    done = len(found) - len(failed) if options.remove else 0
+    end = f"The events of {done} rows are removed." if options.remove else "Dry run: nothing is removed; --remove does."
+    lines = [
+        f"\n{len(found)} rows have events:",
+        *(f"  {mailbox}  {count}" for mailbox, count in sorted(mailboxes.items())),
+        *(f"  left: {key[:16]} {reason}" for key, reason in failed.items()),
+        end,
+    ]
+    told = {"rows": len(found), "events_by_mailbox": dict(mailboxes), "removed": done, "failed": failed}
+    _print(options, told, lines)
+    return 1 if failed else 0
+
+
+# -- runs --------------------------------------------------------------------------------------------------------------
+
+
+def _list(options: argparse.Namespace) -> int:
+    with _opened(options) as factory:
+        found = activity.newest(factory.storage(), which=options.which, limit=options.limit)
+        _print(options, [run.as_json() for run in found], [run_line(run) for run in found])
+    return 0
+
+
+def _show(options: argparse.Namespace) -> int:
+    with _opened(options) as factory:
+        storage = factory.storage()
+        if run := activity.run(options.what, storage):
+            rows, total = activity.rows_of(run, storage)
+            told = {**run.as_json(), "rows_in_all": total, "row_states": [row.as_json() for row in rows]}
+            _print(options, told, [run_line(run), f"{total} rows", *(line for row in rows for line in row_lines(row))])
+            return 0
+        found = [row] if (row := activity.row(options.what, storage)) else []
+        if not found:
+            services = factory.services()
+            found = activity.search(options.what, storage, services.mappings, services.settings.acumatica_tenant)
+        if not found:
+            raise Refused("no run, row or mailbox is known by this. Keys have to be exact, as Acumatica shows them.")
+        lines = [line for row in found for line in [*row_lines(row), *history_lines(row)]]
+        _print(options, [row.as_json() for row in found], lines)
+    return 0
+
+
+def _letters(options: argparse.Namespace) -> int:
+    with _opened(options) as factory:
+        found = dead_letters.find(factory.storage(), options.code)
+        lines = [line for letter in found for line in letter_lines(letter)]
+        _print(options, [letter.as_json() for letter in found], lines or ["There are no dead letters."])
+    return 0
+
+
+def _resubmit(options: argparse.Namespace) -> int:
+    with _opened(options) as factory:
+        chosen = [
+            letter.facts.key
+            for letter in dead_letters.find(factory.storage(), options.code or "")
+            if options.all
+            or options.code
+            or letter.facts.reason == options.reason
+            or letter.facts.key.startswith(tuple(options.key) or "-")
+        ]
+        count, problems = 0, ["No dead letter fits."]
+        if chosen:
+            count, problems = dead_letters.resubmit(chosen, factory.services(), _who())
+        said = [f"{count} resubmitted; each letter stays until its row is in order.", *problems]
+        _print(options, {"resubmitted": count, "problems": problems}, said)
+    return 1 if problems else 0
+
+
+def _discard(options: argparse.Namespace) -> int:
+    with _opened(options) as factory:
+        found = [letter.facts.key for letter in dead_letters.find(factory.storage())]
+        fitting = [key for key in found if key.startswith(options.key)]
+        if len(fitting) != 1:
+            raise Refused(f"{len(fitting)} dead letters fit; give the id of one.")
+        dead_letters.discard(fitting[0], factory.services(), _who(), options.why)
+        _print(options, {"discarded": fitting}, [f"{fitting[0]} discarded."])
+    return 0

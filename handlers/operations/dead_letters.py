@@ -1,0 +1,209 @@
+"""Dead letters, the rows that need a person: list and show them, run them again, discard them."""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+from handlers.clients.activity import first_keys, readable
+from handlers.clients.dead_letters import DeadLetter
+from handlers.clients.notifications import ReceivedNotification, kept_keys
+from handlers.clients.storage import Storage
+from handlers.operations.activity import KEY
+from handlers.services import Services
+from handlers.sync.change import NotARowChange, RowChange, digest, load_json
+from handlers.sync.notification import PushNotification, folded, row_changes
+
+MOST = 10_000  # looked at
+COUNTED = 1000  # where only their number is asked for
+_AT_ONCE = 2000  # resubmitted by one request
+_TRIES = 10  # of an optimistic save
+_TEXT = 1000
+
+
+class Refused(Exception):
+    """What was asked for cannot be done; the message says why."""
+
+
+@dataclass(frozen=True)
+class Letter:
+    """A dead letter, and the row change that it holds: none where it holds no row, or where that was not read."""
+
+    facts: DeadLetter
+    change: RowChange | None = None
+
+    @property
+    def row_key(self) -> str:
+        """The values of the row's key columns."""
+        return ", ".join(self.change.key) if self.change else self.facts.row_key
+
+    @property
+    def holds_a_row(self) -> bool:
+        """Whether it can be run again: what was no row change has no mapping."""
+        return bool(self.facts.mapping)
+
+    @property
+    def resubmitted(self) -> datetime | None:
+        """When it was sent to the queue again, if it has not failed since."""
+        sent, failed = self.facts.resubmitted, self.facts.last
+        return sent if sent and failed and sent > failed else None
+
+    def as_json(self) -> dict[str, Any]:
+        """For programs; without the row."""
+        facts = self.facts
+        return {
+            "id": facts.key,
+            "row": self.row_key,
+            "mapping": facts.mapping or None,
+            "code": facts.code,
+            "reason": facts.reason,
+            "remedy": facts.remedy,
+            "notification": facts.notification or None,
+            "timestamp": str(facts.timestamp),  # ticks do not fit the numbers of JavaScript
+            "tries": facts.tries,
+            "times": facts.times,
+            "first": facts.first.isoformat() if facts.first else None,
+            "last": facts.last.isoformat() if facts.last else None,
+            "resubmitted": self.resubmitted.isoformat() if self.resubmitted else None,
+            "resubmitted_by": facts.resubmitted_by or None,
+        }
+
+
+def find(storage: Storage, code: str = "") -> list[Letter]:
+    """Dead letters without what they hold, at most 10,000 looked at; those first that failed last."""
+    found = [Letter(facts) for facts in storage.dead_letters.list(MOST) if not code or facts.code == code]
+    return sorted(found, key=lambda letter: str(letter.facts.last or ""), reverse=True)
+
+
+def get(key: str, storage: Storage) -> Letter | None:
+    """One dead letter with what it holds; none where there is none, or where this is no key."""
+    if not KEY.fullmatch(key) or not (facts := storage.dead_letters.get(key)):
+        return None
+    try:
+        return Letter(facts, RowChange.decode(load_json(facts.content or "")))
+    except (NotARowChange, ValueError):
+        return Letter(facts)
+
+
+# -- running again -----------------------------------------------------------------------------------------------------
+
+
+def resubmit(keys: Sequence[str], services: Services, who: str) -> tuple[int, list[str]]:
+    """Send dead letters to the queue again; returns how many, and why the others were not.
+
+    The whole row is mapped anew, as of its own transaction: a newer state of the row is never overridden. A letter
+    stays until its row is in order.
+    """
+    storage, now = services.storage, services.clock()
+    problems = [f"{len(keys) - _AT_ONCE} more are left for the next time."] if len(keys) > _AT_ONCE else []
+    whole: dict[str, Letter | None] = {}
+    storage.in_parallel([partial(lambda key: whole.update({key: get(key, storage)}), key) for key in keys[:_AT_ONCE]])
+    sent: list[tuple[Letter, RowChange]] = []
+    for key in keys[:_AT_ONCE]:
+        if found := whole[key]:
+            try:
+                sent += [(found, change) for change in _again(found, services, now)]
+            except Refused as error:
+                problems.append(f"{found.row_key or key[:16]}: {error}")
+        else:
+            problems.append(f"{key[:16]}: there is no such dead letter (any more).")
+    if sent:
+        _send_all(sent, services, who)
+    return len({found.facts.key for found, _ in sent}), problems
+
+
+def _send_all(sent: Sequence[tuple[Letter, RowChange]], services: Services, who: str) -> None:
+    storage, notification = services.storage, digest(["resubmitted", uuid.uuid4().hex])
+    changes = [change for _, change in sent]
+    # The recorder names the run, and its rows have to count for that one: nothing else looks at the clock for it.
+    run = services.activity.person("resubmitted", who, key=notification, changes=len(changes), first=first_keys(changes))
+    received = datetime.fromtimestamp(services.clock(), UTC)
+    storage.notifications.begin(
+        ReceivedNotification(
+            notification, received=received, rows=len(changes), changes=len(changes), run=run, keys=kept_keys(changes)
+        )
+    )
+    storage.in_parallel([partial(_send, found, replace(change, run=run), services, who) for found, change in sent])
+    storage.notifications.mark_queued(notification)
+
+
+def _send(found: Letter, change: RowChange, services: Services, who: str) -> None:
+    storage, key = services.storage, found.facts.key
+    storage.queue.send(change)
+    if key == change.link_key:
+        storage.dead_letters.mark_resubmitted(key, datetime.fromtimestamp(services.clock(), UTC), who)
+    else:  # a row that had no key has one now: from here on it is known by that
+        storage.dead_letters.remove(key, found.facts.etag)
+
+
+def _again(found: Letter, services: Services, now: float) -> list[RowChange]:
+    """The changes that a dead letter makes when its row is mapped anew. Raises Refused."""
+    change, content = found.change, _content(found)
+    if found.facts.content is None:
+        raise Refused("what it held is not stored any more. Save the record in Acumatica again, or discard it.")
+    if change is None and not {"mapping", "timestamp", "row"} <= content.keys():
+        raise Refused("it holds no row, so it cannot be run again; discard it.")
+    name = change.mapping if change else str(content["mapping"])
+    mapping = services.mappings.get(name)
+    if not mapping:
+        raise Refused(f"there is no active mapping {name!r}.")
+    if change and change.row is None:  # the row has left the inquiry
+        return [replace(change, tries=0, first_sent=now, tried_for=0.0, tried_at=0.0)]
+    whole = change.row if change else content["row"]
+    notification = PushNotification(
+        inserted=(whole or {},),
+        deleted=(),
+        query=mapping.query,
+        company_id=change.company if change else folded(services.settings.acumatica_tenant),
+        id=change.notification if change else found.facts.notification,
+        timestamp=change.timestamp if change else int(content["timestamp"]),
+        additional_info={},
+    )
+    changes, unidentified = row_changes(notification, [mapping], now)
+    if unidentified:
+        raise Refused(unidentified[0].reason)
+    # Which of several rows with one key is meant cannot be told from one of them.
+    return [replace(new, problem=change.problem) if change and new.key == change.key else new for new in changes]
+
+
+def _content(found: Letter) -> dict[str, Any]:
+    try:
+        content = load_json(found.facts.content or "")
+    except ValueError:
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+# -- discarding --------------------------------------------------------------------------------------------------------
+
+
+def discard(key: str, services: Services, who: str, why: str) -> None:
+    """Remove a dead letter for good; who, when and why are kept as a run. Raises Refused."""
+    storage = services.storage
+    found = get(key, storage)
+    if not found:
+        raise Refused("there is no such dead letter (any more).")
+    services.activity.person(
+        "discarded",
+        who,
+        why=why,
+        problems=found.facts.reason,
+        row_key=readable(found.row_key, _TEXT),
+        mapping=found.facts.mapping,
+        link=key,
+    )
+    if not storage.dead_letters.remove(key, found.facts.etag):
+        raise Refused("it has failed anew meanwhile; look at it again.")
+    outcome = f"dead letter discarded by {who}{': ' + why if why else ''}"
+    for _ in range(_TRIES):
+        link, etag = storage.links.load(key)
+        if link is None or not link.buried or link.buried > found.facts.timestamp:
+            return
+        change = found.change or RowChange(
+            link.company, link.mapping, link.row_key, found.facts.timestamp, None, found.facts.notification, services.clock()
+        )
+        unburied = replace(link, buried=0, last_error="").noted(services.clock(), change, "", outcome)
+        if storage.links.save(unburied, etag):
+            return

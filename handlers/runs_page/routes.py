@@ -1,0 +1,24 @@
+"""Addresses of the page, and the view of each. Ids are checked where they are looked up, in handlers.operations."""
+
+from werkzeug.routing import Map, Rule
+
+from handlers.runs_page import acting, looking
+from handlers.runs_page.visit import BASE
+
+_VIEWS = (
+    ("GET", "", looking.overview),
+    ("GET", "/run/<key>", looking.run),
+    ("GET", "/row/<key>", looking.row),
+    ("GET", "/search", looking.search),
+    ("GET", "/letters", looking.letters),
+    ("GET", "/letter/<key>", looking.letter),
+    ("GET", "/health", looking.health),
+    ("POST", "/health", acting.health),
+    ("POST", "/resubmit", acting.resubmit),
+    ("POST", "/discard", acting.discard),
+)
+ROUTES = Map(
+    [Rule(f"{BASE}{path}", endpoint=view, methods=[method]) for method, path, view in _VIEWS],
+    strict_slashes=False,
+    merge_slashes=False,
+)

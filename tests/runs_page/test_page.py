@@ -1,0 +1,445 @@
+"""The runs page as a WSGI application: access, what is refused, what is escaped. In a browser: test_browser.py."""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from werkzeug.test import Client, TestResponse
+
+from handlers.clients.sign_ins import SignIns
+from handlers.operations.throttle import NotNow, Throttle
+from handlers.runs_page import render
+from handlers.runs_page.page import Page, respond
+from handlers.runs_page.visit import BASE
+from handlers.services import Factory
+from tests.bench import Bench
+
+KEY = "a-key-of-the-runs-page"
+PAGE = Path(render.__file__).parent
+
+
+class Browser:
+    """Sends requests and keeps the cookie."""
+
+    def __init__(self, storage: str, clock: Callable[[], float], **environ: str) -> None:
+        settings = {
+            "AzureWebJobsStorage": storage,
+            "RUNS_KEY": KEY,
+            "ACUMATICA_URL": "http://127.0.0.1:9",
+            "ACUMATICA_TENANT": "Production",
+            "ACUMATICA_CLIENT_ID": "id@Production",
+            "ACUMATICA_CLIENT_SECRET": "s",
+            "ACUMATICA_USERNAME": "u",
+            "ACUMATICA_PASSWORD": "p",
+        }
+        self.environ = {name: value for name, value in (settings | environ).items() if value}
+        self.factory = Factory(self.environ, clock)
+        self.page = Page(self.factory, self.environ)
+        self.client = Client(self.page)
+
+    @property
+    def cookie(self) -> str:
+        found = self.client.get_cookie("runs-session", "app.example.com", BASE)
+        return found.value if found else ""
+
+    @cookie.setter
+    def cookie(self, value: str) -> None:
+        self.client.set_cookie("runs-session", value, domain="app.example.com", path=BASE)
+
+    def send(self, method: str, path: str, form: str = "", **headers: str) -> TestResponse:
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        if method == "POST":
+            sent["content-type"] = "application/x-www-form-urlencoded"
+        path, _, question = path.partition("?")
+        client = Client(self.page, use_cookies=False) if "cookie" in headers else self.client
+        return client.open(
+            f"{BASE}/{path}".rstrip("/"),
+            base_url="https://app.example.com",
+            query_string=question,
+            method=method,
+            data=form.encode(),
+            headers=list(sent.items()),
+        )
+
+    def get(self, path: str = "", **headers: str) -> TestResponse:
+        return self.send("GET", path, **headers)
+
+    def sign_in(self, key: str = KEY, **headers: str) -> TestResponse:
+        return self.send("POST", "sign-in", f"key={key}&next=letters", **headers)
+
+    @property
+    def token(self) -> str:
+        found = re.search(r'name="token" value="([\w.-]+)"', self.get().text)
+        assert found
+        return found[1]
+
+
+class Time:
+    now = 1_796_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def time() -> Time:
+    return Time()
+
+
+@pytest.fixture
+def browser(storage: str, time: Time) -> Iterator[Browser]:
+    opened = Browser(storage, time)
+    yield opened
+    opened.factory.close()
+
+
+# -- access -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("key", ["", "too-short", "@Microsoft.KeyVault(SecretUri=https://x)"])
+def test_without_a_key_there_is_no_page(storage: str, time: Time, key: str) -> None:
+    answer = Browser(storage, time, RUNS_KEY=key).get()
+    assert (answer.status_code, "RUNS_KEY" in answer.text, KEY in answer.text) == (404, True, False)
+
+
+PATHS = ["", "letters", "health", "search?q=A", "run/r1", "row/ab", "letter/ab", "nothing"]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_nothing_is_seen_without_signing_in(browser: Browser, path: str) -> None:
+    for headers in (
+        {},
+        {"x_functions_key": "k"},
+        {"cookie": "runs-session=WzEsOTk5OTk5OTk5OSwieCJd.deadbeef"},
+        {"cookie": "runs-session=\xff;="},
+    ):
+        answer = browser.get(path, **headers)
+        assert answer.status_code == 401
+        assert "<form" in answer.text
+    as_json = browser.get(path + ("&" if "?" in path else "?") + "format=json")
+    assert (as_json.status_code, as_json.mimetype) == (401, "application/json")
+
+
+@pytest.mark.parametrize("path", ["resubmit", "discard", "health", "sign-out", "nothing"])
+def test_nothing_is_done_without_signing_in(browser: Browser, path: str) -> None:
+    assert browser.send("POST", path, "all=1&token=x").status_code == 401
+
+
+def test_the_key_opens_a_session(browser: Browser) -> None:
+    answer = browser.sign_in()
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/api/runs/letters")
+    attributes = answer.headers["Set-Cookie"].split("; ")[1:]
+    assert sorted(attributes) == ["HttpOnly", "Path=/api/runs", "SameSite=Strict", "Secure"]
+    assert KEY not in answer.headers["Set-Cookie"]
+    assert browser.get().status_code == 200
+    assert browser.send("POST", "sign-out", f"token={browser.token}").status_code == 303
+    assert browser.get().status_code == 401
+
+
+@pytest.mark.parametrize("then", ["//evil.example.com", "https://evil.example.com", "/\\evil", "a\r\nSet-Cookie: x", "../x"])
+def test_signing_in_leads_nowhere_else(browser: Browser, then: str) -> None:
+    answer = browser.send("POST", "sign-in", f"key={KEY}&next={then}")
+    assert (answer.status_code, answer.headers["Location"].startswith("/api/runs")) == (303, True)
+    assert ".." not in answer.headers["Location"]
+    assert "\n" not in answer.headers["Location"]
+
+
+def test_a_session_ends(browser: Browser, time: Time) -> None:
+    """An hour after it was last used, and twelve hours after signing in in any case."""
+    browser.sign_in()
+    time.now += 3601
+    assert browser.get().status_code == 401
+    browser.sign_in()
+    for _ in range(23):
+        time.now += 1800
+        assert browser.get().status_code == 200
+    time.now += 1801
+    assert browser.get().status_code == 401
+
+
+def test_signing_out_ends_the_session_wherever_its_cookie_is(browser: Browser, storage: str, time: Time) -> None:
+    browser.sign_in()
+    copied, token = browser.cookie, browser.token
+    assert browser.send("POST", "sign-out", f"token={token}").status_code == 303
+    other = Browser(storage, time)
+    other.cookie = copied
+    assert other.get().status_code == 401
+    assert other.send("POST", "resubmit", f"all=1&token={token}").status_code == 401
+    other.factory.close()
+
+
+def test_another_key_ends_all_sessions(browser: Browser, storage: str, time: Time) -> None:
+    browser.sign_in()
+    other = Browser(storage, time, RUNS_KEY=KEY + "x")
+    other.cookie = browser.cookie
+    assert other.get().status_code == 401
+    other.factory.close()
+
+
+def test_brute_force_is_throttled_over_instances_and_locks_nobody_out(browser: Browser, storage: str, time: Time) -> None:
+    other = Browser(storage, time)
+    statuses = [each.sign_in("wrong").status_code for _ in range(4) for each in (browser, other)]
+    assert statuses == [403] * 5 + [429] * 3
+    assert browser.sign_in().status_code == 429, "the right key is not looked at either, or the throttle would tell it"
+    assert browser.sign_in("wrong", x_forwarded_for="10.0.0.9:1234").status_code == 403, "another address"
+    waited = 0.0
+    for _ in range(10):
+        refused = browser.sign_in("wrong")
+        if refused.status_code == 429:
+            wait = float(refused.headers["Retry-After"])
+            waited, time.now = waited + wait, time.now + wait + 1
+    assert waited > 60
+    time.now += 301
+    assert browser.sign_in().status_code == 303, "five minutes at most"
+    assert browser.sign_in("wrong").status_code == 403, "and all is forgotten"
+    other.factory.close()
+
+
+def test_an_attack_from_many_addresses_slows_them_down_and_locks_nobody_out(browser: Browser, time: Time) -> None:
+    """Sixty wrong keys a minute from anywhere, minute after minute: a right key still gets in, from a new address too."""
+    browser.sign_in(x_forwarded_for="10.0.0.1:1")
+    for minute in range(3):
+        statuses = [browser.sign_in("wrong", x_forwarded_for=f"10.{minute}.1.{n}:1").status_code for n in range(70)]
+        assert statuses == [403] * 70
+        assert browser.sign_in(x_forwarded_for=f"10.{minute}.2.1:1").status_code == 303, "a new address"
+        assert browser.sign_in(x_forwarded_for="10.0.0.1:999").status_code == 303, "a known one"
+        time.now += 60
+    unknown = [browser.sign_in("wrong", x_forwarded_for="10.9.9.9:1").status_code for _ in range(3)]
+    known = [browser.sign_in("wrong", x_forwarded_for="10.0.0.1:1").status_code for _ in range(6)]
+    assert (unknown, known) == ([403] + [429] * 2, [403] * 5 + [429])
+    time.now += 3
+    assert browser.sign_in(x_forwarded_for="10.9.9.9:1").status_code == 303, "and whoever mistyped it waits for seconds"
+    time.now += 601
+    calm = [browser.sign_in("wrong", x_forwarded_for="10.8.8.8:1").status_code for _ in range(6)]
+    assert calm == [403] * 5 + [429]
+
+
+def test_the_address_is_the_one_that_the_front_end_saw(browser: Browser) -> None:
+    """What a client writes into the header itself comes before it."""
+    for front_end in ("10.0.0.1:{}", "[2001:db8:0:1::{}]:443", "2001:db8:0:2::{}"):  # of IPv6, the whole network
+        seen = [f"1.2.3.{n}, {front_end.format(n)}" for n in range(7)]
+        statuses = [browser.sign_in("wrong", x_forwarded_for=each).status_code for each in seen]
+        assert statuses == [403] * 5 + [429] * 2
+
+
+def test_a_try_is_counted_before_the_key_is_looked_at(browser: Browser, time: Time) -> None:
+    throttle = Throttle(SignIns(browser.factory.storage().activity_table), time)
+    for _ in range(5):
+        assert not throttle.try_key("wrong", KEY, "a")
+    with pytest.raises(NotNow):
+        throttle.try_key(KEY, KEY, "a")
+
+
+def test_programs_send_the_key_as_a_header(browser: Browser, caplog: pytest.LogCaptureFixture) -> None:
+    answer = browser.get("?format=json", x_runs_key=KEY)
+    assert (answer.status_code, json.loads(answer.text)) == (200, {"runs": []})
+    assert browser.get("letters", accept="application/json", x_runs_key=KEY).text == '{"letters": []}'
+    assert browser.get("?format=json", x_runs_key="wrong").status_code == 401
+    assert "wrong key in the header x-runs-key" in caplog.text
+    assert browser.send("POST", "resubmit", "all=1", x_runs_key=KEY).status_code == 401, "acting needs a session"
+
+
+# -- forms --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"sec_fetch_site": "cross-site"},
+        {"sec_fetch_site": "same-site"},
+        {"origin": "https://evil.example.com"},
+        {"origin": "null"},
+    ],
+)
+def test_a_form_of_another_site_is_refused(browser: Browser, headers: dict[str, str]) -> None:
+    browser.sign_in()
+    assert browser.send("POST", "resubmit", f"all=1&token={browser.token}", **headers).status_code == 403
+    assert browser.send("POST", "sign-in", f"key={KEY}", **headers).status_code == 403
+
+
+@pytest.mark.parametrize("token", ["", "x", "0" * 64, "ä"])
+def test_a_form_without_the_sessions_token_is_refused(browser: Browser, token: str) -> None:
+    browser.sign_in()
+    assert browser.send("POST", "resubmit", f"all=1&token={token}").status_code == 403
+    assert (
+        browser.send("POST", "resubmit", f"all=1&token={browser.token}", origin="https://app.example.com").status_code == 409
+    )
+
+
+def test_the_token_of_another_session_is_refused(browser: Browser) -> None:
+    browser.sign_in()
+    token = browser.token
+    browser.sign_in()
+    assert browser.send("POST", "resubmit", f"all=1&token={token}").status_code == 403
+
+
+@pytest.mark.parametrize("form", ["", "token", "&&&", "x=%ff", "a=1&" * 500])
+def test_any_form_has_an_answer(browser: Browser, form: str) -> None:
+    browser.sign_in()
+    for path in ("resubmit", "discard", "health", "sign-in", "sign-out", ""):
+        assert browser.send("POST", path, form).status_code in {303, 403, 404, 429}
+
+
+# -- pages --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_every_page_forbids_what_is_not_its_own(browser: Browser, path: str) -> None:
+    browser.sign_in()
+    answer = browser.get(path)
+    policy = answer.headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert not re.search(r'(src|href|action)="(https?:)?//', answer.text)
+    assert not re.search(r"\son\w+=|\sstyle=", answer.text)
+
+
+def test_pages_say_that_the_app_is_paused_or_on_trial(storage: str, time: Time) -> None:
+    browser = Browser(storage, time, SYNC_PAUSED="true", TEST_MAILBOX="test@example.com")
+    browser.sign_in()
+    for path in ("", "letters", "health"):
+        assert "Paused: " in browser.get(path).text
+        assert "test@example.com" in browser.get(path).text
+    browser.factory.close()
+
+
+def test_who_acts_is_the_one_that_entra_names_where_it_is_asked(storage: str, time: Time) -> None:
+    for enabled, name in (("true", "erin@example.com"), ("", "")):
+        browser = Browser(storage, time, WEBSITE_AUTH_ENABLED=enabled)
+        browser.sign_in()
+        body = browser.get("", x_ms_client_principal_name="erin@example.com").text
+        assert (f"· {name}" in body if name else "erin@example.com" not in body) is True
+        browser.factory.close()
+
+
+def test_with_settings_missing_the_page_says_which(storage: str, time: Time) -> None:
+    browser = Browser(storage, time, ACUMATICA_URL="")
+    browser.sign_in()
+    assert browser.get().status_code == 200
+    assert "ACUMATICA_URL: missing" in browser.get("health").text
+    assert "ACUMATICA_URL: missing" in browser.get("search?q=A").text
+    browser.factory.close()
+
+
+def test_without_storage_there_is_a_page_all_the_same(time: Time) -> None:
+    away = "DefaultEndpointsProtocol=http;AccountName=a;AccountKey=YQ==;" + "".join(
+        f"{service}Endpoint=http://127.0.0.1:9/a;" for service in ("Blob", "Queue", "Table")
+    )
+    browser = Browser(away, time)
+    answer = browser.sign_in()
+    assert (answer.status_code, "Storage does not answer" in answer.text) == (503, True)
+    browser.factory.close()
+
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "javascript:alert(1)",
+    "{0} {token} %s",
+    "\u202egnp.exe\u202c",
+    "א" * 50,
+    "🗓" * 20,
+    "x" * 10_000,
+    "\x00\ufffd\x01\x7f",
+]
+
+
+@pytest.mark.parametrize("value", HOSTILE, ids=range(len(HOSTILE)))
+def test_whatever_stands_in_a_row_is_shown_as_text(storage: str, value: str, bench_of: Callable[[str], Bench]) -> None:
+    bench = bench_of(storage)
+    change = replace(bench.change(1, value, Room=value, OwnerEmail=value), key=(value,))
+    bench.apply(change)
+    browser = Browser(storage, lambda: bench.now)
+    browser.sign_in()
+    (letter,) = json.loads(browser.get("letters?format=json").text)["letters"]
+    for path in ("", "letters", f"letter/{letter['id']}", f"row/{letter['id']}", "search?q=<script>"):
+        answer = browser.get(path)
+        assert answer.status_code in {200, 303}
+        assert len(re.findall(r"<script>", answer.text)) == (answer.status_code == 200)
+        assert "<img" not in answer.text
+        assert 'href="javascript' not in answer.text
+        assert len(answer.text) < 60_000
+    browser.factory.close()
+
+
+@pytest.fixture
+def bench_of() -> Iterator[Callable[[str], Bench]]:
+    """A bench without services behind it: rows of which none reaches them."""
+    opened: list[Bench] = []
+
+    class Nobody:
+        url = "http://127.0.0.1:9"
+        client_id, client_secret, username, password, tenant = "i@P", "s", "u", "p", "Production"
+
+        def put_record(self, *_: Any) -> str:
+            return "6b0f6a52-0000-0000-0000-0a1b2c3d4e5f"
+
+    def make(storage: str) -> Bench:
+        opened.append(Bench(storage, Nobody(), Nobody()))  # type: ignore[arg-type]
+        return opened[-1]
+
+    yield make
+    for bench in opened:
+        bench.factory.close()
+
+
+def test_markup_is_made_by_templates_alone() -> None:
+    """Jinja escapes all that is put into them, but for our own style and script."""
+    for file in PAGE.glob("*.py"):
+        assert not re.search(r"<(?!key>)/?[a-z!]|Markup", file.read_text(encoding="utf-8")), file.name
+    assert render._templates.autoescape is True
+    trusted = {
+        (file.name, *found)
+        for file in PAGE.glob("templates/*")
+        for found in re.findall(r"(\S+)\|safe|autoescape false", file.read_text(encoding="utf-8"))
+    }
+    assert {(name, "".join(found)) for name, *found in trusted} == {("layout.html", "style"), ("layout.html", "script")}
+    assert "</s" not in render._STYLE + render._SCRIPT
+
+
+# -- the way in ---------------------------------------------------------------------------------------------------------
+
+
+STRANGE = [
+    "h2026-11-01T10-x",
+    "r1",
+    "r" * 15,
+    "r٣٣٣٣٣٣٣٣٣٣٣٣٣-a",
+    "r0000000000000-" + "g" * 64,
+    "x'y",
+    "a" * 63,
+    "%2e%2e%2f",
+    "%00",
+    "%ff",
+]
+
+
+@pytest.mark.parametrize("kind", ["run", "row", "letter"])
+@pytest.mark.parametrize("key", STRANGE)
+def test_what_is_no_id_is_not_found(browser: Browser, kind: str, key: str) -> None:
+    browser.sign_in()
+    for path in (f"{kind}/{key}", f"{kind}/{key}?format=json"):
+        assert browser.get(path).status_code == 404
+    assert browser.get(f"?before={key}").status_code == 200
+    assert browser.send("POST", "discard", f"key={key}&why=x&token={browser.token}").status_code == 409
+    assert browser.send("POST", "resubmit", f"key={key}&token={browser.token}").status_code == 409
+
+
+def test_what_the_host_hands_over_is_answered_whole(browser: Browser) -> None:
+    headers = {"x-runs-key": KEY, "Host": "app.example.com"}
+    url = "http://localhost:7071/api/runs"
+    answer = respond(browser.page, "GET", f"{url}/search?q=a%20b%26c%C3%A4", headers, b"")
+    assert (answer.status_code, 'value="a b&amp;cä"' in answer.get_data(as_text=True)) == (200, True)
+    form = {"Content-Type": "application/x-www-form-urlencoded", "Origin": "https://app.example.com", **headers}
+    answer = respond(browser.page, "POST", f"{url}/sign-in", form, f"key={KEY}".encode())
+    assert (answer.status_code, answer.headers["Location"]) == (303, BASE)
+    assert "Content-Length" not in answer.headers
+    large = respond(browser.page, "POST", f"{url}/sign-in", form, b"key=" + b"x" * 200_000)
+    assert (large.status_code, large.headers["X-Frame-Options"]) == (413, "DENY")
+    away = Page(Factory({"AzureWebJobsStorage": "nonsense"}), {"RUNS_KEY": KEY})
+    assert respond(away, "GET", url, {}, b"").status_code == 503
