@@ -27,37 +27,18 @@ from handlers.sync.notification import NotificationProblems, PushNotification, p
 from handlers.sync.record import record_id, record_update
 from handlers.sync.scope import Scope
 from handlers.sync.template import MissingColumns, Template
+from local.sample import ROW, TEXT
 
 NOW = datetime(2026, 12, 1, tzinfo=UTC)
-MAPPING_TEXT = """
-query = "Q"
-key = ["Key"]
-mailbox = "{Owner}"
-time_zone = "Europe/Paris"
-attributes = ["Room"]
-[event]
-subject = "{Subject} ({Key})"
-start = "{Start}"
-end = "{End}"
-location = "{Room}"
-[write_back]
-endpoint = "Default/24.200.001"
-entity = "Opportunity"
-id = "{NoteID}"
-[write_back.fields]
-"custom.Opportunity.AttributeCALEVT" = "{event_id}"
-"""
-MAPPING = load_mapping("m", MAPPING_TEXT)
-ROW = {
-    "Key": "A ",
-    "Owner": "ann@example.com",
-    "Subject": "Visit",
-    "Start": "2026-02-03T09:30:00",
-    "End": "2026-02-03T10:30:00.1+02:00",
-    "Room": None,
-    "NoteID": "6b0f6a52-0000-0000-0000-0a1b2c3d4e5f",
+MAPPING = load_mapping("m", TEXT)
+NOTIFICATION = {
+    "Inserted": [ROW],
+    "Deleted": [],
+    "Query": MAPPING.query,
+    "CompanyId": "T",
+    "Id": "i",
+    "TimeStamp": 639055764123456780,
 }
-NOTIFICATION = {"Inserted": [ROW], "Deleted": [], "Query": "Q", "CompanyId": "T", "Id": "i", "TimeStamp": 639055764123456780}
 MESSAGE = RowChange("t", "m", ("A",), 639055764123456780, ROW, "i", 1764547200.0).encode()
 
 
@@ -79,7 +60,7 @@ def _no_queue() -> NoReturn:
 def notification(data: bytes) -> PushNotification | None:
     """A request's body is a notification, or has problems that can be answered; its changes can be stored."""
     try:
-        found = parse_notification(data, company="T", queries=["Q"], now=NOW)
+        found = parse_notification(data, company="T", queries=[MAPPING.query], now=NOW)
     except NotificationProblems as error:
         if not error.problems or sum(map(len, error.problems)) > 10_000:
             raise AssertionError("a refusal says why, and is no longer than a page") from error
@@ -164,7 +145,7 @@ def errors(data: bytes) -> None:
 SAMPLES: dict[str, tuple[Callable[[bytes], Any], list[bytes]]] = {
     "notification": (notification, [json.dumps(NOTIFICATION).encode(), json.dumps(NOTIFICATION).encode("utf-16")]),
     "message": (message, [canonical(MESSAGE).encode(), b'{"blob":"' + b"0" * 64 + b'"}']),
-    "mapping": (mapping, [MAPPING_TEXT.encode()]),
+    "mapping": (mapping, [TEXT.encode()]),
     "template": (template, [b"{Subject} {{x}} ({Key})"]),
     "row": (row, [json.dumps(ROW).encode()]),
     "errors": (

@@ -10,29 +10,8 @@ import pytest
 from handlers.clients.requests_to_graph import STAMP
 from local.fakes import Fault
 from local.fakes.graph import FakeGraph
+from local.sample import changed
 from tests.bench import Bench
-
-MAPPING = """
-query = "Calendar - Opportunity Meetings"
-key = ["OpportunityID"]
-mailbox = "{OwnerEmail}"
-time_zone = "Eastern Standard Time"
-TOP
-[event]
-subject = "{Subject}"
-start = "{MeetingStart}"
-end = "{MeetingEnd}"
-location = "{Room}"
-EVENT
-[write_back]
-endpoint = "Default/24.200.001"
-entity = "Opportunity"
-id = "{NoteID}"
-[write_back.fields]
-"custom.Opportunity.AttributeCALEVT" = "{event_id}"
-FIELDS
-TABLES
-"""
 
 type Mapped = Callable[..., Bench]
 
@@ -42,8 +21,8 @@ def mapped(bench: Bench, tmp_path: Path) -> Mapped:
     """The bench, with more in its mapping."""
 
     def more(top: str = "", event: str = "", fields: str = "", tables: str = "") -> Bench:
-        text = MAPPING.replace("TOP", top).replace("EVENT", event).replace("FIELDS", fields).replace("TABLES", tables)
-        (tmp_path / "opportunity-meetings.toml").write_text(text, "utf-8")
+        text = changed(("[event]", f"{top}\n[event]"), ("[write_back]", f"{event}\n[write_back]"))
+        (tmp_path / "opportunity-meetings.toml").write_text(f"{text}{fields}\n{tables}", "utf-8")
         bench.reconfigure(MAPPINGS_DIR=str(tmp_path))
         return bench
 

@@ -8,6 +8,7 @@ from typing import Any
 from handlers.sync.errors import Code, Permanent
 from handlers.sync.mapping import EVENT_ID, Mapping
 from handlers.sync.template import Row, Template, as_text
+from handlers.sync.text import one_line
 
 _GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _EVENT_ID = re.compile(r"[A-Za-z0-9_=+/-]{20,1000}")
@@ -94,6 +95,7 @@ def record_update(mapping: Mapping, record: str, results: MappingOf[str, str] | 
 
 def short_reason(reason: str) -> str:
     """A reason that fits a field of Acumatica."""
+    reason = one_line(reason)
     return reason if len(reason) <= _REASON_MAX else reason[: _REASON_MAX - 1] + "…"
 
 

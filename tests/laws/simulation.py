@@ -31,6 +31,7 @@ from handlers.sync.event import CalendarEvent, calendar_event
 from handlers.sync.link import EventLink, from_state, merge, to_state
 from handlers.sync.mapping_file import load_mapping
 from handlers.sync.record import RecordUpdate
+from local.sample import changed
 from tests.laws.scheduler import Endless, Scheduler, Task
 from tests.laws.story import Change, Deed, State, Story, simplest
 
@@ -40,24 +41,12 @@ GRACE = 10
 QUIET = Story(())
 MAPPING = load_mapping(
     "m",
-    """
-query = "Q"
-key = ["Key"]
-mailbox = "{Owner}@example.com"
-time_zone = "UTC"
-attributes = ["Room"]
-[event]
-subject = "{Subject}"
-start = "2026-12-01T09:00:00"
-end = "2026-12-01T10:00:00"
-location = "{Room}"
-[write_back]
-endpoint = "Default/24.200.001"
-entity = "Opportunity"
-id = "{NoteID}"
-[write_back.fields]
-"custom.Opportunity.AttributeCALEVT" = "{event_id}"
-""",
+    changed(
+        ("Eastern Standard Time", "UTC"),
+        ("{OwnerEmail}", "{OwnerEmail}@example.com"),
+        ("{MeetingStart}", "2026-12-01T09:00:00"),
+        ("{MeetingEnd}", "2026-12-01T10:00:00"),
+    ),
 )
 SETTINGS = Settings(
     ACUMATICA_URL="https://erp.example.com",
@@ -213,7 +202,7 @@ class Simulation:
     def _deliver(
         self, inserted: list[Any], deleted: list[Any], transaction: str, delays: tuple[int, ...], words: str
     ) -> None:
-        body = {"Query": "Q", "CompanyId": "t", "Id": transaction, "TimeStamp": self._ticks}
+        body = {"Query": MAPPING.query, "CompanyId": "t", "Id": transaction, "TimeStamp": self._ticks}
         text = json.dumps({**body, "Inserted": inserted, "Deleted": deleted}).encode()
         for number, delay in enumerate(delays):
             request = Request(text, f"{words}{' again' if number else ''}")
@@ -541,7 +530,7 @@ def _row(row: str, state: State, old: State | None = None) -> dict[str, Any]:
     """A row as the inquiry shows it; an attribute that did not change comes as null."""
     owner, subject, room = state
     shown = None if old and old[2] == room else room
-    return {"Key": row, "Owner": owner, "Subject": subject, "NoteID": note_id(row), "Room": shown}
+    return {"OpportunityID": row, "OwnerEmail": owner, "Subject": subject, "NoteID": note_id(row), "Room": shown}
 
 
 def link_key(row: str) -> str:
@@ -558,7 +547,7 @@ def told(link: EventLink | None) -> str:
         f"{'' if e.fingerprint else ' content unknown'}{' leaving' if e.leaving else ''}{' unsure' if e.unsure else ''}"
         for e in link.entries
     ]
-    row = {name: link.row.get(name) for name in ("Owner", "Subject", "Room")} if link.present else "gone"
+    row = {name: link.row.get(name) for name in ("OwnerEmail", "Subject", "Room")} if link.present else "gone"
     return f" ({row}; events {entries}; written back {link.written_back}{'; claimed' if link.claim else ''})"
 
 

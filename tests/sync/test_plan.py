@@ -33,8 +33,8 @@ mailbox = "{Owner}"
 time_zone = "UTC"
 [event]
 subject = "{Subject}"
-start = "2026-01-01"
-end = "2026-01-02"
+start = "2026-01-01T09:00:00"
+end = "2026-01-02T09:00:00"
 """
 WRITE_BACK = """
 [write_back]

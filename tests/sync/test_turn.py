@@ -12,7 +12,7 @@ from handlers.sync.mapping import Mapping
 from handlers.sync.mapping_file import load_mapping
 from handlers.sync.scope import Scope
 from handlers.sync.turn import Save, Stop, Turn, Work, take_turn
-from tests.sync.sample import NOTE_ID, ROW, TEXT, changed
+from local.sample import NOTE_ID, ROW, TEXT, changed
 
 MAPPING = load_mapping("m", TEXT)
 TICKS = 639_055_764_123_456_780

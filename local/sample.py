@@ -1,4 +1,4 @@
-"""A mapping and a row, for tests of how files are read and rows are rendered."""
+"""A mapping and a row: the one sample that tests, the simulation and the fuzzer share."""
 
 from typing import Any
 
