@@ -23,12 +23,11 @@ import pytest
 import trustme
 from azure.data.tables import TableServiceClient
 from azure.storage.queue import QueueClient
-from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
 
 from handlers.clients.storage import QUEUE, TABLES
 from handlers.sync.notification import datetime_to_ticks
 from local.azurite import ACCOUNT, SERVICES, Azurite
+from local.requirements import pins
 from tests.deploy.bicep import Bicep, literal, objects
 from tests.host.test_identity import IdentityEndpoint
 
@@ -73,14 +72,6 @@ async def main():
 
 asyncio.run(main())
 """
-
-
-def pins() -> dict[str, str]:
-    """Version by package, of requirements.txt."""
-    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
-    return {
-        canonicalize_name(name): version for name, _, version in (line.partition("==") for line in lines if "==" in line)
-    }
 
 
 def deployed(folder: Path) -> list[str]:
@@ -177,7 +168,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     folder = tmp_path_factory.mktemp("package")
     package, libraries, worker = folder / "app", folder / "libraries", folder / "worker"
     files = deployed(package)
-    install(list(pins()), libraries)
+    install(list(pins(ROOT / "requirements.txt")), libraries)
     install(["azure-functions-runtime", "azurefunctions-extensions-base"], worker)
     (worker / "local/host").mkdir(parents=True)
     for name in ("__init__.py", "host/__init__.py"):
@@ -254,15 +245,3 @@ def test_nothing_was_imported_that_azure_would_not_have(ran: Run) -> None:
     assert {name: file for name, file in ran.modules.items() if file.startswith((site, str(ROOT / "handlers")))} == {}
     assert ran.modules["pydantic"].startswith(str(ran.libraries))
     assert {"azure.identity", "azure.storage.blob", "msal"} <= set(ran.modules)
-
-
-def test_requirements_pin_all_that_they_bring() -> None:
-    """A remote build installs just these: what is missing here, it would choose by itself."""
-    pinned = pins()
-    for name, version in pinned.items():
-        assert importlib.metadata.version(name) == version, f"{name}: run `make setup`"
-        for text in importlib.metadata.requires(name) or []:
-            needed = Requirement(text)
-            if needed.marker is None or needed.marker.evaluate({"extra": "", "sys_platform": "linux"}):
-                assert canonicalize_name(needed.name) in pinned, f"{name} brings {needed.name}"
-                assert needed.specifier.contains(pinned[canonicalize_name(needed.name)], prereleases=True), text

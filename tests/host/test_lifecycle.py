@@ -19,6 +19,7 @@ from local.host.__main__ import main
 from local.host.config import ConfigError
 from local.host.process import ROOT, HostError
 from local.host.worker import RUNTIME, RUNTIME_VERSION, Worker, essence
+from local.requirements import pins
 from tests.host.conftest import HOST_JSON, Queue, StartApp, call, until, write_app
 
 WORK = """
@@ -328,8 +329,8 @@ def test_host_json_may_be_overridden_by_settings(start_app: StartApp, queue: Cal
 
 
 def test_the_worker_library_is_the_one_that_is_pinned() -> None:
-    """The version that the seam is made for is that of requirements-dev.txt."""
-    assert f"{RUNTIME}=={RUNTIME_VERSION}\n" in (ROOT / "requirements-dev.txt").read_text(encoding="utf-8")
+    """The version that the seam is made for is that of the requirements."""
+    assert pins(ROOT / "requirements-run.txt")[RUNTIME] == RUNTIME_VERSION
 
 
 def test_another_worker_library_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
