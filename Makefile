@@ -2,6 +2,8 @@
 PYTHON ?= python3
 PYTEST_ARGS ?= -n 6 --dist worksteal
 RUN = .venv/bin/python
+# Tests start many processes: each file is compiled once, whatever the surroundings say.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup tools run demo test lint fakes docs bench requirements
 

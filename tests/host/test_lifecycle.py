@@ -122,7 +122,8 @@ def test_a_host_ends_with_the_test_that_started_it(tmp_path: Path, storage: str)
         "print(host.pid, flush=True); time.sleep(600)\n"
     )
     command = [sys.executable, "-c", program, str(app), storage]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as starter:
+    environment = os.environ | {"TMPDIR": str(tmp_path)}  # it leaves behind what it had there
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as starter:
         assert starter.stdout
         host = int(starter.stdout.readline())
         assert is_running(host)
