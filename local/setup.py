@@ -8,7 +8,6 @@ goes on. This program needs no package and any Python from 3.8.
 import argparse
 import contextlib
 import csv
-import json
 import os
 import re
 import shutil
@@ -73,11 +72,12 @@ def find_uv() -> str:
         _output([python, "-m", "venv", "--clear", str(STATE / "pip")])
         python = str(STATE / "pip" / VENV_PYTHON.relative_to(VENV))
     pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes", "--no-deps"]
-    log = _log_of([*pip, "--only-binary=:all:", "--target", str(home), "-r", str(ROOT / "local/uv/requirements.txt")])
-    if log is not None and not on_path:
+    pip += ["--only-binary=:all:", "--target", str(home), "-r", str(ROOT / "local/uv/requirements.txt")]
+    done, log = _call(pip)
+    if not done and not on_path:
         remedy = "Install it (https://docs.astral.sh/uv/getting-started/installation), then run `make setup` again."
         raise SetupError(f"{log}\n\nuv could not be fetched. {remedy}")
-    return fetched if log is None else str(on_path)
+    return fetched if done else str(on_path)
 
 
 def _set_up_python(*, dev: bool) -> bool:
@@ -131,8 +131,9 @@ def _is_whole() -> bool:
 def _set_up_from_npm(name: str) -> bool:
     """Install what the lock file in local/<name> pins into .local/<name>."""
     home, lock = STATE / name, ROOT / "local" / name / "package-lock.json"
-    if _is_there(home, lock):
-        return False
+    with contextlib.suppress(OSError):
+        if (home / lock.name).read_bytes() == lock.read_bytes():  # only whole installations ever have that name
+            return False
     _say(f"Installing {name} ...")
     part = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=str(STATE)))
     try:
@@ -142,25 +143,9 @@ def _set_up_from_npm(name: str) -> bool:
         command = [*_npm(), "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
         _run(command, f"{name} could not be installed.", part)
         shutil.rmtree(home, ignore_errors=True)
-        part.rename(home)  # only whole installations ever have that name
+        part.rename(home)
     finally:
         shutil.rmtree(part, ignore_errors=True)
-    return True
-
-
-def _is_there(home: Path, lock: Path) -> bool:
-    """Whether every package of the lock file is there in its version."""
-    try:
-        wanted = lock.read_bytes()
-        if (home / lock.name).read_bytes() != wanted:
-            return False
-        for path, package in json.loads(wanted)["packages"].items():
-            if path and not package.get("optional"):
-                installed = json.loads((home / path / "package.json").read_text(encoding="utf-8"))
-                if installed["version"] != package["version"]:
-                    return False
-    except (OSError, ValueError, KeyError):
-        return False
     return True
 
 
@@ -187,7 +172,7 @@ def _say(text: str) -> None:
 
 
 def _call(command: "list[str]", folder: Path = ROOT, path: str = "") -> "tuple[bool, str]":
-    """Run a program; return whether it succeeded, and what it printed."""
+    """Run a program; return whether it succeeded, and the end of what it printed."""
     environment = dict(os.environ, **({"PATH": path} if path else {}))
     try:
         done = subprocess.run(
@@ -201,24 +186,18 @@ def _call(command: "list[str]", folder: Path = ROOT, path: str = "") -> "tuple[b
         )
     except OSError as error:
         return False, str(error)
-    return done.returncode == 0, done.stdout.decode(errors="replace")
+    return done.returncode == 0, "\n".join(done.stdout.decode(errors="replace").splitlines()[-25:])
 
 
 def _output(command: "list[str]") -> str:
     """Return what a program prints; "" when it is not there or fails."""
-    succeeded, text = _call(command)
-    return text if succeeded else ""
-
-
-def _log_of(command: "list[str]", folder: Path = ROOT, path: str = "") -> "str | None":
-    """Run a program; return None when it succeeds, else the end of what it printed."""
-    succeeded, text = _call(command, folder, path)
-    return None if succeeded else "\n".join(text.splitlines()[-25:])
+    done, text = _call(command)
+    return text if done else ""
 
 
 def _run(command: "list[str]", remedy: str, folder: Path = ROOT, path: str = "") -> None:
-    log = _log_of(command, folder, path)
-    if log is not None:
+    done, log = _call(command, folder, path)
+    if not done:
         raise SetupError(f"{log}\n\n{remedy}")
 
 
