@@ -16,13 +16,13 @@ setup: ## install what is needed to run, into .venv and .local
 tools: ## install what tests and linting need, too
 	@$(PYTHON) local/setup.py --dev
 
-demo: setup ## see the whole integration work, with stand-ins; KEEP=1 leaves it running
+demo: setup ## see the whole integration work, with fakes; KEEP=1 leaves it running
 	@$(RUN) -m local.demo $(if $(KEEP),--keep)
 
 run: setup ## run the function app
 	@$(RUN) -m local.host
 
-fakes: setup ## run the stand-ins for Acumatica and Microsoft Graph
+fakes: setup ## run the fakes of Acumatica and Microsoft Graph
 	@$(RUN) -m local.fakes
 
 test: tools ## run the tests; TOOLS=1 adds those of local/, which run by themselves when it changed
