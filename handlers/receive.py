@@ -93,7 +93,7 @@ def _take_in(notification: PushNotification, intake: Intake) -> Answer:
         keys=kept_keys(changes),
     )
     if storage.notifications.begin(received) == "queued":
-        telemetry.emit(telemetry.DUPLICATE, notification=notification.id, query=notification.query)
+        telemetry.emit(telemetry.DUPLICATE, notification=notification.id, query=mappings[0].query)
         intake.activity.duplicate(key)
         return Answer(200, {"status": "duplicate"})
     intake.activity.began(received, first_keys(changes))
@@ -106,7 +106,7 @@ def _take_in(notification: PushNotification, intake: Intake) -> Answer:
         log.warning("notification %s could not be marked as queued; a repetition will be taken in again", key[:16])
     intake.activity.queued(run, unidentified=received.without_key)
     counts = {"rows": received.rows, "changes": received.changes, "without_key": received.without_key}
-    about: dict[str, Any] = {"notification": notification.id, "query": notification.query, "seconds": intake.clock() - now}
+    about: dict[str, Any] = {"notification": notification.id, "query": mappings[0].query, "seconds": intake.clock() - now}
     telemetry.emit(telemetry.ACCEPTED, **about, **counts)
     return Answer(202, {"status": "accepted", **counts})
 

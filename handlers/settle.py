@@ -146,12 +146,17 @@ class _Settlement:
             now = self.services.clock()
             effects = plan(self.link, self.wanted, self.mapping, now, frozenset(self.skipped))
             if not effects:
-                return self._left_over(now)
+                left = self._left_over(now)
+                return self._reported(left) if left else None
             if failure := self._do(effects[0]):
-                return failure
-        for effect in plan_report(self.link, self.given_up.reason, self.mapping):
+                return self._reported(failure)
+        return self._reported(self.given_up)
+
+    def _reported(self, failure: Failure) -> Failure:
+        """Tell the record of a failure that needs a person, where the mapping has a field for it."""
+        for effect in plan_report(self.link, failure.reason, self.mapping) if isinstance(failure, Permanent) else ():
             self._do(effect)
-        return self.given_up
+        return failure
 
     def _left_over(self, now: float) -> Failure | None:
         """What remains when all that can be done is done: events that could not be removed, late requests to wait for."""

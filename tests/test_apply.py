@@ -65,6 +65,7 @@ def test_a_passing_404_makes_no_second_event(bench: Bench) -> None:
     body = {"error": {"code": "ErrorItemNotFound", "message": "not found"}}
     bench.graph.faults.add(Fault(method="PATCH", status=404, body=body, times=1))
     bench.apply(bench.change(2, "two"))
+    assert (bench.subjects(), bench.sent()) == (["one"], 1)
     bench.apply(bench.change(2, "two"))
     assert bench.subjects() == ["two"]
 

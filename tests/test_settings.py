@@ -39,6 +39,7 @@ def test_defaults() -> None:
     given = {field.alias for field in Settings.model_fields.values()} & set(LEAST)
     defaults = {f.alias: getattr(settings, n) for n, f in Settings.model_fields.items() if f.alias not in given}
     assert defaults == {
+        "ACUMATICA_TENANT_FORMERLY": "",
         "ACUMATICA_AUTH": "oauth",
         "ACUMATICA_MAX_SESSIONS": 1,
         "ACUMATICA_LINGER_SECONDS": 20,
@@ -56,7 +57,6 @@ def test_defaults() -> None:
         "CLAIM_SECONDS": 360,
         "REQUEST_TIMEOUT_SECONDS": 100,
         "MAPPINGS_DIR": "mappings",
-        "RUNS_KEY": SecretStr(""),
         "TEST_MAILBOX": "",
         "SYNC_PAUSED": False,
     }

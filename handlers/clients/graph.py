@@ -67,6 +67,10 @@ class Graph:
             answer = self._call(to_graph.get_ownership(mailbox, event_id))
         except MailboxGone:
             raise
+        except EventGone as error:
+            if error.foreign:
+                return False
+            raise
         except Permanent:  # no id of Graph's at all
             return False
         stamps = [str(item.get("value")) for item in answer.get("singleValueExtendedProperties") or ()]

@@ -20,7 +20,7 @@ from handlers.clients.tables import StorageError
 from handlers.operations import dead_letters
 from handlers.operations.checks import Check
 from handlers.services import ROOT, Factory, NotReady
-from handlers.settings import Settings, StorageSettings
+from handlers.settings import PageSettings, Settings, StorageSettings
 
 _ADDRESS = re.compile(r"[^\s@<>\"'(]+@[^\s@<>\"')]+")
 
@@ -68,7 +68,7 @@ def _packages() -> dict[str, str]:
 def _settings(environ: Mapping[str, str]) -> dict[str, str]:
     """Every setting; secrets and addresses only as set or not."""
     shown = {}
-    models: tuple[type[BaseModel], ...] = (Settings, StorageSettings)
+    models: tuple[type[BaseModel], ...] = (Settings, StorageSettings, PageSettings)
     for model in models:
         for name, field in model.model_fields.items():
             alias = field.alias or name

@@ -207,7 +207,7 @@ def _after_find(link: EventLink, effect: FindEvent, result: Result) -> After:
 
 def _contradicted(link: EventLink, entry: Entry) -> After:
     """Graph's look-up shows the event under an id that it does not know otherwise: one of the two will pass."""
-    doubted = replace(entry, sought=True, seen=False, fingerprint=None)
+    doubted = replace(entry, sought=False, seen=False, fingerprint=None)
     return After(
         link.with_entry(doubted), Later(Code.EVENT_NOT_FOUND_YET, "Graph finds the event, yet does not know it", 5.0)
     )

@@ -57,7 +57,7 @@ def test_the_demo_tells_its_story_and_ends_with_a_verdict() -> None:
         assert curl
         headers = {"x-runs-key": key[1], "Accept": "application/json"}
         (letter,) = requests.get(f"{page[1]}/letters", headers=headers, timeout=10).json()["letters"]
-        assert (letter["row"], letter["Reason"][:30]) == ("OP000107", "Mailbox nora@example.com does ")
+        assert (letter["row"], letter["reason"][:30]) == ("OP000107", "Mailbox nora@example.com does ")
         assert (
             requests.get(f"{page[1]}/search?q=OP000107", headers=headers, timeout=10).json()["rows"][0]["state"] == "failed"
         )

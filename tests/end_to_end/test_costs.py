@@ -29,8 +29,8 @@ def still(azurite: Azurite) -> Play:
 def requests(play: Play) -> Counter[str]:
     """What was counted, without the account's name and the addresses' changing parts.
 
-    Without the records of runs, which are written together every few seconds (tests/clients/test_runs.py), and without the
-    queue's being made by each process.
+    Without the records of runs, which are written together every few seconds (tests/clients/test_activity.py), and without
+    the queue's being made by each process.
     """
     names = "EventLinks|PushNotifications|AcumaticaSessions|row-changes/messages|events|token|logout|Opportunity"
     counted = (request for request in play.wire.requests if not re.search(r"Runs|\$batch|^queue PUT", request))

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from handlers.clients.acumatica import Acumatica
+from handlers.clients.entra import Tokens
 from handlers.clients.graph import Graph
 from handlers.clients.web import Http
 from handlers.settings import Settings
@@ -193,7 +194,7 @@ def app(monkeypatch: pytest.MonkeyPatch) -> Clients:
     def token(*_: Any, **__: Any) -> str:
         return "t"
 
-    monkeypatch.setattr(Graph, "_token", token)
+    monkeypatch.setattr(Tokens, "get", token)
     settings = Settings(
         ACUMATICA_URL="https://erp.example.com/site", ACUMATICA_TENANT="T", ACUMATICA_USERNAME="u", ACUMATICA_PASSWORD="p"
     )

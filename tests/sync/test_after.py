@@ -151,7 +151,7 @@ def test_an_event_that_is_gone_is_looked_for() -> None:
 
 def test_an_event_that_was_just_seen_is_not_gone() -> None:
     entry, failure = entry_after(update(replace(MADE, seen=True)), Gone())
-    assert (entry, failure.code) == (replace(MADE, fingerprint=None, sought=True), Code.EVENT_NOT_FOUND_YET)
+    assert (entry, failure.code) == (replace(MADE, fingerprint=None), Code.EVENT_NOT_FOUND_YET)
 
 
 @pytest.mark.parametrize(
@@ -194,7 +194,7 @@ def test_an_event_that_was_made_a_moment_ago_is_waited_for() -> None:
 def test_an_event_that_is_found_where_graph_did_not_know_it_is_waited_for() -> None:
     moved = replace(MADE, sought=True)
     entry, failure = entry_after(FindEvent(moved, "stamp"), Found(("id1",)))
-    assert (entry, failure.code) == (replace(moved, fingerprint=None), Code.EVENT_NOT_FOUND_YET)
+    assert (entry, failure.code) == (replace(MADE, fingerprint=None), Code.EVENT_NOT_FOUND_YET)
 
 
 # -- what leaves ---------------------------------------------------------------------------------------------------------
@@ -224,7 +224,7 @@ def test_an_event_with_another_id_by_now_is_looked_for() -> None:
 def test_a_404_for_an_event_that_was_just_seen_is_not_believed() -> None:
     entry, failure = entry_after(DeleteEvent(replace(LEAVING, seen=True), "stamp"), Gone())
     assert entry
-    assert (entry.id, entry.sought, failure.code) == ("id1", True, Code.EVENT_NOT_FOUND_YET)
+    assert (entry.id, entry.sought, failure.code) == ("id1", False, Code.EVENT_NOT_FOUND_YET)
 
 
 def test_an_event_that_a_late_request_may_make_again_is_kept_in_mind() -> None:
