@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
+from handlers.sync.notification import MAX_ROWS
+
 CONNECT_SECONDS = 10.0
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 _UNRESOLVED = "@Microsoft.KeyVault("  # what App Service leaves in place of a reference that it could not resolve
@@ -102,6 +104,13 @@ class IntakeSettings(_Model):
     )
     max_notification_mib: int = Field(
         32, alias="MAX_NOTIFICATION_MIB", ge=1, le=100, description="Larger notifications are refused (413)."
+    )
+    max_notification_rows: int = Field(
+        MAX_ROWS,
+        alias="MAX_NOTIFICATION_ROWS",
+        ge=1,
+        le=1_000_000,
+        description="Notifications with more rows are refused (413).",
     )
     delete_grace_seconds: int = Field(
         30,

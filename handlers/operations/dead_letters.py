@@ -159,7 +159,6 @@ def _again(found: Letter, intake: Intake, now: float) -> list[RowChange]:
         company_id=change.company if change else intake.company,
         id=change.notification if change else found.facts.notification,
         timestamp=change.timestamp if change else int(content["timestamp"]),
-        additional_info={},
     )
     changes, unidentified = row_changes(notification, [mapping], now)
     if unidentified:

@@ -23,6 +23,7 @@ ALLOWED = {
     "hashlib",
     "html",
     "idna",  # tables
+    "itertools",
     "json",
     "pydantic",
     "re",
