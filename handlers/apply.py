@@ -77,7 +77,9 @@ def apply(message: str, factory: Factory) -> None:
         return
     try:
         try:
-            services.runs.applied(change, settle(change, services))
+            effects = settle(change, services)
+            services.runs.applied(change, effects)
+            services.notes.over(change)
         except AzureError as error:
             if not _away(error):
                 raise
@@ -87,15 +89,18 @@ def apply(message: str, factory: Factory) -> None:
             raise Later(error.code, str(error), services.settings.claim_seconds + 1) from error
     except Permanent as error:
         _bury(change, error, storage)
+        services.notes.over(change)
         services.runs.failed(change)
     except Later as error:
         hours = services.settings.defer_max_hours
         change = change.tried(services.clock())
         if change.tried_for > hours * 3600:
             _bury(change, Permanent(Code.GAVE_UP, f"Tried for {hours:g} hours, last: {error.reason}.", _AGAIN), storage)
+            services.notes.over(change)
             services.runs.failed(change)
         else:
-            _send_again(change, error, storage)
+            delay = _send_again(change, error, storage)
+            services.notes.put_off(change, error.code, delay)
             services.runs.deferred(change)
 
 
@@ -114,7 +119,13 @@ def bury_poison(message: str, factory: Factory) -> None:
 def _bury_unreadable(message: str, reason: str, storage: Storage) -> None:
     key = sha256(message.encode()).hexdigest()
     storage.put_dead_letter(key, message, reason, _AGAIN, {})
-    telemetry.emit(telemetry.DEAD_LETTER, level=logging.ERROR, row=key[:16], reason=telemetry.loggable(reason))
+    telemetry.emit(
+        telemetry.DEAD_LETTER,
+        level=logging.ERROR,
+        row=key[:16],
+        code=Code.MESSAGE_UNREADABLE,
+        reason=telemetry.loggable(reason),
+    )
 
 
 def settle(change: RowChange, services: Services) -> list[str] | None:
@@ -457,13 +468,14 @@ def _about(change: RowChange, now: float) -> dict[str, Any]:
     }
 
 
-def _send_again(change: RowChange, why: Later, storage: Storage) -> None:
-    """Put the change back with a delay that grows with its tries."""
+def _send_again(change: RowChange, why: Later, storage: Storage) -> float:
+    """Put the change back with a delay that grows with its tries; returns the delay."""
     backoff = min(2.0 ** min(change.tries, 10), _BACKOFF_MAX) * random.uniform(0.5, 1.0) if why.counted else 0.0  # noqa: S311
     delay = max(why.delay + backoff, 1.0)
     storage.send(change.again() if why.counted else change, delay)
     about = _about(change, storage.now()) | {"try": change.tries + 1, "delay": delay}
-    telemetry.emit(telemetry.DEFERRED, reason=telemetry.loggable(why.reason), **about)
+    telemetry.emit(telemetry.DEFERRED, code=why.code, reason=telemetry.loggable(why.reason), **about)
+    return delay
 
 
 def _bury(change: RowChange, error: Permanent, storage: Storage) -> None:
@@ -491,7 +503,7 @@ def _bury(change: RowChange, error: Permanent, storage: Storage) -> None:
         if marked == stored or storage.save_link(marked, etag):
             what = "no such mailbox" if isinstance(error, MailboxGone) else telemetry.loggable(error.reason)
             about = _about(change, storage.now()) | {"tries": change.tries}
-            telemetry.emit(telemetry.DEAD_LETTER, level=logging.ERROR, reason=what, **about)
+            telemetry.emit(telemetry.DEAD_LETTER, level=logging.ERROR, code=error.code, reason=what, **about)
             return
     raise RuntimeError("the link of a dead letter could not be marked")
 

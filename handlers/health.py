@@ -8,6 +8,7 @@ from typing import Any
 from azure.core.exceptions import AzureError
 
 from handlers import __version__, telemetry
+from handlers.clients.condition import Condition, look
 from handlers.services import Factory, NotReady
 
 log = logging.getLogger(__name__)
@@ -37,18 +38,19 @@ class Health:
             return (503 if self._not_ready else 200), body
 
     def tell(self, now: float) -> None:
-        """Say the same in the log, each minute, with the age of what waits in the queue: alerts count on it."""
+        """Say the same in the log, each minute, with the state that alerts hang on."""
         _, body = self.answer(now)
         level = logging.WARNING if body["not_ready"] else logging.INFO
-        telemetry.emit(telemetry.HEALTH, level=level, status=body["status"], not_ready=body["not_ready"], age=self._age())
+        about = {name: body[name] for name in ("status", "not_ready", "missing", "paused", "trial") if name in body}
+        telemetry.emit(telemetry.HEALTH, level=level, **about, **self._condition())
 
-    def _age(self) -> float | None:
+    def _condition(self) -> dict[str, Any]:
         try:
             storage = self._factory.storage()
-            since = storage.waiting_since()
+            now = storage.now()
+            return look(storage, now).facts(now)
         except (NotReady, AzureError):
-            return None  # said by `not_ready`
-        return max(0.0, storage.now() - since.timestamp()) if since else 0.0
+            return Condition().facts(0.0)  # said by `not_ready`
 
     def _look(self) -> list[str]:
         try:
@@ -59,6 +61,8 @@ class Health:
             services.storage.check()
             services.check_pins(list(services.mappings), pin=False)
         except NotReady as error:
+            # Names of settings are no secret, and whoever sets the app up needs them.
+            self._modes = {"missing": names} if (names := error.missing) else {}
             return [error.part]
         except AzureError as error:
             log.warning("storage cannot be used: %s", type(error).__name__)

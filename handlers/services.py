@@ -1,6 +1,7 @@
 """What the functions work with, built from the app settings and the mapping files; nothing is built at import."""
 
 import logging
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -8,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from handlers.clients.condition import Notes
 from handlers.clients.runs import Recorder
 from handlers.clients.storage import Storage
 from handlers.settings import Settings, SettingsProblems, StorageSettings, load_settings
@@ -33,6 +35,12 @@ class NotReady(Exception):
         self.part = part
         self.problems = problems
 
+    @property
+    def missing(self) -> list[str]:
+        """Names of the settings that have no value yet, or a reference to a secret that has none."""
+        found = [problem.split(":")[0] for problem in self.problems if re.search(r": (missing|its Key Vault)", problem)]
+        return sorted(set(found)) if self.part == "settings" else []
+
 
 @dataclass(frozen=True)
 class Services:
@@ -46,6 +54,7 @@ class Services:
     clock: Callable[[], float] = time.time
     pinned: set[str] = field(default_factory=set)  # mappings whose key columns were compared with the pinned ones
     runs: Recorder = field(default_factory=Recorder)
+    notes: Notes = field(default_factory=Notes)
 
     def check_pins(self, names: list[str], *, pin: bool) -> None:
         """Compare key columns with those that were used under a mapping's name before, or `pin` them at their first use.
@@ -136,7 +145,7 @@ class Factory:
         graph = Graph(settings, self._clock)
         if settings.test_mailbox:
             mappings = {name: redirected(mapping, settings.test_mailbox) for name, mapping in mappings.items()}
-        return Services(settings, mappings, storage, graph, sessions, self._clock, runs=self._runs)
+        return Services(settings, mappings, storage, graph, sessions, self._clock, runs=self._runs, notes=Notes(storage))
 
     def _not_ready(self, part: str, problems: list[str]) -> NotReady:
         if problems != self._said:  # once, however often the app is asked

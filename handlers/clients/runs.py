@@ -325,6 +325,16 @@ def newest(storage: Storage, *, before: str = "", which: str = "", limit: int = 
     return found[:limit]
 
 
+def newest_notification(storage: Storage) -> float | None:
+    """When the newest notification was taken in, in seconds since 1970; None where none is remembered."""
+    condition = f"PartitionKey eq '{PARTITION}' and RowKey gt 'r' and RowKey lt 's' and State eq 'accepted'"
+    pages = storage.runs.query_entities(condition, results_per_page=1).by_page()
+    for _, page in zip(range(_PAGES), pages, strict=False):
+        for entity in page:
+            return _run(entity).received.timestamp()
+    return None
+
+
 def one(storage: Storage, run_id: str) -> Run | None:
     """One run."""
     try:

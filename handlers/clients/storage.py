@@ -49,6 +49,7 @@ BLOBS = "row-changes"  # a lifecycle rule removes what is older than any message
 DEAD_LETTER_BLOBS = "dead-letters"
 NOTIFICATIONS, LINKS, DEAD_LETTERS = "PushNotifications", "EventLinks", "DeadLetters"
 SESSIONS, MAPPINGS, RUNS = "AcumaticaSessions", "Mappings", "Runs"
+SIGN_IN = "sign-in"  # what stands beside the slots: how sign-in fares
 TABLES = (NOTIFICATIONS, LINKS, DEAD_LETTERS, SESSIONS, MAPPINGS, RUNS)
 
 INLINE_BYTES = 48 * 1024  # base64 makes 64 KiB of it, the most that a queue message may hold
@@ -96,6 +97,7 @@ class Storage:
         self._queue_client = self._client(
             QueueClient, "queue", QUEUE, message_encode_policy=TextBase64EncodePolicy(), **_RETRY
         )
+        self._poison_client = self._client(QueueClient, "queue", POISON_QUEUE, **_RETRY)
         self._sender = ThreadPoolExecutor(_SENDERS, thread_name_prefix="sender")
 
     def close(self) -> None:
@@ -345,6 +347,18 @@ class Storage:
         """When the first message that can be seen was put into the queue; None if there is none."""
         seen = self._queue.peek_messages(max_messages=1)
         return seen[0].inserted_on if seen else None
+
+    def count_poison(self) -> int:
+        """About how many messages the host gave up on, and nobody has made dead letters of yet."""
+        try:
+            return self._poison_client.get_queue_properties().approximate_message_count or 0
+        except ResourceNotFoundError:
+            return 0  # the host makes the queue when it needs it
+
+    def sign_in_failures(self) -> int:
+        """How often in a row sign-in to Acumatica has failed."""
+        gate, _ = self.load_slot(SIGN_IN)
+        return int(gate.get("failures", 0))
 
     @property
     def runs(self) -> "TableClient":
