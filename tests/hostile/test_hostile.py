@@ -156,9 +156,10 @@ LARGE = {
 }
 
 
-@pytest.mark.parametrize(
-    "target", [fuzz.notification, fuzz.message, fuzz.row, fuzz.addresses, fuzz.length, fuzz.errors], ids=lambda t: t.__name__
-)
+TARGETS = [fuzz.notification, fuzz.message, fuzz.row, fuzz.addresses, fuzz.length, fuzz.errors]
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.__name__)
 @pytest.mark.parametrize("name", LARGE)
 def test_time_and_memory_are_bounded(name: str, target: Callable[[bytes], Any]) -> None:
     began = time.process_time()
