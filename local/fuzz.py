@@ -1,6 +1,6 @@
 """Feed a parser with whatever comes: `python -m local.fuzz TARGET --seconds 60`.
 
-Guided by coverage where atheris is installed (requirements-fuzz.txt), else by random changes of the samples. Each target
+Guided by coverage where atheris is installed (Linux), else by random changes of the samples. Each target
 takes bytes, and raises only where the parser broke its promise.
 """
 

@@ -1,7 +1,6 @@
 """Is everything there that the app needs? Each check says what it saw and, where it fails, what to do."""
 
 import time
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -20,6 +19,7 @@ from handlers.settings import Settings
 from handlers.sync.errors import MailboxGone, OutcomeUnknown, Permanent, RecordGone, SyncError
 from handlers.sync.mapping import EVENT_ID
 from handlers.sync.mapping import Mapping as SyncMapping
+from handlers.sync.slots import Free
 from handlers.sync.template import Template
 
 _CLOCK_SECONDS = 60.0
@@ -126,13 +126,12 @@ def _in_storage(storage: Storage, services: Services | None) -> Iterator[Check]:
     letters = storage.dead_letters.count(dead_letters.COUNTED)
     seen = f"{letters} rows need a person" if letters else "none"
     yield Check("Dead letters", "note" if letters else "ok", seen, "See the reasons on the runs page." if letters else "")
-    slots = storage.slots.all()
-    gate, _ = slots.pop("sign-in", ({}, None))
-    states = Counter(state.get("state", "free") for state, _ in slots.values())
+    taken = sum(not isinstance(slot, Free) for slot, _ in storage.slots.all().values())
+    breaker, _ = storage.slots.load_breaker()
     budget = f" of {services.settings.acumatica_max_sessions}" if services else ""
-    seen = f"{states['open'] + states['signing-in']}{budget} in use"
-    if gate.get("failures"):
-        yield Check("Sessions", "fails", f"{seen}; sign-in fails: {gate.get('reason', '')}", "Mend it; it is tried again.")
+    seen = f"{taken}{budget} in use"
+    if not breaker.closed:
+        yield Check("Sessions", "fails", f"{seen}; sign-in fails: {breaker.reason}", "Mend it; it is tried again.")
     else:
         yield Check("Sessions", "ok", seen)
 

@@ -274,8 +274,11 @@ def test_one_session_serves_all_threads(http: Http) -> None:
         def log_message(self, *_: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Echo) as server:
-        serving = threading.Thread(target=server.serve_forever)
+    class Echoes(ThreadingHTTPServer):
+        request_queue_size = 64  # with 5, a busy machine drops connections that come at once
+
+    with Echoes(("127.0.0.1", 0), Echo) as server:
+        serving = threading.Thread(target=server.serve_forever, daemon=True)  # else a failure below never ends
         serving.start()
         url = f"http://127.0.0.1:{server.server_port}"
         with ThreadPoolExecutor(8) as threads:

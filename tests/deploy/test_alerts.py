@@ -21,6 +21,7 @@ from handlers.apply import bury_poison
 from handlers.health import Health
 from handlers.receive import receive
 from handlers.services import Factory
+from handlers.sync.slots import Open
 from local.azurite import Azurite
 from local.fakes import FakeAcumatica, FakeGraph, Fault
 from tests.bench import QUERY, Bench
@@ -151,8 +152,7 @@ def waiting_for_hours(bench: Bench) -> None:
 
 def no_session(bench: Bench) -> None:
     """Another instance has the only session, as far as its lease says."""
-    slot = {"state": "open", "until": bench.now + 10**6, "used": bench.now, "credentials": {"cookies": {}}}
-    bench.factory.storage().slots.save("0", slot, None)
+    bench.factory.storage().slots.save("0", Open(bench.now + 10**6, bench.now, {"cookies": {}}), None)
     began, started = bench.now, time.monotonic()
     sessions = bench.factory.services().sessions
     sessions._clock = lambda: began + 40 * (time.monotonic() - started)  # 5 s of waiting pass quickly

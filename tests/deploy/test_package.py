@@ -12,7 +12,6 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http.server import ThreadingHTTPServer
@@ -23,13 +22,12 @@ import pytest
 import trustme
 from azure.data.tables import TableServiceClient
 from azure.storage.queue import QueueClient
-from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
 
 from handlers.clients.queue import QUEUE
 from handlers.clients.storage import TABLES
 from handlers.sync.change import datetime_to_ticks
 from local.azurite import ACCOUNT, SERVICES, Azurite
+from local.requirements import pins
 from tests.deploy.bicep import Bicep, literal, objects
 from tests.host.test_identity import IdentityEndpoint
 
@@ -74,14 +72,6 @@ async def main():
 
 asyncio.run(main())
 """
-
-
-def pins() -> dict[str, str]:
-    """Version by package, of requirements.txt."""
-    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
-    return {
-        canonicalize_name(name): version for name, _, version in (line.partition("==") for line in lines if "==" in line)
-    }
 
 
 def deployed(folder: Path) -> list[str]:
@@ -172,13 +162,11 @@ def notification() -> str:
     return json.dumps(content | {"Id": "1", "TimeStamp": datetime_to_ticks(datetime.now(UTC))})
 
 
-@pytest.fixture(scope="module")
-def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+def run_package(folder: Path) -> Run:
     """Build the package, start it, ask for health, send a notification."""
-    folder = tmp_path_factory.mktemp("package")
     package, libraries, worker = folder / "app", folder / "libraries", folder / "worker"
     files = deployed(package)
-    install(list(pins()), libraries)
+    install(list(pins(ROOT / "requirements.txt")), libraries)
     install(["azure-functions-runtime", "azurefunctions-extensions-base"], worker)
     (worker / "local/host").mkdir(parents=True)
     for name in ("__init__.py", "host/__init__.py"):
@@ -221,11 +209,21 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
         with TableServiceClient.from_connection_string(azurite.connection_string()) as tables:
             present = {table.name for table in tables.list_tables()}
         answers = [(status, body) for status, body in result["answers"]]
-        yield Run(files, result["functions"], answers, result["modules"], libraries, queued, present)
+        return Run(files, result["functions"], answers, result["modules"], libraries, queued, present)
 
 
 @pytest.mark.slow
-def test_the_package_holds_the_app_and_nothing_else(ran: Run) -> None:
+def test_the_package_runs_as_in_azure(tmp_path: Path) -> None:
+    """One test, since starting it is what costs."""
+    ran = run_package(tmp_path)
+    check_files(ran)
+    check_functions(ran)
+    check_identity(ran)
+    check_imports(ran)
+
+
+def check_files(ran: Run) -> None:
+    """The package holds the app and nothing else."""
     tops = {name.partition("/")[0] for name in ran.files}
     assert tops == {"function_app.py", "handlers", "host.json", "mappings", "requirements.txt"}
     assert not [name for name in ran.files if "test" in name.lower() or name.endswith((".pyc", ".pem"))]
@@ -233,37 +231,25 @@ def test_the_package_holds_the_app_and_nothing_else(ran: Run) -> None:
     assert missing == set()
 
 
-@pytest.mark.slow
-def test_the_worker_finds_all_functions(ran: Run) -> None:
+def check_functions(ran: Run) -> None:
+    """The worker finds all functions."""
     source = (ROOT / "function_app.py").read_text(encoding="utf-8")
     defined = re.findall(r"(?m)^ *@app\.[^\n]*(?:\n *@[^\n]*)*\n *def (\w+)\(", source)
     assert len(defined) >= 7
     assert ran.functions == sorted(defined)
 
 
-@pytest.mark.slow
-def test_storage_is_reached_with_the_identity_alone(ran: Run) -> None:
+def check_identity(ran: Run) -> None:
+    """Storage is reached with the identity alone."""
     (health, body), (accepted, _) = ran.answers
     assert (health, body["not_ready"]) == (200, [])
     assert (accepted, ran.queued) == (202, 1)
     assert set(TABLES) <= ran.tables
 
 
-@pytest.mark.slow
-def test_nothing_was_imported_that_azure_would_not_have(ran: Run) -> None:
+def check_imports(ran: Run) -> None:
+    """Nothing was imported that Azure would not have."""
     site = next(path for path in sys.path if path.endswith("site-packages"))
     assert {name: file for name, file in ran.modules.items() if file.startswith((site, str(ROOT / "handlers")))} == {}
     assert ran.modules["pydantic"].startswith(str(ran.libraries))
     assert {"azure.identity", "azure.storage.blob", "msal"} <= set(ran.modules)
-
-
-def test_requirements_pin_all_that_they_bring() -> None:
-    """A remote build installs just these: what is missing here, it would choose by itself."""
-    pinned = pins()
-    for name, version in pinned.items():
-        assert importlib.metadata.version(name) == version, f"{name}: run `make setup`"
-        for text in importlib.metadata.requires(name) or []:
-            needed = Requirement(text)
-            if needed.marker is None or needed.marker.evaluate({"extra": "", "sys_platform": "linux"}):
-                assert canonicalize_name(needed.name) in pinned, f"{name} brings {needed.name}"
-                assert needed.specifier.contains(pinned[canonicalize_name(needed.name)], prereleases=True), text

@@ -36,8 +36,8 @@ def running(module: str, env: dict[str, str], until: str, *arguments: str) -> It
                 break
         yield printed
         process.send_signal(signal.SIGINT)
-        process.stdout.read()
-        assert process.wait(30) == 0
+        process.communicate(timeout=30)
+        assert process.returncode == 0
     finally:
         process.kill()
         process.wait()
