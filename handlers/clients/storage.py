@@ -49,14 +49,15 @@ class Storage:
         from azure.data.tables import TableServiceClient  # noqa: PLC0415
         from azure.storage.queue import QueueClient, TextBase64EncodePolicy  # noqa: PLC0415
 
-        from handlers.clients.web import Session  # noqa: PLC0415
+        from handlers.clients.connections import session  # noqa: PLC0415
+        from handlers.clients.web import trusted  # noqa: PLC0415
 
         self._settings = settings
         self._clock = clock
         self._making = threading.Lock()
-        self._session = Session(10)
+        self._session = session()
         self._transport = RequestsTransport(
-            session=self._session, session_owner=False, connection_timeout=5, read_timeout=10
+            session=self._session, session_owner=False, connection_timeout=5, read_timeout=10, connection_verify=trusted()
         )
         self._containers: dict[str, ContainerClient] = {}
         self._table_service = self._client(TableServiceClient, "table", retry_total=2, retry_backoff_factor=0.2)
@@ -128,11 +129,16 @@ class Storage:
 
     def _client(self, client: Any, service: str, *name: str, **options: Any) -> Any:
         """A client of the SDK, by connection string or by identity."""
+        from handlers.clients.web import proxies_for  # noqa: PLC0415
+
         options |= {"transport": self._transport}
         if self._settings.connection_string:
-            return client.from_connection_string(self._settings.connection_string.get_secret_value(), *name, **options)
-        url = f"https://{self._settings.account_name}.{service}.core.windows.net"
-        return client(url, *name, credential=self._credential, **options)
+            made = client.from_connection_string(self._settings.connection_string.get_secret_value(), *name, **options)
+        else:
+            url = f"https://{self._settings.account_name}.{service}.core.windows.net"
+            made = client(url, *name, credential=self._credential, **options)
+        self._session.proxies.update(proxies_for(made.url))
+        return made
 
     def _table(self, name: str) -> Table:
         return Table(name, self._connect_table)
