@@ -297,8 +297,9 @@ class Sessions:
     def _open_breaker(self, breaker: Breaker, etag: str | None, reason: str, *, refused: bool) -> Later:
         failed = breaker.failed(self._clock(), reason, refused=refused)
         self._slots.save_breaker(failed, etag)
-        about = {"try": failed.failures, "delay": failed.interval, "reason": reason}
-        telemetry.emit(telemetry.SIGN_IN_FAILED, level=logging.ERROR, **about)
+        code = Code.SIGN_IN_REFUSED if refused else Code.SIGN_IN_FAILED  # the site's own words stay out of the log
+        about = {"try": failed.failures, "delay": failed.interval}
+        telemetry.emit(telemetry.SIGN_IN_FAILED, level=logging.ERROR, code=code, **about)
         return _sign_in_fails(failed, failed.interval)
 
     # -- keeping -----------------------------------------------------------------------------------------------------
