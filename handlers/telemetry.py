@@ -20,14 +20,16 @@ REJECTED = "rejected"  # status, problems, first
 REFUSED = "refused"  # part: of the app, that is not ready
 # Rows. `row` is the beginning of the link's key, a hash; `age` the seconds since the notification was first received.
 SETTLED = "settled"  # notification, query, mapping, row, effects, seconds, age
-DEFERRED = "deferred"  # notification, mapping, row, reason, try, delay, age
-DEAD_LETTER = "dead-letter"  # notification, mapping, row, reason, tries, age
+DEFERRED = "deferred"  # notification, mapping, row, code, reason, try, delay, age
+DEAD_LETTER = "dead-letter"  # notification, mapping, row, code, reason, tries, age
 # Acumatica's sessions.
 SIGNED_IN = "signed-in"  # slot
 SIGNED_OUT = "signed-out"  # slot
 SIGN_IN_FAILED = "sign-in-failed"  # try, delay, reason
-# Each minute.
-HEALTH = "health"  # status, not_ready, age: of the oldest message that waits in the queue
+# Each minute. status, not_ready, missing, paused, trial; and of handlers.clients.condition: age (seconds since the oldest
+# change was received that waits), waiting (messages), put_off (rows by code), dead_letters, poison, sign_in_failures,
+# started (a notification was ever taken in), silent_hours, silent_weekday_hours (since the last one)
+HEALTH = "health"
 
 _TEXT_MAX = 500
 

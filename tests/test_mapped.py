@@ -102,6 +102,16 @@ def test_fields_are_emptied_when_the_row_is_removed(mapped: Mapped) -> None:
     assert written(bench) == bench.graph.events("ann@example.com")[0]["id"]
 
 
+def test_a_field_that_was_never_written_is_not_emptied(mapped: Mapped) -> None:
+    """It may hold what somebody else has put there."""
+    bench = mapped(tables="[on]\nclear = true")
+    bench.acumatica.change_record("Opportunity", bench.note_id, {"custom.Opportunity.AttributeCALEVT": "another's"})
+    bench.apply(bench.change(1, OwnerEmail="nobody@elsewhere.example"))
+    assert len(bench.letters()) == 1
+    bench.apply(bench.removal(2))
+    assert written(bench) == "another's"
+
+
 def test_a_removal_right_after_a_write_back_without_an_answer_empties_the_field(mapped: Mapped) -> None:
     """The record is known before it is written to."""
     bench = mapped(tables="[on]\nclear = true")
@@ -266,7 +276,7 @@ def test_a_report_without_an_answer_is_taken_back_once_it_cannot_come_any_more(m
     """Else it could come after the success that takes it back; the calendar does not wait for that."""
     bench = mapped(fields=REPORT)
     bench.acumatica.declare("Opportunity", "Opportunity", "UsrError")
-    bench.acumatica.faults.add(Fault("reset_after", method="PUT", times=2))
+    bench.acumatica.faults.add(Fault("reset_after", method="PUT", times=1))
     bench.apply(bench.change(1, OwnerEmail=None))
     assert len(bench.letters()) == 1
     bench.apply(bench.change(2))

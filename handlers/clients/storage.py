@@ -12,14 +12,15 @@ from datetime import UTC, datetime
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, cast
 
-from azure.core.exceptions import ResourceExistsError
+from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
 
 from handlers.clients.blobs import Blobs
 from handlers.clients.dead_letters import DEAD_LETTERS, DeadLetters
 from handlers.clients.links import LINKS, Links
 from handlers.clients.notifications import NOTIFICATIONS, Notifications
 from handlers.clients.pins import MAPPINGS, Pins
-from handlers.clients.queue import QUEUE, Queue
+from handlers.clients.put_off import PutOff
+from handlers.clients.queue import POISON_QUEUE, QUEUE, Queue
 from handlers.clients.slots import SESSIONS, Slots
 from handlers.clients.tables import Table
 from handlers.settings import StorageSettings
@@ -63,6 +64,7 @@ class Storage:
         self._queue_client = self._client(
             QueueClient, "queue", QUEUE, message_encode_policy=TextBase64EncodePolicy(), **_RETRY
         )
+        self._poison_client = self._client(QueueClient, "queue", POISON_QUEUE, **_RETRY)
         self._sender = ThreadPoolExecutor(_SENDERS, thread_name_prefix="sender")
 
         self.links = Links(self._table(LINKS))
@@ -71,6 +73,7 @@ class Storage:
         self.pins = Pins(self._table(MAPPINGS))
         self.slots = Slots(self._table(SESSIONS))
         self.activity_table = self._table(ACTIVITY)
+        self.put_off = PutOff(self.activity_table)
         self.queue = Queue(self._connect_queue, self._blobs(ROW_BLOBS))
 
     def close(self) -> None:
@@ -94,7 +97,14 @@ class Storage:
         self.slots.load("0")
         self.queue.count()
 
-    def purge(self, before: datetime) -> dict[str, int]:
+    def poison_count(self) -> int:
+        """About how many messages the host gave up on, and nobody has made dead letters of yet."""
+        try:
+            return self._poison_client.get_queue_properties().approximate_message_count or 0
+        except ResourceNotFoundError:
+            return 0  # the host makes the queue when it needs it
+
+    def purge(self, before: datetime, *, links: bool = True) -> dict[str, int]:
         """Remove settled tombstones, notifications and activity not touched since `before`; returns how many of each.
 
         The table of links is scanned as a whole, which may outlast the time of one run: so it comes last.
@@ -103,7 +113,7 @@ class Storage:
         return {
             NOTIFICATIONS: self.notifications.purge(old),
             ACTIVITY: self.activity_table.remove_all(old),
-            LINKS: self.links.purge(old),
+            **({LINKS: self.links.purge(old)} if links else {}),
         }
 
     # -- connections -------------------------------------------------------------------------------------------------
