@@ -141,7 +141,7 @@ def _step(effect: Effect, mapping: Mapping, scope: Scope) -> Step:
     name = type(effect).__name__
     if isinstance(effect, WriteBack | ReportFailure | ClearRecord):
         update = _update(effect, mapping)
-        return Step(name, "", f"PUT {scope.site}/entity/{update.path} (If-Match: *)", update.body)
+        return Step(name, "", f"PUT {scope.site}/entity/{update.target} (If-Match: *)", update.body)
     request = _request(effect)
     url = request.url.partition("?")[0]
     for word in re.findall(r"%3C.*?%3E", url):  # what only Graph knows stays readable

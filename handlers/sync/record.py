@@ -22,6 +22,14 @@ class RecordUpdate:
     path: str
     body: dict[str, Any]
 
+    @property
+    def target(self) -> str:
+        """The path with what makes the answer show all that was written: custom fields and details come where asked for."""
+        custom = [f"{view}.{member}" for view, members in self.body.get("custom", {}).items() for member in members]
+        asked = [f"$custom={','.join(custom)}"] if custom else []
+        asked += ["$expand=Attributes"] if "Attributes" in self.body else []
+        return self.path + (f"?{'&'.join(asked)}" if asked else "")
+
 
 def adopted_id(mapping: Mapping, row: Row) -> str | None:
     """The id of an event that an earlier integration has made for the row."""
