@@ -102,6 +102,16 @@ def test_fields_are_emptied_when_the_row_is_removed(mapped: Mapped) -> None:
     assert written(bench) == bench.graph.events("ann@example.com")[0]["id"]
 
 
+def test_a_field_that_was_never_written_is_not_emptied(mapped: Mapped) -> None:
+    """It may hold what somebody else has put there."""
+    bench = mapped(tables="[on]\nclear = true")
+    bench.acumatica.change_record("Opportunity", bench.note_id, {"custom.Opportunity.AttributeCALEVT": "another's"})
+    bench.apply(bench.change(1, OwnerEmail="nobody@elsewhere.example"))
+    assert len(bench.letters()) == 1
+    bench.apply(bench.removal(2))
+    assert written(bench) == "another's"
+
+
 def test_a_removal_right_after_a_write_back_without_an_answer_empties_the_field(mapped: Mapped) -> None:
     """The record is known before it is written to."""
     bench = mapped(tables="[on]\nclear = true")

@@ -58,6 +58,15 @@ def test_effects(capsys: pytest.CaptureFixture[str], fixture: str, effects: list
     assert [[step["effect"] for step in row["steps"]] for row in rows(capsys, fixture)] == effects
 
 
+def test_what_is_probably_not_meant_is_noted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A column with dates alone, in an event that is not all day."""
+    file = tmp_path / "notification.json"
+    text = (FIXTURES / "new_event.json").read_text("utf-8")
+    file.write_text(text.replace("T09:30:00", "T00:00:00").replace("T10:30:00", "T00:00:00"), "utf-8")
+    note = "  Note         The start is at midnight: if its column holds a date without a time, say isAllDay = true."
+    assert note in shown(capsys, str(file)).splitlines()
+
+
 @pytest.mark.parametrize("fixture", ["repeated_key", "without_key_columns"])
 def test_rows_that_cannot_be_brought_into_a_calendar(capsys: pytest.CaptureFixture[str], fixture: str) -> None:
     """Are told with reason and remedy; the exit status says so."""

@@ -7,6 +7,8 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import requests
@@ -117,6 +119,14 @@ class Graph:
             if found:
                 return found
         return []
+
+    def time(self) -> datetime:
+        """The service's clock. Raises SyncError, also where an answer tells no time."""
+        answer = self._http.request("GET", self._settings.graph_url)
+        try:
+            return parsedate_to_datetime(answer.headers["Date"])
+        except (KeyError, ValueError):
+            raise Later(Code.NOT_THE_SERVICE, "the answer tells no time") from None
 
     def check_token(self) -> None:
         """Raises Later, with Entra's reason, unless a token can be had."""

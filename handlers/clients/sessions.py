@@ -1,6 +1,5 @@
 """A worker's share of the budget of Acumatica sessions: a pool that carries out what handlers.sync.slots decides."""
 
-import contextlib
 import logging
 import random
 import threading
@@ -9,12 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from handlers import telemetry
-from handlers.clients.acumatica import Acumatica, SignInRefused
+from handlers.clients.acumatica import Acumatica
+from handlers.clients.acumatica_sign_in import AcumaticaSignIn
 from handlers.clients.storage import Storage
 from handlers.settings import Settings
 from handlers.sync.errors import Code, Later, OutcomeUnknown, SignedOut
 from handlers.sync.record import RecordUpdate
-from handlers.sync.slots import Adopt, Breaker, Credentials, Free, Open, SignIn, SigningIn, Wait, choose, neglected
+from handlers.sync.slots import Adopt, Credentials, Free, Open, SignIn, SigningIn, Wait, choose, neglected
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +45,7 @@ class Sessions:
     ) -> None:
         self._acumatica = acumatica
         self._slots = storage.slots
+        self._sign_in = AcumaticaSignIn(acumatica, storage.slots, settings, clock)
         self._settings = settings
         self._clock = clock
         self._held: list[_Held] = []
@@ -234,7 +235,8 @@ class Sessions:
                 case Adopt(name, slot):
                     held = self._adopt(name, slot, slots.pop(name)[1])
                 case SignIn(name):
-                    held = self._sign_in(name, slots.pop(name)[1])
+                    opened = self._sign_in.open(name, slots.pop(name)[1])
+                    held = _Held(name, *opened, taken=self._clock()) if opened else None
                 case Wait(until):
                     if until > now + _WAIT_SECONDS:  # waiting here is no use
                         reason = "a request to Acumatica was not answered, and its session may still be busy with it"
@@ -249,57 +251,6 @@ class Sessions:
         leased = replace(slot, until=now + self._settings.acumatica_lease_seconds)
         new_etag = self._slots.save(name, leased, etag)
         return _Held(name, leased, new_etag, now) if new_etag else None
-
-    def _sign_in(self, name: str, etag: str | None) -> _Held | None:
-        breaker, breaker_etag = self._pass_breaker()
-        # The site counts from when it has carried the request out, which may be as late as our time-out.
-        blocked = self._clock() + self._settings.longest_request_seconds + self._settings.abandoned_seconds
-        etag = self._slots.save(name, SigningIn(blocked), etag)
-        if etag is None:
-            return None
-        try:
-            credentials = self._acumatica.sign_in()
-        except (SignInRefused, Later) as error:
-            refused = isinstance(error, SignInRefused) and error.rejected
-            try:
-                raise self._open_breaker(breaker, breaker_etag, str(error), refused=refused) from None
-            finally:  # not before the breaker is open: the next one would try at once
-                self._slots.save(name, Free(), etag)
-        except OutcomeUnknown as error:
-            seat = f"its seat may be taken, so slot {name} stays blocked for {self._settings.abandoned_seconds / 60:.0f} min"
-            raise self._open_breaker(breaker, breaker_etag, f"{error}; {seat}", refused=False) from None
-        now = self._clock()
-        slot = Open(now + self._settings.acumatica_lease_seconds, now, credentials)
-        try:
-            etag = self._slots.save(name, slot, etag)
-        except BaseException:  # nobody else knows the session
-            with contextlib.suppress(Later, OutcomeUnknown):
-                self._acumatica.sign_out(credentials)
-            raise
-        if etag is None:  # paused for longer than the slot was blocked
-            self._acumatica.sign_out(credentials)
-            return None
-        if not breaker.closed:
-            self._slots.save_breaker(Breaker(), breaker_etag)
-        telemetry.emit(telemetry.SIGNED_IN, slot=name)
-        return _Held(name, slot, etag, now)
-
-    def _pass_breaker(self) -> tuple[Breaker, str | None]:
-        """The circuit breaker, if a sign-in may be tried. Raises Later."""
-        breaker, etag = self._slots.load_breaker()
-        if breaker.closed:
-            return breaker, etag
-        now = self._clock()
-        if (probing := breaker.probing(now)) and (new_etag := self._slots.save_breaker(probing, etag)):
-            return probing, new_etag
-        raise _sign_in_fails(breaker, max(breaker.until - now, 1.0))
-
-    def _open_breaker(self, breaker: Breaker, etag: str | None, reason: str, *, refused: bool) -> Later:
-        failed = breaker.failed(self._clock(), reason, refused=refused)
-        self._slots.save_breaker(failed, etag)
-        about = {"try": failed.failures, "delay": failed.interval, "reason": reason}
-        telemetry.emit(telemetry.SIGN_IN_FAILED, level=logging.ERROR, **about)
-        return _sign_in_fails(failed, failed.interval)
 
     # -- keeping -----------------------------------------------------------------------------------------------------
 
@@ -344,8 +295,3 @@ class Sessions:
                     held.etag, held.slot = etag, replace(held.slot, until=renewed.until)
                 return
         self._forget(held)  # someone has adopted it, or it was given back just now
-
-
-def _sign_in_fails(breaker: Breaker, delay: float) -> Later:
-    code = Code.SIGN_IN_REFUSED if breaker.refused else Code.SIGN_IN_FAILED
-    return Later(code, f"Acumatica sign-in fails: {breaker.reason}", delay)

@@ -4,11 +4,8 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from itertools import islice
 from typing import Any, Literal
-
-import requests
 
 from handlers.clients.acumatica import Acumatica
 from handlers.clients.storage import Storage
@@ -62,7 +59,7 @@ def quick(factory: Factory) -> list[Check]:
 def deep(services: Services, mailbox: str = "") -> Iterator[Check]:
     """What needs the other services: the clock, Graph and one mailbox, Acumatica within the budget of sessions."""
     settings = services.settings
-    yield _clock(settings)
+    yield _clock(services)
     yield from _graph(services, mailbox or settings.test_mailbox)
     yield from _acumatica(services)
 
@@ -136,12 +133,11 @@ def _in_storage(storage: Storage, services: Services | None) -> Iterator[Check]:
         yield Check("Sessions", "ok", seen)
 
 
-def _clock(settings: Settings) -> Check:
+def _clock(services: Services) -> Check:
     try:
-        answer = requests.get(settings.graph_url, timeout=10, allow_redirects=False)
-        theirs = parsedate_to_datetime(answer.headers["Date"])
-    except (requests.RequestException, KeyError, ValueError) as error:
-        seen = f"Graph's address gave no time ({type(error).__name__})"
+        theirs = services.graph.time()
+    except SyncError as error:
+        seen = f"Graph's address gave no time: {error}"
         return Check("Clock", "note", seen, "Check GRAPH_URL, and that this machine may reach it.")
     off = abs((datetime.now(UTC) - theirs.astimezone(UTC)).total_seconds())
     if off > _CLOCK_SECONDS:

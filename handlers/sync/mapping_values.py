@@ -78,12 +78,12 @@ type Flag = Annotated[
 type Minutes = Annotated[
     Template,
     BeforeValidator(lambda value: _literal(value, int, "a whole number or ")),
-    _literal_or_column({"type": "integer", "minimum": 0}),
+    _literal_or_column({"type": "integer", "minimum": 0, "maximum": LONGEST}),
 ]
 type Hours = Annotated[
     Template,
     BeforeValidator(lambda value: _literal(value, int | float, "a number or ")),
-    _literal_or_column({"type": "number", "minimum": 0}),
+    _literal_or_column({"type": "number", "minimum": 0, "maximum": LONGEST}),
 ]
 type Column = Annotated[
     Template,

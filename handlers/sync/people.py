@@ -48,11 +48,3 @@ def attendees(mapping: Mapping, row: Row, mailbox: str, notes: list[str]) -> lis
     if len(found) > _ATTENDEES_MAX:
         notes.append(f"Of {len(found)} attendees only the first {_ATTENDEES_MAX} are invited; Outlook takes no more.")
     return list(found.values())[:_ATTENDEES_MAX]
-
-
-def without_organizer(body: dict[str, Any], address: str) -> dict[str, Any]:
-    """The body of an event without the organizer's own address among its attendees, where Graph has told that address."""
-    if "attendees" not in body:
-        return body
-    own = address.casefold()
-    return body | {"attendees": [a for a in body["attendees"] if a["emailAddress"]["address"].casefold() != own]}

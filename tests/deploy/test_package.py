@@ -4,6 +4,7 @@ That is: the files that .funcignore leaves, the packages of requirements.txt and
 storage that is reached with a managed identity.
 """
 
+import fnmatch
 import importlib.metadata
 import json
 import os
@@ -12,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http.server import ThreadingHTTPServer
@@ -22,6 +24,8 @@ import pytest
 import trustme
 from azure.data.tables import TableServiceClient
 from azure.storage.queue import QueueClient
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from handlers.clients.queue import QUEUE
 from handlers.clients.storage import TABLES
@@ -74,11 +78,8 @@ asyncio.run(main())
 """
 
 
-def deployed(folder: Path) -> list[str]:
-    """Copy the package: the repository's files without those that .funcignore names. Returns their paths.
-
-    azd reads .funcignore as git reads .gitignore, and always leaves out the file itself.
-    """
+def prepare(folder: Path) -> None:
+    """A clone as it is at the second `azd deploy`: with what azd, developers and tools have left there."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
@@ -86,28 +87,88 @@ def deployed(folder: Path) -> list[str]:
         check=True,
         text=True,
     )
-    everything = folder.parent / "everything"
     for name in filter(None, listed.stdout.split("\0")):
         if (ROOT / name).is_file():
-            (everything / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(ROOT / name, everything / name)
-    shutil.copyfile(ROOT / "ready-made/opportunity-meetings.toml", everything / "mappings/opportunity-meetings.toml")
-    (everything / "local.settings.json").write_text("{}")  # as developers have it
-    (everything / ".venv/lib").mkdir(parents=True)
-    (everything / ".venv/lib/x.py").write_text("")
-    subprocess.run(["git", "init", "--quiet"], cwd=everything, check=True)
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / name, folder / name)
+    shutil.copyfile(ROOT / "ready-made/opportunity-meetings.toml", folder / "mappings/opportunity-meetings.toml")
+    left = [".venv/lib/x.py", "acumatica_env/lib/x.py", "infra/hooks/hooks_env/pyvenv.cfg", ".azure/config.json"]
+    left += ["local.settings.json", "handlers/__pycache__/x.pyc", "notes.txt", "handlers.zip", "node_modules/x.js"]
+    for name in left:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("{}")
+
+
+def kept_by_azd(folder: Path) -> list[str]:
+    """The files that azd puts into the package, by the rules of its own reader of .funcignore.
+
+    https://github.com/Azure/azure-dev, cli/azd/pkg/project/project_utils.go; its patterns are those of
+    https://github.com/denormal/go-gitignore: the last that matches decides, `*` crosses folders in a pattern without an
+    inner slash, and a folder that is left out takes all within with it.
+    """
+    lines = (folder / ".funcignore").read_text(encoding="utf-8").splitlines()
+    patterns = [line for line in lines if line and not line.startswith("#")]
+
+    def ignored(path: str, *, is_folder: bool) -> bool:
+        for pattern in reversed(patterns):
+            core = pattern.removeprefix("!")
+            anchored, only_folders = core.startswith("/"), core.endswith("/")
+            name = core.strip("/")
+            if only_folders and not is_folder:
+                continue
+            if name.endswith("/**"):
+                matches = path == name[:-3] or path.startswith(name[:-2])
+            else:
+                matches = fnmatch.fnmatchcase(path if anchored else path.rpartition("/")[2], name)
+            if matches:
+                return not pattern.startswith("!")
+        return False
+
+    kept = []
+    for at, folders, files in folder.walk():
+        inside = at.relative_to(folder).as_posix().removeprefix(".")
+        join = f"{inside}/" if inside else ""
+        folders[:] = [name for name in folders if name != ".azure" and not ignored(join + name, is_folder=True)]
+        kept += [join + name for name in files if name not in {".funcignore", "local.settings.json"}]
+    return sorted(name for name in kept if not ignored(name, is_folder=False))
+
+
+def kept_by_git(folder: Path) -> list[str]:
+    """The same, as git reads such a list, and with it the Functions Core Tools."""
+    subprocess.run(["git", "init", "--quiet"], cwd=folder, check=True)
     kept = subprocess.run(
         ["git", "ls-files", "-z", "--others", "--exclude-from", ".funcignore"],
-        cwd=everything,
+        cwd=folder,
         capture_output=True,
         check=True,
         text=True,
     )
-    names = sorted(name for name in kept.stdout.split("\0") if name and name != ".funcignore")
+    return sorted(name for name in kept.stdout.split("\0") if name and name != ".funcignore")
+
+
+def deployed(folder: Path) -> list[str]:
+    """Copy what azd deploys. Returns the paths."""
+    everything = folder.parent / "everything"
+    prepare(everything)
+    names = kept_by_azd(everything)
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(everything / name, folder / name)
     return names
+
+
+def test_the_list_means_the_same_to_azd_and_to_git(tmp_path: Path) -> None:
+    prepare(tmp_path)
+    names = kept_by_azd(tmp_path)
+    assert names == kept_by_git(tmp_path)
+    assert {name.partition("/")[0] for name in names} == {
+        "function_app.py",
+        "handlers",
+        "host.json",
+        "mappings",
+        "requirements.txt",
+    }
+    assert not [name for name in names if "x." in name]
 
 
 def install(packages: list[str], folder: Path) -> None:
@@ -162,8 +223,10 @@ def notification() -> str:
     return json.dumps(content | {"Id": "1", "TimeStamp": datetime_to_ticks(datetime.now(UTC))})
 
 
-def run_package(folder: Path) -> Run:
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     """Build the package, start it, ask for health, send a notification."""
+    folder = tmp_path_factory.mktemp("package")
     package, libraries, worker = folder / "app", folder / "libraries", folder / "worker"
     files = deployed(package)
     install(list(pins(ROOT / "requirements.txt")), libraries)
@@ -209,21 +272,11 @@ def run_package(folder: Path) -> Run:
         with TableServiceClient.from_connection_string(azurite.connection_string()) as tables:
             present = {table.name for table in tables.list_tables()}
         answers = [(status, body) for status, body in result["answers"]]
-        return Run(files, result["functions"], answers, result["modules"], libraries, queued, present)
+        yield Run(files, result["functions"], answers, result["modules"], libraries, queued, present)
 
 
 @pytest.mark.slow
-def test_the_package_runs_as_in_azure(tmp_path: Path) -> None:
-    """One test, since starting it is what costs."""
-    ran = run_package(tmp_path)
-    check_files(ran)
-    check_functions(ran)
-    check_identity(ran)
-    check_imports(ran)
-
-
-def check_files(ran: Run) -> None:
-    """The package holds the app and nothing else."""
+def test_the_package_holds_the_app_and_nothing_else(ran: Run) -> None:
     tops = {name.partition("/")[0] for name in ran.files}
     assert tops == {"function_app.py", "handlers", "host.json", "mappings", "requirements.txt"}
     assert not [name for name in ran.files if "test" in name.lower() or name.endswith((".pyc", ".pem"))]
@@ -231,25 +284,37 @@ def check_files(ran: Run) -> None:
     assert missing == set()
 
 
-def check_functions(ran: Run) -> None:
-    """The worker finds all functions."""
+@pytest.mark.slow
+def test_the_worker_finds_all_functions(ran: Run) -> None:
     source = (ROOT / "function_app.py").read_text(encoding="utf-8")
     defined = re.findall(r"(?m)^ *@app\.[^\n]*(?:\n *@[^\n]*)*\n *def (\w+)\(", source)
     assert len(defined) >= 7
     assert ran.functions == sorted(defined)
 
 
-def check_identity(ran: Run) -> None:
-    """Storage is reached with the identity alone."""
+@pytest.mark.slow
+def test_storage_is_reached_with_the_identity_alone(ran: Run) -> None:
     (health, body), (accepted, _) = ran.answers
     assert (health, body["not_ready"]) == (200, [])
     assert (accepted, ran.queued) == (202, 1)
     assert set(TABLES) <= ran.tables
 
 
-def check_imports(ran: Run) -> None:
-    """Nothing was imported that Azure would not have."""
+@pytest.mark.slow
+def test_nothing_was_imported_that_azure_would_not_have(ran: Run) -> None:
     site = next(path for path in sys.path if path.endswith("site-packages"))
     assert {name: file for name, file in ran.modules.items() if file.startswith((site, str(ROOT / "handlers")))} == {}
     assert ran.modules["pydantic"].startswith(str(ran.libraries))
     assert {"azure.identity", "azure.storage.blob", "msal"} <= set(ran.modules)
+
+
+def test_requirements_pin_all_that_they_bring() -> None:
+    """A remote build installs just these: what is missing here, it would choose by itself."""
+    pinned = pins(ROOT / "requirements.txt")
+    for name, version in pinned.items():
+        assert importlib.metadata.version(name) == version, f"{name}: run `make setup`"
+        for text in importlib.metadata.requires(name) or []:
+            needed = Requirement(text)
+            if needed.marker is None or needed.marker.evaluate({"extra": "", "sys_platform": "linux"}):
+                assert canonicalize_name(needed.name) in pinned, f"{name} brings {needed.name}"
+                assert needed.specifier.contains(pinned[canonicalize_name(needed.name)], prereleases=True), text

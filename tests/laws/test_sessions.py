@@ -21,6 +21,7 @@ from typing import Any
 
 import pytest
 
+from handlers.clients.acumatica_sign_in import AcumaticaSignIn
 from handlers.clients.sessions import Sessions
 from handlers.sync.slots import choose, neglected
 from tests.laws.ablation import without
@@ -54,7 +55,7 @@ ABLATIONS = [
     ),
     Ablation(
         "... for as long as the site keeps the session",
-        Sessions._sign_in,
+        AcumaticaSignIn.open,
         "+ self._settings.abandoned_seconds",
         "",
         ("sign-in",),
@@ -79,10 +80,10 @@ ABLATIONS = [
         "self._acumatica.sign_out(held.slot.credentials)",
         "self._give_back(held, Free()); self._acumatica.sign_out(held.slot.credentials)",
     ),
-    Ablation("no sign-in while the breaker is open", Sessions._pass_breaker, "if breaker.closed:", "if True:"),
+    Ablation("no sign-in while the breaker is open", AcumaticaSignIn._pass_breaker, "if breaker.closed:", "if True:"),
     Ablation(
         "the breaker opens before the slot is free",
-        Sessions._open_breaker,
+        AcumaticaSignIn._open_breaker,
         "failed = breaker",
         'self._slots.save("0", Free(), self._slots.all()["0"][1]); failed = breaker',
     ),

@@ -8,7 +8,6 @@ import pytest
 from handlers.sync.event import calendar_event
 from handlers.sync.mapping import Mapping
 from handlers.sync.mapping_file import load_mapping
-from handlers.sync.people import without_organizer
 from handlers.sync.template import kind_of
 from local.sample import NOTE_ID, TEXT
 from tests.sync.least import SHORT, SITE, body, event, least, refused
@@ -181,14 +180,6 @@ def test_the_organizer_is_left_out_however_the_mailbox_is_written() -> None:
         "attendees"
     ]
     assert [person["emailAddress"]["address"] for person in found] == ["bob@x.com"]
-
-
-def test_the_organizer_of_a_mailbox_that_is_named_by_its_id_is_left_out_once_graph_has_told_the_address() -> None:
-    event = body(least(INVITING), Owner=NOTE_ID, To="bob@x.com; ANN@example.com")
-    left = without_organizer(event, "ann@Example.com")
-    assert [person["emailAddress"]["address"] for person in left["attendees"]] == ["bob@x.com"]
-    assert len(event["attendees"]) == 2
-    assert without_organizer({"subject": "s"}, "ann@example.com") == {"subject": "s"}
 
 
 def test_many_addresses_take_little_time() -> None:
