@@ -1,6 +1,8 @@
 """One row is settled: claim → plan → perform one effect → after → save, until Outlook and Acumatica agree with the link.
 
-The state decides; the message only triggers. What each step decides stands in handlers/sync (turn, plan, after).
+The state decides; the message only triggers. What each step decides stands in handlers/sync (turn, plan, after). Here stand
+what a row without a mapping becomes, how often a request without an answer is repeated, and what happens when a claim is
+lost (`_catch_up`).
 """
 
 import logging

@@ -1,7 +1,10 @@
 """What the app says of itself: one line an event, `name {"fact": …}`, which people read and alerts count.
 
 The Functions host takes over a log line's text and level, no fields of its own: so the facts are JSON in the text. The
-queries in infra/queries read them. Never in an event: row contents, mailboxes, secrets.
+queries in infra/queries read them, and infra/modules/alerts.bicep makes alerts of these. The code of a failure comes here
+from outcome.py, bury.py and clients/acumatica_sign_in.py; clients/condition.py counts it for `health`.
+
+Never in an event: row contents, mailboxes, secrets.
 """
 
 import json

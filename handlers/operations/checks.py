@@ -128,7 +128,7 @@ def _in_storage(storage: Storage, services: Services | None) -> Iterator[Check]:
     budget = f" of {services.settings.acumatica_max_sessions}" if services else ""
     seen = f"{taken}{budget} in use"
     if not breaker.closed:
-        yield Check("Sessions", "fails", f"{seen}; sign-in fails: {breaker.reason}", "Mend it; it is tried again.")
+        yield Check("Sessions", "fails", f"{seen}; sign-in fails: {breaker.reason}", "Correct it; it is tried again.")
     else:
         yield Check("Sessions", "ok", seen)
 

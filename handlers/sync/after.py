@@ -1,5 +1,7 @@
 """What an effect's result means for the link: the second half of plan's case table. Pure: data in, data out.
 
+How long a request without an answer may still be carried out stands here too (`in_doubt`, `record_late_until`).
+
 | effect               | result                  | what follows                                                          |
 |----------------------|-------------------------|-----------------------------------------------------------------------|
 | CreateEvent          | Done                    | its id is known                                                       |
@@ -207,9 +209,9 @@ def _after_find(link: EventLink, effect: FindEvent, result: Result) -> After:
 
 def _contradicted(link: EventLink, entry: Entry) -> After:
     """Graph's look-up shows the event under an id that it does not know otherwise: one of the two will pass."""
-    doubted = replace(entry, sought=False, seen=False, fingerprint=None)
+    unsure = replace(entry, sought=False, seen=False, fingerprint=None)
     return After(
-        link.with_entry(doubted), Later(Code.EVENT_NOT_FOUND_YET, "Graph finds the event, yet does not know it", 5.0)
+        link.with_entry(unsure), Later(Code.EVENT_NOT_FOUND_YET, "Graph finds the event, yet does not know it", 5.0)
     )
 
 

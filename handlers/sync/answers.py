@@ -21,7 +21,7 @@ from handlers.sync.errors import (
     SyncError,
 )
 
-# How long to wait for what only an administrator, or time, can mend.
+# How long to wait for what only an administrator, or time, can put right.
 ACCESS_DELAY = 300.0
 FULL_MAILBOX_DELAY = 900.0
 

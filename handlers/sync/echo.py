@@ -1,4 +1,7 @@
-"""What a record's answer to a write-back shows: a role without the right to write gets a success, and the old values."""
+"""What a record's answer to a write-back shows: a role without the right to write gets a success, and the old values.
+
+Then clients/acumatica.py raises Permanent with the code record-not-written: a dead letter, since only a person can help.
+"""
 
 from typing import Any
 

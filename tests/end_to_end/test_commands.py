@@ -64,7 +64,7 @@ def test_the_demo_tells_its_story_and_ends_with_a_verdict() -> None:
         assert requests.post(curl[1], json=json.loads(curl[2]), timeout=10).status_code == 200
 
 
-def test_make_run_works_against_stand_ins_elsewhere_with_nothing_but_settings(azurite: Azurite) -> None:
+def test_make_run_works_against_fakes_elsewhere_with_nothing_but_settings(azurite: Azurite) -> None:
     """`make fakes` in one terminal, `make run` with what it prints in another, curl in a third."""
     with running("local.fakes", {}, "ACUMATICA_PASSWORD") as printed:
         settings = dict(re.findall(r"([A-Z_]+)=(.*)", printed))

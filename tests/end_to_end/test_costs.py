@@ -57,7 +57,7 @@ def test_a_new_row_costs_one_call_of_each_service_and_three_operations_on_its_li
     assert play.run(scenario) == []
     counted = requests(play)
     sessions = {name: counted.pop(name) for name in list(counted) if "AcumaticaSessions" in name}
-    assert sessions == {  # looked for, the gate looked at, signing-in, open, free
+    assert sessions == {  # looked for, the circuit breaker looked at, signing-in, open, free
         "table GET AcumaticaSessions": 2,
         "table POST AcumaticaSessions": 1,
         "table PUT AcumaticaSessions": 2,

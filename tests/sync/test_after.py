@@ -318,18 +318,18 @@ def test_a_record_that_a_late_request_may_write_is_not_forgotten() -> None:
 
 
 def test_a_late_copy_of_the_same_content_is_harmless() -> None:
-    doubted = in_doubt(link(MADE), update(), NOW + 60)
-    (entry,) = doubted.entries
+    late = in_doubt(link(MADE), update(), NOW + 60)
+    (entry,) = late.entries
     assert (entry.late_until, entry.late_print, entry.endangered) == (NOW + 60, PRINT, False)
-    other = after(doubted, update(entry, replace(EVENT, body={"subject": "t"})), Done(), NOW).link.entries[0]
+    other = after(late, update(entry, replace(EVENT, body={"subject": "t"})), Done(), NOW).link.entries[0]
     assert other.endangered
-    again = after(doubted, update(entry, replace(EVENT, body={"subject": "t"})), Done(), NOW + 60).link.entries[0]
+    again = after(late, update(entry, replace(EVENT, body={"subject": "t"})), Done(), NOW + 60).link.entries[0]
     assert (again.late_until, again.endangered) == (0.0, False)
 
 
 def test_of_two_late_copies_either_may_land_last() -> None:
-    doubted = in_doubt(link(MADE), update(), NOW + 60)
-    twice = in_doubt(doubted, update(event=replace(EVENT, body={"subject": "t"})), NOW + 30)
+    late = in_doubt(link(MADE), update(), NOW + 60)
+    twice = in_doubt(late, update(event=replace(EVENT, body={"subject": "t"})), NOW + 30)
     (entry,) = twice.entries
     assert (entry.late_until, entry.late_print, entry.endangered) == (NOW + 60, "", True)
     records = in_doubt(in_doubt(link(MADE), WRITE, NOW + 9), replace(WRITE, content=Record("id2", "")), NOW + 5)

@@ -198,7 +198,7 @@ def test_an_unknown_post_to_another_mailbox_leaves() -> None:
     assert effects == [CreateEvent(Entry("a@x.com", 2), LINK.stamp(2), WANTED), FindEvent(leaving, LINK.stamp(1))]
 
 
-def test_a_link_in_doubt_is_done_again() -> None:
+def test_an_unconfirmed_link_is_done_again() -> None:
     """Update and write-back, although both may be in order."""
     link = with_entries(Entry("a@x.com", 1, "id1", EQUAL), written_back="id1", claim=Claim("t", 0.0)).unconfirmed()
     entry = Entry("a@x.com", 1, "id1")
