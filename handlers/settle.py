@@ -14,14 +14,15 @@ from handlers.clients.links import StateTooLarge
 from handlers.clients.tables import StorageError
 from handlers.perform import perform
 from handlers.services import Services
-from handlers.sync.after import Failure, after, in_doubt, record_late_until
+from handlers.sync.after import Failure, after
 from handlers.sync.change import RowChange
 from handlers.sync.effects import ClearRecord, Effect, FindEvent, ReportFailure, Result, Unknown, WriteBack
-from handlers.sync.errors import RUN_AGAIN, Code, Later, OutcomeUnknown, Permanent
+from handlers.sync.errors import Code, Later, OutcomeUnknown, Permanent
+from handlers.sync.late import in_doubt, late_until, waits_until
 from handlers.sync.link import Claim, EventLink
 from handlers.sync.mapping import Mapping
-from handlers.sync.plan import intend, plan, plan_report, waits_until, wanted_event
-from handlers.sync.turn import Save, Stop, Work, in_order, take_turn
+from handlers.sync.plan import intend, plan, plan_report, wanted_event
+from handlers.sync.turn import Save, Stop, Work, in_order, no_mapping, take_turn
 
 log = logging.getLogger(__name__)
 
@@ -48,9 +49,7 @@ def settle(
     """
     mapping = services.mappings.get(change.mapping)
     if not mapping:
-        remedy = f"Add {change.mapping}.toml again; {RUN_AGAIN}"
-        reason = f"There is no active mapping {change.mapping!r}."
-        return Settled(failure=Permanent(Code.MAPPING_MISSING, reason, remedy))
+        return Settled(failure=no_mapping(change))
     links, now = services.storage.links, services.clock
     for _ in range(_TRIES):
         stored, etag = links.load(change.link_key)
@@ -192,9 +191,7 @@ class _Settlement:
             result = perform(effect, self.mapping, self.services, self.deadline)
             if not isinstance(result, Unknown):
                 return result
-            until = self.claim_ends
-            if isinstance(effect, WriteBack | ReportFailure | ClearRecord):
-                until = record_late_until(until, self.services.clock())
+            until = late_until(effect, self.claim_ends, self.services.clock())
             self.link = in_doubt(self.link, effect, until)
         return result
 

@@ -41,7 +41,8 @@ def test_a_person_sees_mailbox_times_and_requests(capsys: pytest.CaptureFixture[
         "  Time         2026-02-03 09:30 to 10:30 Eastern Standard Time (2026-02-03 14:30 to 15:30 UTC)",
         "  CreateEvent  POST /v1.0/users/jane.doe%40example.com/events",
     ]
-    assert "  WriteBack    PUT https://ACUMATICA_URL/entity/Default/24.200.001/Opportunity?$custom=Opportunity.AttributeCALEVT (If-Match: *)" in lines
+    record = "https://ACUMATICA_URL/entity/Default/24.200.001/Opportunity?$custom=Opportunity.AttributeCALEVT"
+    assert f"  WriteBack    PUT {record} (If-Match: *)" in lines
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,8 @@ import requests
 from handlers.clients.web import Http, succeeded
 from handlers.settings import Settings
 from handlers.sync.answers import acumatica_error, met
-from handlers.sync.echo import not_written
 from handlers.sync.errors import RUN_AGAIN, Code, Later, OutcomeUnknown, Permanent, RecordGone, SignedOut
+from handlers.sync.read_back import not_written
 from handlers.sync.record import RecordUpdate
 
 log = logging.getLogger(__name__)

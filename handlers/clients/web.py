@@ -1,4 +1,7 @@
-"""HTTP by requests, with the outcomes that matter told apart: answered, never sent, and not known."""
+"""HTTP by requests, with the outcomes that matter told apart: answered, never sent, and not known.
+
+What an answer means (codes, Retry-After) stands in handlers/sync/answers.py.
+"""
 
 import os
 import ssl

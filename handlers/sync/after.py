@@ -53,11 +53,10 @@ from handlers.sync.effects import (
     WriteBack,
 )
 from handlers.sync.errors import Code, Later, OutcomeUnknown, Permanent
-from handlers.sync.link import Entry, EventLink, Record
+from handlers.sync.link import Entry, EventLink
 
 _MISSES = 3  # looks for an event that Graph speaks of and does not find, before it counts as gone
 _MAYBE = "(not known)"  # in place of a reason that may stand in a record
-_RECORD_LATE_SECONDS = 900.0  # Acumatica may carry out a request ten minutes after nobody waits for it any more
 
 # With these, a POST was certainly not carried out.
 _NOT_CARRIED_OUT = {
@@ -96,30 +95,6 @@ def after(link: EventLink, effect: Effect, result: Result, now: float) -> After:
             return _after_find(link, effect, result)
         case DeleteEvent():
             raise TypeError("only what is leaving is deleted")
-
-
-def in_doubt(link: EventLink, effect: Effect, until: float) -> EventLink:
-    """The link after an effect that was not answered, before the identical one is repeated: a late copy may still land.
-
-    Of two late copies with different content nobody can say which one lands last.
-    """
-    match effect:
-        case CreateEvent(entry=entry, event=event) | UpdateEvent(entry=entry, event=event):
-            current = next((e for e in link.entries if e.generation == entry.generation), entry)
-            known = current.late_print == event.fingerprint or not current.late_until
-            late = event.fingerprint if known else ""
-            return link.with_entry(replace(current, late_until=max(until, current.late_until), late_print=late))
-        case WriteBack(content=content) | ReportFailure(content=content):
-            return _late_record(link, content, until)
-        case ClearRecord():
-            return _late_record(link, Record("", ""), until)
-    return link
-
-
-def _late_record(link: EventLink, content: Record, until: float) -> EventLink:
-    until = max(until, link.record_late_until)
-    known = link.record_late == content or not link.record_late_until
-    return replace(link, record_late_until=until, record_late=content if known else None)
 
 
 # -- the event that stays ----------------------------------------------------------------------------------------------
@@ -289,11 +264,6 @@ def _cleared(link: EventLink, now: float, *, everything: bool) -> EventLink:
 
 
 # -- common ------------------------------------------------------------------------------------------------------------
-
-
-def record_late_until(claim_ends: float, now: float) -> float:
-    """Until when a PUT that was sent at `now` and not answered may be carried out."""
-    return max(claim_ends, now + _RECORD_LATE_SECONDS)
 
 
 def _current(link: EventLink, effect: EventEffect) -> Entry:

@@ -32,6 +32,7 @@ from handlers.sync.effects import (
     WriteBack,
 )
 from handlers.sync.event import CalendarEvent, calendar_event
+from handlers.sync.late import waits_until
 from handlers.sync.link import Entry, EventLink, Record
 from handlers.sync.mapping import Mapping
 from handlers.sync.record import adopted_id, names_record, record_id, reports, short_reason
@@ -155,14 +156,3 @@ def settled(link: EventLink, wanted: CalendarEvent | None, mapping: Mapping, now
         and not plan(link, wanted, mapping, now)
         and not waits_until(link, wanted, mapping)
     )
-
-
-def waits_until(link: EventLink, wanted: CalendarEvent | None, mapping: Mapping) -> float:
-    """Until when late requests have to be waited for; 0 where there is nothing to wait for.
-
-    What they may have changed is written again after that, and what they may make is removed again.
-    """
-    moments = [e.late_until for e in link.entries if (e.leaving and not e.id) or (wanted and not e.leaving and e.endangered)]
-    if link.record_endangered and (wanted or mapping.on.clear or reports(mapping)):
-        moments.append(link.record_late_until)
-    return max(moments, default=0.0)

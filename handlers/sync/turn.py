@@ -2,6 +2,7 @@
 
 | the row                                      | what follows                                                           |
 |----------------------------------------------|------------------------------------------------------------------------|
+| has no active mapping (any more)             | a dead letter, `no_mapping`                                            |
 | has no link, and the change is very old      | Stop: what came after it may be forgotten already                      |
 | is claimed, the change is no news            | Stop: later                                                            |
 | is claimed, the change is newer              | Save: the worker that has the row goes on with it (a message stands    |
@@ -89,6 +90,12 @@ def in_order(link: EventLink) -> EventLink:
     if link.buried and not link.outlived:
         return link
     return replace(link, last_error="", last_code="", buried=0)
+
+
+def no_mapping(change: RowChange) -> Permanent:
+    """Why a row cannot be looked at whose mapping's file was removed."""
+    reason = f"There is no active mapping {change.mapping!r}."
+    return Permanent(Code.MAPPING_MISSING, reason, f"Add {change.mapping}.toml again; {RUN_AGAIN}")
 
 
 def _age(change: RowChange) -> float:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from handlers.sync.after import After, after, in_doubt
+from handlers.sync.after import After, after
 from handlers.sync.effects import (
     Adoptable,
     AdoptEvent,
@@ -30,6 +30,7 @@ from handlers.sync.effects import (
 )
 from handlers.sync.errors import Code, Later, OutcomeUnknown, Permanent
 from handlers.sync.event import CalendarEvent
+from handlers.sync.late import in_doubt
 from handlers.sync.link import Entry, EventLink, Record
 
 NOW = 1000.0

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from handlers.sync.echo import not_written
+from handlers.sync.read_back import not_written
 from handlers.sync.record import RecordUpdate
 
 SENT = {
