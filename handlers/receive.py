@@ -12,7 +12,7 @@ from handlers import telemetry
 from handlers.clients.runs import first_keys, kept_keys, run_key
 from handlers.clients.storage import Storage
 from handlers.services import Factory, NotReady, Services
-from handlers.sync.errors import RUN_AGAIN
+from handlers.sync.errors import RUN_AGAIN, Code
 from handlers.sync.notification import (
     NotificationProblems,
     PushNotification,
@@ -124,6 +124,7 @@ def _bury(row: Unidentified, notification: PushNotification, storage: Storage) -
         notification=notification.id,
         mapping=row.mapping,
         row=digest(content)[:16],
+        code=Code.KEY_MISSING,
         reason=telemetry.loggable(row.reason),
     )
 
