@@ -10,6 +10,7 @@ import json
 import logging
 import re
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -124,15 +125,15 @@ def story(rule: Rule, rows: list[Row], end: datetime, late: timedelta = timedelt
     prefixes = tuple(re.findall(r'message startswith "([^"]+)"', rule.query))
     read = [row for row in rows if row[1].startswith(prefixes)]
     times = [row[0] for row in read]
-    known: dict[Any, bool] = {}
+    # Looks at the same facts give the same, and where a query takes the newest row, those before it do not matter.
+    newest, known = "arg_max(timestamp, e)" in rule.query, dict[str, bool]()
+    facts = [_facts(row[1], tuple(sorted(read_facts(rule.query)))) for row in read]
     now = rows[0][0] + LOOK_EVERY
     while now <= end:
-        seen = read[bisect_right(times, now - rule.window) : bisect_right(times, now - late)]
-        # The same rows give the same: where a query takes the newest one, those before it do not matter.
-        key: Any = seen[-1:] and seen[-1][1] if "arg_max(timestamp, e)" in rule.query else tuple(row[1] for row in seen)
-        key = str(key)
+        first, last = bisect_right(times, now - rule.window), bisect_right(times, now - late)
+        key = str(facts[first:last][-1:] if newest else sorted(Counter(facts[first:last]).items()))
         if key not in known:
-            known[key] = rule.above(Traces(seen))
+            known[key] = rule.above(Traces(read[first:last]))
         above = above + 1 if known[key] else 0
         if not fired and above >= rule.periods:
             told.append(("fired", now))
@@ -142,6 +143,14 @@ def story(rule: Rule, rows: list[Row], end: datetime, late: timedelta = timedelt
             fired = False
         now += LOOK_EVERY
     return told
+
+
+@cache
+def _facts(message: str, names: tuple[str, ...]) -> str:
+    """The name of an event, and those of its facts."""
+    name, _, text = message.partition(" ")
+    known = json.loads(text) if text.startswith("{") else {}
+    return name + json.dumps([known.get(fact) for fact in names])
 
 
 def charts() -> dict[str, str]:
