@@ -48,7 +48,7 @@ function Get-Value($item, [string[]] $properties) {
 }
 function Find-Mailbox([string] $address) {
     Get-Mailbox -Identity $address -ErrorAction SilentlyContinue | Where-Object {
-        $address -in @(Get-Value $_ PrimarySmtpAddress, UserPrincipalName, Alias) -or
+        $address -in @(Get-Value $_ @('PrimarySmtpAddress', 'UserPrincipalName', 'Alias')) -or
         ($_.PSObject.Properties['EmailAddresses'] -and "smtp:$address" -in $_.EmailAddresses)
     }
 }
@@ -68,7 +68,7 @@ if ($Check -or $CheckNot) {
     $wrong = @()
     foreach ($mailbox in $Check + $CheckNot) {
         $reached = [bool](Test-Access $mailbox | Where-Object { "$($_.InScope)" -eq 'True' })
-        Write-Output "$mailbox $($reached ? 'is within' : 'is out of') the app's reach."
+        Write-Output "$mailbox is $(if ($reached) { 'within' } else { 'out of' }) the app's reach."
         if ($reached -ne ($mailbox -in $Check)) { $wrong += $mailbox }
     }
     if ($wrong) { throw "That should be otherwise: $($wrong -join ', ')." }
@@ -80,9 +80,9 @@ $principal = @(Get-ServicePrincipal | Where-Object { "$($_.AppId)" -eq "$ClientI
 $scope = @(Get-ManagementScope | Where-Object Name -eq $name)
 $every = @(Get-ManagementRoleAssignment -Role $role -ErrorAction SilentlyContinue | Where-Object Role -eq $role)
 $apps = @($every | Where-Object { # the app's, by whichever property Exchange tells it
-        Get-Value $_ App, RoleAssignee, RoleAssigneeName | Where-Object { $_ -in "$ClientId", "$ObjectId" }
+        Get-Value $_ @('App', 'RoleAssignee', 'RoleAssigneeName') | Where-Object { $_ -in "$ClientId", "$ObjectId" }
     })
-$own = @($apps | Where-Object { $_.Name -eq $name -and (Get-Value $_ CustomResourceScope) -eq $name })
+$own = @($apps | Where-Object { $_.Name -eq $name -and (Get-Value $_ @('CustomResourceScope')) -eq $name })
 $taken = @($every | Where-Object { $_.Name -eq $name -and $_ -notin $own })
 $stale = @($every | Where-Object { $_.Name -like "$product *" -and $_ -notin $apps })
 $plan = [System.Collections.Generic.List[object]]::new()
@@ -99,7 +99,7 @@ if ($Remove) {
 else {
     $problems = @()
     $group = @(Get-DistributionGroup -Identity $GroupName -ErrorAction SilentlyContinue |
-            Where-Object { $GroupName -in (Get-Value $_ Name, PrimarySmtpAddress, Alias, DistinguishedName) })
+            Where-Object { $GroupName -in (Get-Value $_ @('Name', 'PrimarySmtpAddress', 'Alias', 'DistinguishedName')) })
     if ($group.Count -gt 1) { $problems += "There are $($group.Count) groups called $GroupName." }
     if ($group -and $group[0].RecipientTypeDetails -ne 'MailUniversalSecurityGroup') {
         $problems += "$GroupName is a $($group[0].RecipientTypeDetails); a mail-enabled security group is needed."
@@ -164,7 +164,7 @@ if ($WhatIfPreference) { return }
 $proof = @(Test-Access '' | Where-Object AllowedResourceScope -eq $name)
 if ($Remove) {
     if ($proof) { throw "Exchange still shows $role for the app." }
-    Write-Output ($plan.Count ? 'Removed. It takes up to 2 hours until Exchange acts on it.' : 'There was nothing to remove.')
+    Write-Output $(if ($plan.Count) { 'Removed. Exchange acts on it in up to 2 hours.' } else { 'There was nothing to remove.' })
     return
 }
 if (-not $proof) { throw "Exchange shows no $role for the app, limited to '$name': the app cannot write." }
