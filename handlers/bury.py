@@ -10,30 +10,57 @@ from handlers.clients.dead_letters import DeadLetter
 from handlers.clients.storage import Storage
 from handlers.sync.change import RowChange, canonical, digest
 from handlers.sync.errors import RUN_AGAIN, Code, Permanent
-from handlers.sync.link import new_link
+from handlers.sync.link import EventLink, new_link
 from handlers.sync.notification import PushNotification, Unidentified
 
 CORRECT_IT = f"Correct the cause, {RUN_AGAIN}"
 _TRIES = 10
+_OF_A_CHANGE = {Code.KEY_REPEATED, Code.COLUMN_MISSING}  # what was never merged
 
 
 def bury(change: RowChange, failure: Permanent, storage: Storage) -> None:
-    """Make a dead letter of a change, and note it on the link so that a later success clears it.
+    """Make a dead letter of a change, noted on the link first, so that any later success clears it.
 
     Where the link knows a newer state of the row, it is that one which failed: its columns are kept.
     """
     for _ in range(_TRIES):
         stored, etag = storage.links.load(change.link_key)
         link = stored or new_link(change, storage.now())
-        if link.version and link.version.timestamp > change.timestamp:
+        if _superseded(link, change, failure):
+            return
+        if link.version and link.version[:2] > _rank(change):
             change = replace(change, timestamp=link.version.timestamp, row=link.row if link.present else None)
-        _put(change.link_key, canonical(change.encode()), failure, storage, change)
-        marked = replace(link, last_error=failure.reason, last_code=failure.code, buried=max(link.buried, change.timestamp))
+        held = link.buried, link.buried_row
+        buried, row = max(held, _rank(change))
+        # No message stands behind a claim any more whose message is a dead letter by now.
+        claim = replace(link.claim, backed=False) if link.claim else None
+        marked = replace(link, last_error=failure.reason, last_code=failure.code, buried=buried, buried_row=row, claim=claim)
         if marked != stored:
             marked = marked.noted(storage.now(), change, "", f"dead letter: {failure.reason}")
         if marked == stored or storage.links.save(marked, etag):
+            if held <= _rank(change):
+                _put(change.link_key, canonical(change.encode()), failure, storage, change)
+                _reconsider(change, storage)
             return
     raise RuntimeError("the link of a dead letter could not be marked")
+
+
+def _rank(change: RowChange) -> tuple[int, bool]:
+    return change.timestamp, change.row is not None
+
+
+def _superseded(link: EventLink, change: RowChange, failure: Permanent) -> bool:
+    """Whether a newer state of the row is in order, or the failure is one of an older change and not of the row's state."""
+    if not link.version or link.version[:2] <= _rank(change):
+        return False
+    return failure.code in _OF_A_CHANGE or not (link.last_error or link.claim)
+
+
+def _reconsider(change: RowChange, storage: Storage) -> None:
+    """Take the letter back, if the row came in order while it was written."""
+    link, _ = storage.links.load(change.link_key)
+    if link and link.version and not link.buried:
+        storage.dead_letters.clear(change.link_key, link.version.timestamp)
 
 
 def bury_unreadable(message: str, reason: str, storage: Storage) -> None:

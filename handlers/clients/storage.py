@@ -104,16 +104,17 @@ class Storage:
         except ResourceNotFoundError:
             return 0  # the host makes the queue when it needs it
 
-    def purge(self, before: datetime, *, links: bool = True) -> dict[str, int]:
+    def purge(self, before: datetime) -> dict[str, int]:
         """Remove settled tombstones, notifications and activity not touched since `before`; returns how many of each.
 
-        The table of links is scanned as a whole, which may outlast the time of one run: so it comes last.
+        The table of links is scanned as a whole, which may outlast the time of one run: so it comes last. No row is
+        forgotten while changes wait, of whatever age: an older one would bring it back.
         """
         old = f"Timestamp lt datetime'{before.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}'"
         return {
             NOTIFICATIONS: self.notifications.purge(old),
             ACTIVITY: self.activity_table.remove_all(old),
-            **({LINKS: self.links.purge(old)} if links else {}),
+            LINKS: 0 if self.queue.count() else self.links.purge(old),
         }
 
     # -- connections -------------------------------------------------------------------------------------------------

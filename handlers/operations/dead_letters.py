@@ -152,6 +152,8 @@ def _again(found: Letter, intake: Intake, now: float) -> list[RowChange]:
     if change and change.row is None:  # the row has left the inquiry
         return [replace(change, tries=0, first_sent=now, tried_for=0.0, tried_at=0.0)]
     whole = change.row if change else content["row"]
+    if change:  # what is kept of a row lacks attributes that came without a value
+        whole = {**dict.fromkeys(mapping.attributes), **(whole or {})}
     notification = PushNotification(
         inserted=(whole or {},),
         deleted=(),
@@ -203,6 +205,6 @@ def discard(key: str, intake: Intake, who: str, why: str) -> None:
         change = found.change or RowChange(
             link.company, link.mapping, link.row_key, found.facts.timestamp, None, found.facts.notification, intake.clock()
         )
-        unburied = replace(link, buried=0, last_error="").noted(intake.clock(), change, "", outcome)
+        unburied = replace(link, buried=0, buried_row=False, last_error="").noted(intake.clock(), change, "", outcome)
         if storage.links.save(unburied, etag):
             return

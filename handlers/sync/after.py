@@ -56,6 +56,7 @@ from handlers.sync.errors import Code, Later, OutcomeUnknown, Permanent
 from handlers.sync.link import Entry, EventLink
 
 _MISSES = 3  # looks for an event that Graph speaks of and does not find, before it counts as gone
+_SECOND_LOOKS = 1  # before an event that was there counts as gone: a mailbox may lag behind itself
 _MAYBE = "(not known)"  # in place of a reason that may stand in a record
 
 # With these, a POST was certainly not carried out.
@@ -168,7 +169,7 @@ def _after_update(link: EventLink, effect: UpdateEvent, result: Result, now: flo
 def _after_find(link: EventLink, effect: FindEvent, result: Result) -> After:
     entry = _current(link, effect)
     match result:
-        case Found(ids=()) if entry.id is None and entry.misses < _MISSES:
+        case Found(ids=()) if entry.misses < (_MISSES if entry.id is None else _SECOND_LOOKS):
             missed = replace(entry, misses=entry.misses + 1)
             failure = Later(Code.EVENT_NOT_FOUND_YET, "the event that was made earlier cannot be found yet", 5.0)
             return After(link.with_entry(missed), failure)
@@ -177,7 +178,9 @@ def _after_find(link: EventLink, effect: FindEvent, result: Result) -> After:
         case Found(ids=ids) if entry.id in ids:
             return _contradicted(link, entry)
         case Found(ids=ids):
-            found = replace(entry, id=ids[0], fingerprint=None, unsure=False, sought=False, seen=True, misses=0)
+            found = replace(
+                entry, id=ids[0], others=ids[1:], fingerprint=None, unsure=False, sought=False, seen=True, misses=0
+            )
             return After(link.with_entry(found))
     return _stopped(link, result)
 
@@ -196,10 +199,14 @@ def _contradicted(link: EventLink, entry: Entry) -> After:
 def _after_removal(link: EventLink, effect: EventEffect, result: Result, now: float) -> After:
     entry = _current(link, effect)
     match result:
+        case Found(ids=()) if entry.id and entry.misses < _SECOND_LOOKS:
+            failure = Later(Code.EVENT_NOT_FOUND_YET, "an event that was there cannot be found; looking again", 5.0)
+            return After(link.with_entry(replace(entry, misses=entry.misses + 1)), failure)
         case Found(ids=()):
             return After(link.without_entry(entry))
         case Found(ids=ids):
-            return After(link.with_entry(replace(entry, id=ids[0], others=ids[1:], sought=False, seen=True)))
+            found = replace(entry, id=ids[0], others=ids[1:], sought=False, seen=True, misses=0)
+            return After(link.with_entry(found))
         case Done() if entry.others:
             return After(link.with_entry(replace(entry, id=entry.others[0], others=entry.others[1:])))
         case Done() if now < entry.late_until:  # a POST without an answer may yet make it again

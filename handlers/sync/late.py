@@ -46,12 +46,16 @@ def _late_record(link: EventLink, content: Record, until: float) -> EventLink:
     return replace(link, record_late_until=until, record_late=content if known else None)
 
 
-def waits_until(link: EventLink, wanted: CalendarEvent | None, mapping: Mapping) -> float:
+def waits_until(link: EventLink, wanted: CalendarEvent | None, mapping: Mapping, now: float) -> float:
     """Until when late requests have to be waited for; 0 where there is nothing to wait for.
 
-    What they may have changed is written again after that, and what they may make is removed again.
+    What they may have changed is written again after that, and what they may make is removed again: only that counts.
     """
-    moments = [e.late_until for e in link.entries if (e.leaving and not e.id) or (wanted and not e.leaving and e.endangered)]
-    if link.record_endangered and (wanted or mapping.on.clear or reports(mapping)):
+    updated = wanted is not None and mapping.on.update == "update"
+    moments = [
+        e.late_until for e in link.entries if (e.leaving and not e.id) or (updated and not e.leaving and e.endangered)
+    ]
+    told = bool(mapping.write_back) if wanted else (mapping.on.clear and link.written) or reports(mapping)
+    if link.record_endangered and told:
         moments.append(link.record_late_until)
-    return max(moments, default=0.0)
+    return max((moment for moment in moments if moment > now), default=0.0)

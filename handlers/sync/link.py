@@ -112,7 +112,9 @@ class EventLink:
     last_error: str = ""
     last_code: str = ""
     repairs: int = 0
+    settled: int = 0  # TimeStamp of the newest state that was brought into agreement
     buried: int = 0  # TimeStamp of the newest change that is a dead letter; 0 without one
+    buried_row: bool = False  # whether that change holds a row
     notes: tuple[str, ...] = ()  # what of the row could not be shown as it is
     reported: str = ""  # the reason of a failure that stands, or may stand, in the record
     history: tuple[Past, ...] = ()  # for people; nothing is decided by it
@@ -134,8 +136,11 @@ class EventLink:
 
     @property
     def outlived(self) -> bool:
-        """Whether there is a dead letter, and the row's state is as new as what it holds."""
-        return bool(self.buried and self.version and self.version.timestamp >= self.buried)
+        """Whether there is a dead letter, and the row's state is as new as what it holds.
+
+        A removal with its TimeStamp is the other half of one update: it says nothing of the row that it holds.
+        """
+        return bool(self.buried and self.version and self.version[:2] >= (self.buried, self.buried_row))
 
     @property
     def live(self) -> Entry | None:
@@ -202,7 +207,8 @@ class EventLink:
 
         After strays, what was removed meanwhile is leaving once more: the event may have come after its removal.
         """
-        link = replace(self, version=newer.version, columns=newer.columns, buried=max(self.buried, newer.buried))
+        buried, row = max((self.buried, self.buried_row), (newer.buried, newer.buried_row))
+        link = replace(self, version=newer.version, columns=newer.columns, buried=buried, buried_row=row)
         link = replace(link, history=newer.history)
         if newer.repairs == self.repairs:
             return link
@@ -283,7 +289,9 @@ def from_state(state: dict[str, Any]) -> EventLink:
         last_error=state["last_error"],
         last_code=state.get("last_code", ""),
         repairs=state["repairs"],
+        settled=state.get("settled", 0),
         buried=state.get("buried", 0),
+        buried_row=state.get("buried_row", False),
         notes=tuple(state.get("notes", ())),
         reported=state.get("reported", ""),
         history=tuple(Past(*past) for past in state.get("history", ())),

@@ -68,7 +68,8 @@ def intend(link: EventLink, wanted: CalendarEvent | None, mapping: Mapping) -> E
         marked = _addressed(marked, record_id(mapping, link.row))
     if marked.live:
         return marked
-    fresh = link.generation == link.first_generation
+    # Later the column holds the id of an event of our own; as long as none was made or taken over, it does not.
+    fresh = link.generation == link.first_generation or any(entry.adopt for entry in link.entries)
     return marked.with_new_entry(wanted.mailbox, wanted.calendar, adopted_id(mapping, link.row) if fresh else None)
 
 
@@ -154,5 +155,5 @@ def settled(link: EventLink, wanted: CalendarEvent | None, mapping: Mapping, now
     return (
         intend(link, wanted, mapping) == link
         and not plan(link, wanted, mapping, now)
-        and not waits_until(link, wanted, mapping)
+        and not waits_until(link, wanted, mapping, now)
     )

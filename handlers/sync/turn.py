@@ -52,6 +52,7 @@ class Work:
     link: EventLink
     wanted: CalendarEvent | None
     failure: Permanent | None = None
+    unmerged: bool = False  # the failure is of a change that the link does not know
 
 
 type Turn = Stop | Save | Work
@@ -74,12 +75,15 @@ def take_turn(  # noqa: PLR0917  (all that a decision depends on)
     if merged.held(now):
         return _under_another_claim(stored, merged, change, now, failure)
     link = merged.unconfirmed() if merged.claim else merged
+    unmerged = failure is not None
     if not failure and (columns := link.unknown(mapping)):
-        return Save(_unseen(link, columns))
+        if link.version and link.settled == link.version.timestamp:
+            return Save(_unseen(link, columns))
+        failure = _owed(columns)  # its newest state was left to this message, and lacks what is read by now
     wanted, unusable = _wanted(link, mapping, scope)
     failure = gave_up or failure or unusable
     if failure:
-        return _failing(link, failure, change, mapping, claim)
+        return _failing(link, failure, change, mapping, claim, unmerged=unmerged)
     if settled(link, wanted, mapping, now):
         return Save(in_order(link), settled=True)
     return Work(replace(intend(link, wanted, mapping), claim=claim), wanted)
@@ -87,9 +91,10 @@ def take_turn(  # noqa: PLR0917  (all that a decision depends on)
 
 def in_order(link: EventLink) -> EventLink:
     """The link of a row that is settled; a dead letter that holds a newer change stays."""
+    link = replace(link, settled=link.version.timestamp if link.version else 0)
     if link.buried and not link.outlived:
         return link
-    return replace(link, last_error="", last_code="", buried=0)
+    return replace(link, last_error="", last_code="", buried=0, buried_row=False)
 
 
 def no_mapping(change: RowChange) -> Permanent:
@@ -118,6 +123,9 @@ def _merged(link: EventLink, change: RowChange, mapping: Mapping) -> tuple[Event
             code, problem = Code.COLUMN_MISSING, str(error)
     if link.version and link.version.timestamp > change.timestamp:
         return link, None
+    if change.problem:
+        remedy = "Name all columns that tell rows apart in the mapping's key; then save the record in Acumatica again."
+        return link, Permanent(code, problem, remedy)
     return link, Permanent(code, problem, f"Bring the inquiry and the mapping together; {RUN_AGAIN}")
 
 
@@ -126,7 +134,9 @@ def _under_another_claim(
 ) -> Turn:
     if failure:
         return Stop(failure)
-    if merged == stored or not (merged.claim and merged.claim.backed):
+    # What is not newer may be the very message that stands behind the claim, read by another version of the mapping.
+    newer = merged.version and (not (stored and stored.version) or merged.version > stored.version)
+    if not newer or not (merged.claim and merged.claim.backed):
         return Stop(Later(Code.ROW_CLAIMED, "another worker has the row"))  # if it died, until its claim expires
     # The holder's own save will fail, and it will go on with this.
     return Save(merged.noted(now, change, "", "left to the worker that has the row"), left=True)
@@ -146,13 +156,20 @@ def _unseen(link: EventLink, columns: list[str]) -> EventLink:
     )
 
 
-def _failing(link: EventLink, failure: Permanent, change: RowChange, mapping: Mapping, claim: Claim) -> Turn:
+def _owed(columns: list[str]) -> Permanent:
+    reason = f"The newest state of the row came before the mapping was edited, and does not hold {', '.join(columns)}."
+    return Permanent(Code.COLUMN_MISSING, reason, "Save the record in Acumatica again.")
+
+
+def _failing(
+    link: EventLink, failure: Permanent, change: RowChange, mapping: Mapping, claim: Claim, *, unmerged: bool
+) -> Turn:
     """A row that needs a person. Its record is told, where the mapping has a field for that."""
     told = replace(link, written_to=link.written_to or _record(change, mapping))
     failing = replace(link, last_error=failure.reason, last_code=failure.code)
     present = link.present if link.version else change.row is not None
     if present and plan_report(told, failure.reason, mapping):
-        return Work(replace(told, claim=claim), None, failure)
+        return Work(replace(told, claim=claim), None, failure, unmerged)
     return Save(failing, failure)
 
 

@@ -23,9 +23,9 @@ from handlers.clients.queue import POISON_QUEUE
 from handlers.health import Health
 from handlers.receive import receive
 from handlers.services import Factory
+from handlers.sync.change import RowChange
 from handlers.sync.errors import Code
 from handlers.sync.slots import Open
-from handlers.sync.change import RowChange
 from local.azurite import Azurite
 from local.fakes import FakeAcumatica, FakeGraph, Fault
 from tests.bench import QUERY, Bench

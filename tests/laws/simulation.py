@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import random
 import uuid
 from collections import Counter
@@ -309,7 +310,7 @@ class Store:
     def __init__(self, sim: Simulation) -> None:
         self._sim = sim
         self.links, self.notifications = Links(sim), Notifications(sim)
-        self.queue, self.dead_letters, self.pins = Queue(sim), DeadLetters(sim), Pins()
+        self.queue, self.dead_letters, self.pins, self.put_off = Queue(sim), DeadLetters(sim), Pins(), PutOff()
 
     def now(self) -> float:
         return self._sim.now
@@ -413,6 +414,16 @@ class Queue:
         return RowChange.decode(json.loads(text))
 
 
+class PutOff:
+    """handlers.clients.put_off.PutOff, of which nothing depends."""
+
+    def note(self, change: RowChange, code: Code, delay: float, now: float) -> None:
+        pass
+
+    def forget(self, change: RowChange) -> None:
+        pass
+
+
 class Pins:
     """handlers.clients.pins.Pins that nothing differs from."""
 
@@ -434,7 +445,7 @@ class Outlook:
     def _step[T](self, call: str, words: str, effect: Callable[[], T]) -> T:
         return self._sim.scheduler.step(call, words, effect, remote=True)
 
-    def create(self, event: CalendarEvent, stamp: str) -> str:
+    def create(self, event: CalendarEvent, stamp: str, deadline: float = math.inf) -> str:  # noqa: ARG002
         shown = f"POST {Event(event.mailbox, stamp, event.body)}, {stamp[-2:]}"
         event_id, same = self._step("POST", shown, lambda: self._post(event, stamp))
         if event_id is None:
@@ -493,7 +504,7 @@ class Outlook:
         if row:
             self._sim.gaps.append(f"row {row} has no event for a while, although it is in the inquiry")
 
-    def find(self, mailbox: str, stamp: str, calendar: str = "") -> list[str]:  # noqa: ARG002
+    def find(self, mailbox: str, stamp: str, calendar: str = "", deadline: float = math.inf) -> list[str]:  # noqa: ARG002
         def find() -> list[str] | None:
             if mailbox in self._sim.gone:
                 return None

@@ -169,12 +169,18 @@ def test_after_an_error_the_content_is_not_known(result: Result, failure: Any) -
 
 def test_a_found_event_is_updated() -> None:
     moved = replace(MADE, sought=True)
-    assert entry_after(FindEvent(moved, "stamp"), Found(("id2", "id3"))) == (replace(NEW, id="id2", seen=True), None)
+    assert entry_after(FindEvent(moved, "stamp"), Found(("id2", "id3"))) == (
+        replace(NEW, id="id2", others=("id3",), seen=True),
+        None,
+    )
 
 
 def test_an_event_that_nobody_finds_is_made_again() -> None:
     """In a new generation: its transactionId is used up."""
     moved = replace(MADE, sought=True, calendar="Service")
+    once, failure = entry_after(FindEvent(moved, "stamp"), Found(()))
+    assert (once, failure.code) == (replace(moved, misses=1), Code.EVENT_NOT_FOUND_YET)
+    moved = replace(moved, misses=1)
     assert after(link(moved), FindEvent(moved, "stamp"), Found(()), NOW) == After(
         replace(link(), entries=(Entry("a@x.com", 2, calendar="Service"),), generation=2)
     )
@@ -216,6 +222,14 @@ def test_all_events_with_the_stamp_are_removed() -> None:
     entry, _ = entry_after(DeleteEvent(entry, "stamp"), Done())
     assert entry == replace(LEAVING, id="id2", seen=True)
     assert entry_after(DeleteEvent(entry, "stamp"), Done()) == (None, None)
+
+
+def test_an_event_that_was_there_is_looked_for_twice_before_it_is_forgotten() -> None:
+    """A mailbox may lag behind itself for a moment."""
+    sought = replace(LEAVING, sought=True)
+    entry, failure = entry_after(FindEvent(sought, "stamp"), Found(()))
+    assert (entry, failure.code) == (replace(sought, misses=1), Code.EVENT_NOT_FOUND_YET)
+    assert entry_after(FindEvent(replace(sought, misses=1), "stamp"), Found(())) == (None, None)
 
 
 def test_an_event_with_another_id_by_now_is_looked_for() -> None:

@@ -400,7 +400,7 @@ def test_what_a_late_request_may_change_is_written_again_once_it_is_over() -> No
     link = with_entries(entry, written_back="id1")
     assert plan(link, WANTED, WRITING, NOW - 1) == []
     assert not settled(link, WANTED, WRITING, NOW - 1)
-    assert waits_until(link, WANTED, WRITING) == NOW
+    assert waits_until(link, WANTED, WRITING, NOW - 1) == NOW
     assert plan(link, WANTED, WRITING, NOW) == [UpdateEvent(entry, LINK.stamp(1), WANTED)]
     assert settled(with_entries(replace(entry, late_print=EQUAL), written_back="id1"), WANTED, WRITING, NOW - 1)
 
