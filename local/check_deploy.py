@@ -109,7 +109,9 @@ def app() -> bool:
 
 def infrastructure() -> bool:
     """The resources of infra/, by checkov."""
-    python = next((path for minor in (12, 11) if (path := shutil.which(f"python3.{minor}", path="/usr/bin:/usr/local/bin"))), "")
+    python = next(
+        (path for minor in (12, 11) if (path := shutil.which(f"python3.{minor}", path="/usr/bin:/usr/local/bin"))), ""
+    )
     if not python:
         raise NotHere("infra/ by checkov, which wants Python 3.11 or 3.12: there is none here.")
     folder = TOOLS / "resources"
@@ -162,7 +164,7 @@ def environment(name: str, *packages: str, python: str = sys.executable) -> Path
 
 def run(command: list[str], folder: Path = ROOT, *, text: str | None = None, quiet: bool = False) -> int:
     """Run a program, and print what it prints; returns its exit status."""
-    done = subprocess.run(command, cwd=folder, input=text, capture_output=True, text=True, check=False)  # noqa: S603
+    done = subprocess.run(command, cwd=folder, input=text, capture_output=True, text=True, check=False)
     if not quiet or done.returncode:
         print((done.stdout + done.stderr).strip(), flush=True)
     return done.returncode

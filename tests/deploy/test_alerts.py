@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import duckdb_kql
@@ -28,7 +29,7 @@ from handlers.sync.notification import RowChange
 from local.azurite import Azurite
 from local.fakes import FakeAcumatica, FakeGraph, Fault
 from tests.bench import QUERY, Bench
-from tests.deploy.monitor import Row, Rule, Traces, charts, read_facts, recorded, rules, sql, story
+from tests.deploy.monitor import Row, Rule, Traces, charts, read_facts, recorded, rules, sql, steps_of
 
 ALERTS = rules()
 DENIED = {"error": {"code": "ErrorAccessDenied", "message": "Access is denied."}}
@@ -308,7 +309,7 @@ class Week:
         """What each alert did, with the hours since the start; those that did nothing are left out."""
         rows, found = each_minute(self.rows), {}
         for name, rule in ALERTS.items():
-            steps = story(rule, rows, datetime.fromtimestamp(self.bench.now, UTC), late)
+            steps = steps_of(rule, rows, datetime.fromtimestamp(self.bench.now, UTC), late)
             if steps:
                 found[name] = [(what, round((when.timestamp() - self.start) / 3600, 2)) for what, when in steps]
         return found
@@ -318,7 +319,7 @@ def each_minute(rows: list[Row]) -> list[Row]:
     """The app looks at itself each minute: what it said two hours ago and now, it said all the time between."""
     looks = [row for row in rows if row[1].startswith("health {")]
     filled = list(rows)
-    for before, after in zip(looks, looks[1:], strict=False):
+    for before, after in pairwise(looks):
         gap = int((after[0] - before[0]).total_seconds() // 60)
         if gap <= 120:
             filled += [(before[0] + timedelta(minutes=minute), *before[1:]) for minute in range(1, gap)]
@@ -535,7 +536,7 @@ def test_every_chart_can_show_nothing(title: str) -> None:
 
 def test_charts_have_a_point_for_each_hour(happen: Callable[[Story], list[Row]]) -> None:
     rows = happen(healthy)
-    later = [(when + timedelta(hours=3), *rest) for when, *rest in rows]
+    later = [(when + timedelta(hours=3), message, level) for when, message, level in rows]
     points = chart("Rows: applied, put off, dead", [*later, *rows])
     assert len(points) == 2
     assert points[0]["timestamp"] < points[1]["timestamp"]
@@ -601,8 +602,8 @@ def test_a_rule_looks_back_over_its_window_and_sees_what_was_taken_in() -> None:
     query = 'traces | where message startswith "bad" | summarize value = count()'
     rule = Rule("r", query, 0, timedelta(hours=2))
     end = start + timedelta(hours=9)
-    minutes = [(what, (when - start) / timedelta(minutes=1)) for what, when in story(rule, rows, end)]
+    minutes = [(what, (when - start) / timedelta(minutes=1)) for what, when in steps_of(rule, rows, end)]
     assert minutes == [("fired", 60), ("resolved", 180)]
-    late = story(rule, rows, end, timedelta(minutes=20))
+    late = steps_of(rule, rows, end, timedelta(minutes=20))
     assert late[0] == ("fired", start + timedelta(minutes=90))
     assert "CREATE" not in sql(query)

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 import yaml
-from pydantic import SecretStr
 
 from handlers.clients import storage
 from handlers.settings import Settings, StorageSettings

@@ -1,4 +1,4 @@
-"""infra/mailbox-access.ps1, run by PowerShell on a mocked Exchange (exchange.ps1); skipped, and said, where there is none."""
+"""infra/mailbox-access.ps1, run by PowerShell on a mocked Exchange (exchange.ps1); where there is none, that is said."""
 
 import json
 import shutil
@@ -91,7 +91,9 @@ def test_cmdlets_that_answer_everything_mislead_nobody(tmp_path: Path, state: di
     first = run(tmp_path, state, Mailboxes=["ann@example.com"])
     assert first["failure"] is None
     assert not [change for change in first["changes"] if "strangers" in change]
-    assert (f"New-DistributionGroup {GROUP}" in first["changes"]) == (GROUP not in [item["Name"] for item in state["groups"]])
+    assert (f"New-DistributionGroup {GROUP}" in first["changes"]) == (
+        GROUP not in [item["Name"] for item in state["groups"]]
+    )
     removed = run(tmp_path, first["state"], Remove=True)
     assert removed["changes"] == [f"Remove-ManagementRoleAssignment {NAME}", f"Remove-ManagementScope {NAME}"]
     left = run(tmp_path, removed["state"], Remove=True)
@@ -110,7 +112,12 @@ def test_an_address_that_does_not_exist_is_refused_before_anything_is_changed(tm
 
 @needs_pwsh
 def test_an_earlier_identity_s_assignment_is_told_of_and_stays(tmp_path: Path) -> None:
-    stale = {"Name": "acumatica-to-outlook calendar-app", "App": OTHER_OBJECT, "Role": ROLE, "CustomResourceScope": "strangers"}
+    stale = {
+        "Name": "acumatica-to-outlook calendar-app",
+        "App": OTHER_OBJECT,
+        "Role": ROLE,
+        "CustomResourceScope": "strangers",
+    }
     state = tenant()
     state["assignments"].append(stale)
     done = run(tmp_path, state)

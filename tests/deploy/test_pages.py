@@ -16,9 +16,7 @@ WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
 MAIN = Bicep(INFRA / "main.bicep")
 PARAMETERS = json.loads((INFRA / "main.parameters.json").read_text(encoding="utf-8"))["parameters"]
 SETTINGS = set(PARAMETERS["settings"]["value"])
-VARIABLES = {
-    name: re.sub(r"[${}]|=.*", "", value["value"]) for name, value in PARAMETERS.items() if name != "settings"
-}
+VARIABLES = {name: re.sub(r"[${}]|=.*", "", value["value"]) for name, value in PARAMETERS.items() if name != "settings"}
 
 
 def test_every_parameter_is_in_the_table_with_its_name_and_default() -> None:
@@ -33,10 +31,15 @@ def test_every_parameter_is_in_the_table_with_its_name_and_default() -> None:
 
 def test_every_variable_that_is_set_in_the_examples_exists() -> None:
     hooks = "".join(path.read_text(encoding="utf-8") for path in (INFRA / "hooks").glob("*.py"))
-    known = {*VARIABLES.values(), *SETTINGS, *MAIN.outputs, "AZURE_SUBSCRIPTION_ID", "AZURE_RESOURCE_GROUP"} | set(re.findall(r'environ\.get\("(\w+)"', hooks))
+    known = {*VARIABLES.values(), *SETTINGS, *MAIN.outputs, "AZURE_SUBSCRIPTION_ID", "AZURE_RESOURCE_GROUP"} | set(
+        re.findall(r'environ\.get\("(\w+)"', hooks)
+    )
     assert set(re.findall(r"azd env set ([A-Z_]+)", DEPLOY)) - {"NAME"} <= known
     assert set(re.findall(r"azd env get-value (\w+)", DEPLOY)) <= set(MAIN.outputs)
-    assert set(re.findall(r"=(APP_\w+)|--vault-name (\w+)", DEPLOY)) <= {("APP_IDENTITY_OBJECT_ID", ""), ("", "AZURE_KEY_VAULT_NAME")}
+    assert set(re.findall(r"=(APP_\w+)|--vault-name (\w+)", DEPLOY)) <= {
+        ("APP_IDENTITY_OBJECT_ID", ""),
+        ("", "AZURE_KEY_VAULT_NAME"),
+    }
     for word in re.findall(r"`((?:[A-Z]+_)+[A-Z]+)`", DEPLOY + SECURITY):
         assert word in known | {"ACUMATICA_CLIENT_SECRET", "ACUMATICA_PASSWORD", "RUNS_KEY", "GRAPH_CLIENT_SECRET"} | {
             "SETTINGS",
@@ -108,7 +111,8 @@ def test_the_sum_of_the_costs_is_right() -> None:
 def test_every_kind_of_resource_is_listed() -> None:
     named = {
         "virtualNetworks": "virtual network", "privateEndpoints": "private endpoints", "privateDnsZones": "DNS zones",
-        "natGateways": "NAT gateway", "publicIPAddresses": "public", "vaults": "Key Vault", "storageAccounts": "storage account",
+        "natGateways": "NAT gateway", "publicIPAddresses": "public", "vaults": "Key Vault",
+        "storageAccounts": "storage account",
         "serverfarms": "Flex Consumption plan", "sites": "function app", "workspaces": "Log Analytics workspace",
         "components": "Application Insights", "workbooks": "workbook", "scheduledQueryRules": "alert rules",
         "actionGroups": "action group", "userAssignedIdentities": "managed identity",

@@ -53,7 +53,9 @@ def names(kind: str) -> Iterator[str]:
     """Names of the resources of a type, as far as they are written down: those of a loop by what it goes over."""
     for file, symbol in declared(kind):
         text = (file.body(symbol)["name"].text or b"").decode()
-        loop = re.search(rf"resource {symbol} [^\n]*\n? *(?:\[\s*)?for (?:\((\w+), \w+\)|(\w+)) in (\[[^\n]*\]|[\w()]+):", file.text)
+        loop = re.search(
+            rf"resource {symbol} [^\n]*\n? *(?:\[\s*)?for (?:\((\w+), \w+\)|(\w+)) in (\[[^\n]*\]|[\w()]+):", file.text
+        )
         shown = text.strip("'").replace("${common.token}", "{token}")
         if not loop:
             yield shown
