@@ -1,4 +1,4 @@
-"""Application Insights and its alerts, as far as infra/ uses them: a log, KQL over a part of it, and rules along a time axis.
+"""Application Insights and its alerts, as far as infra/ uses them: a log, KQL over parts of it, and rules along the time.
 
 KQL is translated by duckdb-kql and runs on DuckDB. What a rule does: every 15 minutes its query looks back over its window,
 at what has been taken in by then; it fires after so many looks above the threshold, and is resolved at the first look
@@ -64,7 +64,7 @@ def recorded(clock: Callable[[], float] | None = None) -> Iterator[list[Row]]:
 
 @cache
 def sql(query: str) -> str:
-    """The query in SQL; raises where it is no KQL. (Translating takes a hundred times as long as running it.)"""
+    """The query in SQL; raises where it is no KQL. Kept, since translating takes longer than running it."""
     return str(duckdb_kql.to_sql(query))
 
 
@@ -121,7 +121,7 @@ def rules() -> dict[str, Rule]:
     return found
 
 
-def story(rule: Rule, rows: list[Row], end: datetime, late: timedelta = timedelta()) -> list[tuple[str, datetime]]:
+def steps_of(rule: Rule, rows: list[Row], end: datetime, late: timedelta = timedelta()) -> list[tuple[str, datetime]]:
     """When the rule fired and was resolved, up to `end`. `rows` are in order; each is taken in so much later."""
     told, above, fired = [], 0, False
     prefixes = tuple(re.findall(r'message startswith "([^"]+)"', rule.query))

@@ -34,6 +34,8 @@ for start, answer in answers.items():
         print(json.dumps(answer))
         break
 """
+SYSTEM = {name: os.environ[name] for name in ("SYSTEMROOT", "PATHEXT", "TEMP", "COMSPEC") if name in os.environ}
+types_secrets = pytest.mark.skipif(os.name == "nt", reason="NOT RUN: on Windows, passwords are typed at a console only")
 ENVIRONMENT = {
     "AZURE_SUBSCRIPTION_ID": "the-subscription",
     "AZURE_FUNCTION_NAME": "func-1",
@@ -55,8 +57,10 @@ class Desk:
     def __init__(self, folder: Path) -> None:
         self.folder, self.python = folder, sys.executable
         for name in ("az", "azd"):
-            (folder / name).write_text(TOOL)
+            (folder / name).write_text(TOOL, encoding="utf-8")
             (folder / name).chmod(0o755)
+            if os.name == "nt":  # as the real ones are started there
+                (folder / f"{name}.cmd").write_text(f'@"{sys.executable}" "%~dp0{name}" %*\n', encoding="utf-8")
         self.answers: dict[str, Any] = {
             "az functionapp function list": [{"name": "func-1/notifications"}, {"name": "func-1/apply"}],
             "az functionapp config appsettings list": [
@@ -74,7 +78,7 @@ class Desk:
         (self.folder / "answers").write_text(json.dumps(self.answers))
         return subprocess.run(
             [self.python, str(HOOKS / hook), *arguments],
-            env={"PATH": f"{self.folder}:{os.environ['PATH']}", **ENVIRONMENT, **environment},
+            env={**SYSTEM, "PATH": f"{self.folder}{os.pathsep}{os.environ['PATH']}", **ENVIRONMENT, **environment},
             input=typed,
             capture_output=True,
             text=True,
@@ -140,7 +144,8 @@ def test_what_is_missing_is_told_with_the_command_that_sets_it(desk: Desk) -> No
         done = desk.run("postdeploy.py", SERVICE_APP_URI=url)
     assert done.returncode == 0, done.stderr
     assert "azd env set ACUMATICA_URL …" in done.stdout
-    assert "Set the secrets ACUMATICA_PASSWORD:\n      python3 infra/hooks/set_secrets.py" in done.stdout
+    python = "python" if os.name == "nt" else "python3"
+    assert f"Set the secrets ACUMATICA_PASSWORD:\n      {python} infra/hooks/set_secrets.py" in done.stdout
     assert "azd env set ACUMATICA_PASSWORD" not in done.stdout
 
 
@@ -165,6 +170,7 @@ def test_the_queries_of_the_alerts_are_run_once_there_is_an_app(desk: Desk) -> N
     assert refused.returncode == 0
 
 
+@types_secrets
 def test_the_azure_cli_works_in_the_environment_s_subscription(desk: Desk) -> None:
     """Whichever one `az account set` has chosen."""
     with app(200, health()) as url:
@@ -190,6 +196,7 @@ def test_another_python_is_a_problem(desk: Desk) -> None:
     assert "runs on Python 3.11, not on 3.13" in done.stderr
 
 
+@types_secrets
 def test_secrets_are_asked_for_and_stored_without_being_seen(desk: Desk) -> None:
     done = desk.run("set_secrets.py", typed="p4ss word\n")
     assert done.returncode == 0, done.stderr
@@ -209,6 +216,7 @@ def test_secrets_are_asked_for_and_stored_without_being_seen(desk: Desk) -> None
     assert "ACUMATICA_PASSWORD: the app has it." in done.stdout
 
 
+@types_secrets
 def test_secrets_that_are_set_are_left_alone_unless_named(desk: Desk) -> None:
     desk.answers["az keyvault secret list"] = [{"name": "acumatica-password"}, {"name": "runs-key"}]
     assert desk.run("set_secrets.py").returncode == 0
@@ -218,6 +226,7 @@ def test_secrets_that_are_set_are_left_alone_unless_named(desk: Desk) -> None:
     assert [call["file"] for call in desk.calls("az keyvault secret set")] == ["new"]
 
 
+@types_secrets
 def test_a_refresh_that_azure_refuses_is_no_success(desk: Desk) -> None:
     desk.answers["az rest --method post"] = "fails"
     done = desk.run("set_secrets.py", "ACUMATICA_PASSWORD", typed="new\n")
@@ -225,6 +234,7 @@ def test_a_refresh_that_azure_refuses_is_no_success(desk: Desk) -> None:
     assert "az rest --method post failed" in done.stderr
 
 
+@types_secrets
 @pytest.mark.parametrize(
     "state",
     [reference("ACUMATICA_PASSWORD", "AccessToKeyVaultDenied"), reference("ACUMATICA_PASSWORD", version="version-1")],
@@ -284,6 +294,7 @@ def other_python() -> str | None:
     return None
 
 
+@types_secrets
 def test_the_hooks_run_on_a_python_that_is_not_the_app_s(desk: Desk) -> None:
     """In an environment made of that Python, with nothing in it, as azd makes it."""
     path = other_python()

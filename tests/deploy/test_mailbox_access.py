@@ -1,4 +1,4 @@
-"""infra/mailbox-access.ps1, run by PowerShell on a mocked Exchange (exchange.ps1); skipped, and said, where there is none."""
+"""infra/mailbox-access.ps1, run by PowerShell on a mocked Exchange (exchange.ps1); where there is none, that is said."""
 
 import json
 import shutil
