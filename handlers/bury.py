@@ -23,15 +23,23 @@ def bury(change: RowChange, failure: Permanent, storage: Storage) -> None:
 
     Where the link knows a newer state of the row, it is that one which failed: its columns are kept.
     """
+    written = False
     for _ in range(_TRIES):
         stored, etag = storage.links.load(change.link_key)
         link = stored or new_link(change, storage.now())
+<<<<<<< HEAD
         if _superseded(link, change, failure):
+=======
+        if _overtaken(link, change, failure, written=written):
+            if written and link.version:
+                storage.dead_letters.clear(change.link_key, link.version.timestamp)
+>>>>>>> laws
             return
         if link.version and link.version[:2] > _rank(change):
             change = replace(change, timestamp=link.version.timestamp, row=link.row if link.present else None)
         held = link.buried, link.buried_row
         buried, row = max(held, _rank(change))
+<<<<<<< HEAD
         # No message stands behind a claim any more whose message is a dead letter by now.
         claim = replace(link.claim, backed=False) if link.claim else None
         marked = replace(link, last_error=failure.reason, last_code=failure.code, buried=buried, buried_row=row, claim=claim)
@@ -41,7 +49,19 @@ def bury(change: RowChange, failure: Permanent, storage: Storage) -> None:
             if held <= _rank(change):
                 _put(change.link_key, canonical(change.encode()), failure, storage, change)
                 _reconsider(change, storage)
+=======
+        marked = replace(link, last_error=failure.reason, last_code=failure.code, buried=buried, buried_row=row)
+        if marked != stored:
+            marked = marked.noted(storage.now(), change, "", f"dead letter: {failure.reason}")
+            etag = storage.links.save(marked, etag)
+        if etag and held > _rank(change):
+>>>>>>> laws
             return
+        if etag:
+            _put(change.link_key, canonical(change.encode()), failure, storage, change)
+            written = True
+            if storage.links.save(marked, etag):  # so that a success meanwhile shows, and one under way sees the letter
+                return
     raise RuntimeError("the link of a dead letter could not be marked")
 
 
@@ -49,6 +69,7 @@ def _rank(change: RowChange) -> tuple[int, bool]:
     return change.timestamp, change.row is not None
 
 
+<<<<<<< HEAD
 def _superseded(link: EventLink, change: RowChange, failure: Permanent) -> bool:
     """Whether a newer state of the row is in order, or the failure is one of an older change and not of the row's state."""
     if not link.version or link.version[:2] <= _rank(change):
@@ -61,6 +82,19 @@ def _reconsider(change: RowChange, storage: Storage) -> None:
     link, _ = storage.links.load(change.link_key)
     if link and link.version and not link.buried:
         storage.dead_letters.clear(change.link_key, link.version.timestamp)
+=======
+def _overtaken(link: EventLink, change: RowChange, failure: Permanent, *, written: bool) -> bool:
+    """Whether a newer state of the row is in order, or the failure is one of an older change and not of the row's state.
+
+    Once the letter is written, the same state in order counts as well: it came in order meanwhile.
+    """
+    in_order = not (link.last_error or link.claim or link.buried)
+    if not link.version or link.version[:2] < _rank(change):
+        return False
+    if link.version[:2] == _rank(change):
+        return written and in_order
+    return in_order or failure.code in _OF_A_CHANGE
+>>>>>>> laws
 
 
 def bury_unreadable(message: str, reason: str, storage: Storage) -> None:

@@ -8,6 +8,7 @@ import { AlertRules } from 'modules/alerts.bicep'
 type Settings = {
   ACUMATICA_URL: string?
   ACUMATICA_TENANT: string?
+  ACUMATICA_TENANT_FORMERLY: string?
   ACUMATICA_USERNAME: string?
   ACUMATICA_CLIENT_ID: string?
   ACUMATICA_AUTH: string?
@@ -20,6 +21,7 @@ type Settings = {
   TEST_MAILBOX: string?
   SYNC_PAUSED: string?
   MAX_NOTIFICATION_MIB: string?
+  MAX_NOTIFICATION_ROWS: string?
   DELETE_GRACE_SECONDS: string?
   DEFER_MAX_HOURS: string?
   RETENTION_DAYS: string?

@@ -9,8 +9,13 @@ import pytest
 from azure.core.exceptions import ServiceRequestError
 
 from handlers.apply import bury_poison
+<<<<<<< HEAD
 from handlers.sync.errors import Code, Later
 from handlers.sync.slots import Open, Slot
+=======
+from handlers.bury import bury
+from handlers.sync.errors import Code, Later, Permanent
+>>>>>>> laws
 from local.fakes import Fault
 from tests.bench import Bench
 
@@ -27,6 +32,31 @@ def test_an_older_success_does_not_clear_the_dead_letter_of_a_newer_change(bench
     assert [reason[:45] for reason in bench.letters()] == [MISSING]
     bench.apply(bench.change(3, "good again"))
     assert (bench.letters(), bench.subjects()) == ({}, ["good again"])
+
+
+def test_a_dead_letter_that_was_overtaken_by_a_success_is_not_made(bench: Bench) -> None:
+    """The newer change was carried out between the failure and its dead letter."""
+    bench.apply(bench.change(2, "good"))
+    for failure in (Permanent(Code.COLUMN_MISSING, "", ""), Permanent(Code.ROW_UNUSABLE, "", "")):
+        bury(bench.change(1), failure, bench.factory.storage())
+    assert bench.letters() == {}
+
+
+def test_a_dead_letter_is_noted_before_it_is_made(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the app dies between the two, the next success knows of it."""
+    storage, seen = bench.factory.storage(), []
+    load = storage.links.load
+    monkeypatch.setattr(storage.dead_letters, "put", lambda letter: seen.append(load(letter.key)[0]))
+    bury(bench.change(1), Permanent(Code.ROW_UNUSABLE, "why", ""), storage)
+    assert [(link.buried, link.last_error) for link in seen if link] == [(bench.first + 1, "why")]
+
+
+def test_the_removed_half_of_an_update_does_not_clear_the_dead_letter_of_the_other(bench: Bench) -> None:
+    bench.apply(bench.change(1, "good"))
+    bench.apply(bench.change(2, MeetingEnd="absent"))
+    bench.apply(bench.removal(2))
+    assert [reason[:45] for reason in bench.letters()] == [MISSING]
+    assert bench.subjects() == []
 
 
 def test_the_newest_of_several_dead_changes_is_kept(bench: Bench) -> None:

@@ -28,7 +28,8 @@ from handlers.settings import Settings, StorageSettings, load_settings
 from handlers.sync.event import CalendarEvent
 from handlers.sync.record import RecordUpdate
 from local.fakes import FakeAcumatica, FakeGraph
-from tests.laws.simulation import Simulation, note_id
+from tests.laws.simulation import Simulation
+from tests.laws.world import note_id
 
 GRAPH = ("TENANT_ID", "CLIENT_ID", "CLIENT_SECRET", "MAILBOX")
 ACUMATICA = ("URL", "TENANT", "CLIENT_ID", "CLIENT_SECRET", "USERNAME", "PASSWORD", "RECORD")

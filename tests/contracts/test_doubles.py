@@ -15,17 +15,17 @@ from handlers.clients.queue import Queue
 from handlers.clients.sessions import Sessions
 from handlers.clients.slots import Slots
 from handlers.clients.storage import Storage
-from tests.laws import sessions, simulation
+from tests.laws import memory, outlook, sessions
 
 PAIRS = [
-    (simulation.Store, Storage),
-    (simulation.Links, Links),
-    (simulation.Notifications, Notifications),
-    (simulation.DeadLetters, DeadLetters),
-    (simulation.Queue, Queue),
-    (simulation.Pins, Pins),
-    (simulation.Outlook, Graph),
-    (simulation.Acumatica, Sessions),
+    (memory.Store, Storage),
+    (memory.Links, Links),
+    (memory.Notifications, Notifications),
+    (memory.DeadLetters, DeadLetters),
+    (memory.Queue, Queue),
+    (memory.Pins, Pins),
+    (outlook.Outlook, Graph),
+    (outlook.Acumatica, Sessions),
     (sessions.Slots, Slots),
     (sessions.Site, Acumatica),
 ]

@@ -26,7 +26,7 @@ from handlers.receive import receive
 from handlers.services import Factory
 from handlers.sync.change import RowChange
 from handlers.sync.errors import Code
-from handlers.sync.slots import Open
+from handlers.sync.slots import Free, Open
 from local.azurite import Azurite
 from local.fakes import FakeAcumatica, FakeGraph, Fault
 from tests.bench import QUERY, Bench
@@ -193,6 +193,7 @@ def happen(azurite: Azurite) -> Iterator[Callable[[Story], list[Row]]]:
         patch.setenv("IDENTITY_ENDPOINT", graph.identity_endpoint)
         patch.setenv("IDENTITY_HEADER", graph.identity_header)
         password = acumatica.password
+        acumatica.switches.lock_after = None
 
         def happen(story: Story) -> list[Row]:
             if story not in known:
@@ -480,7 +481,7 @@ def test_a_licence_with_too_few_seats_is_one_alert(week: Week) -> None:
     no_session(week.bench)
     (away,) = [row for row in week.rows if "sessions-busy" in row[1]]
     storage = week.bench.factory.storage()
-    storage.save_slot("0", {"state": "free"}, storage.load_slot("0")[1])
+    storage.slots.save("0", Free(), storage.slots.load("0")[1])
     week.rows.clear()
     week.pending.clear()
     week.restart()

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from handlers.clients import queue, storage
-from handlers.settings import Settings, StorageSettings
+from handlers.settings import PageSettings, Settings, StorageSettings
 from tests.deploy.bicep import Bicep, literal, objects, properties, type_members
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -22,7 +22,7 @@ FILES = {str(path.relative_to(INFRA)): Bicep(path) for path in sorted(INFRA.rglo
 MAIN, APP, DATA = FILES["main.bicep"], FILES["modules/app.bicep"], FILES["modules/data.bicep"]
 PARAMETERS = json.loads((INFRA / "main.parameters.json").read_text(encoding="utf-8"))["parameters"]
 
-# Settings that Azure must not have: a plain connection, and the addresses of stand-ins.
+# Settings that Azure must not have: a plain connection, and the addresses of fakes.
 LOCAL_ONLY = {"AzureWebJobsStorage", "GRAPH_URL", "GRAPH_AUTHORITY"}
 PLATFORM = {
     "APPLICATIONINSIGHTS_CONNECTION_STRING",
@@ -64,7 +64,7 @@ GUID = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
 
 def fields() -> dict[str, Any]:
     """All settings of the code by name."""
-    return {str(f.alias): f for model in (Settings, StorageSettings) for f in model.model_fields.values()}
+    return {str(f.alias): f for model in (Settings, PageSettings, StorageSettings) for f in model.model_fields.values()}
 
 
 def secret_names() -> dict[str, str]:

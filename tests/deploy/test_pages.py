@@ -4,7 +4,7 @@ import json
 import re
 from pathlib import Path
 
-from handlers.clients import storage
+from handlers.clients import queue, storage
 from tests.deploy.bicep import Bicep, literal
 from tests.deploy.monitor import rules
 
@@ -148,7 +148,7 @@ def test_alert_mails_name_only_what_exists() -> None:
 
 
 def test_everything_that_is_stored_is_in_the_security_page() -> None:
-    names = {*storage.TABLES, storage.QUEUE, storage.POISON_QUEUE, storage.BLOBS, storage.DEAD_LETTER_BLOBS, "deployments"}
+    names = {*storage.TABLES, queue.QUEUE, queue.POISON_QUEUE, storage.ROW_BLOBS, storage.DEAD_LETTER_BLOBS, "deployments"}
     rows = "".join(re.findall(r"(?m)^\| (?:Table|Queue|Container) .*?\|", SECURITY))
     rows += "".join(re.findall(r"(?m)^\| Table .*$", SECURITY))
     assert {name for name in names if f"`{name}`" not in rows} == set()

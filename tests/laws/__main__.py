@@ -8,7 +8,7 @@ import sys
 import time
 from collections import Counter
 
-from tests.laws.simulation import explained, simulate
+from tests.laws.judge import explained, simulate
 from tests.laws.story import PLOTS, tell
 
 

@@ -55,6 +55,7 @@ class Task(greenlet.greenlet):
         self.until = 0.0
         self.condition: Callable[[], bool] | None = None
         self.expires = float("inf")  # of the claim under which it works
+        self.saved = 0.0  # when it has last told what it knows
         self.immune = False
         self.failures = 0  # of its message so far
         self.stood_still = False
@@ -93,9 +94,10 @@ class Scheduler:
         effect: Callable[[], T],
         *,
         remote: bool = False,
+        slow: float = 0.0,
         show: Callable[[T], str] = lambda result: "" if result is None else f" → {result}",
     ) -> T:
-        """One I/O of the running task; `show` tells its result."""
+        """One I/O of the running task; `show` tells its result, `slow`: in how many seconds a late one comes."""
         me = self._me()
         self._others(me)
         self.now += self.tick
@@ -113,7 +115,7 @@ class Scheduler:
             # Carried out after the claim: the promise holds as long as this worker lives to put it right.
             me.immune = True
         if mishap and not me.immune:
-            self._go_wrong(me, mishap, words, effect, remote=remote)
+            self._go_wrong(me, mishap, words, effect, remote=remote, slow=slow)
         result = effect()
         if not self.silent:
             self.say(f"{words}{show(result)}")
@@ -148,7 +150,9 @@ class Scheduler:
         self._others(me)
         me.until, me.condition = 0.0, None
 
-    def _go_wrong(self, me: Task, mishap: Mishap, words: str, effect: Callable[[], Any], *, remote: bool) -> None:
+    def _go_wrong(
+        self, me: Task, mishap: Mishap, words: str, effect: Callable[[], Any], *, remote: bool, slow: float
+    ) -> None:
         kind = mishap.kind
         fatal = kind in {"dies before", "dies after"} or not remote
         if fatal and me.failures >= 4:
@@ -176,14 +180,19 @@ class Scheduler:
         else:
             # A request that was started in time ends while the claim holds; one that was not may take as long as it likes.
             left = me.expires - self.now
-            when = self.now + mishap.degree * (left if self.longest_request <= left < float("inf") else self.latest)
+            in_time = self.longest_request <= left < float("inf")
+            when = self.now + mishap.degree * (slow or (left if in_time else self.latest))
             self.say(f"{words}: no answer, carried out {when - self.now:.0f} s later")
-            self.at(when, lambda: self._carry_out(words, effect))
-        raise OutcomeUnknown(Code.NOT_ANSWERED, "no answer")
+            sent, expires = self.now, me.expires
 
-    def _carry_out(self, words: str, effect: Callable[[], Any]) -> None:
-        effect()
-        self.log.append(f"{self.now - self.began:6.0f} s  (late) {words}")
+            def carry_out() -> None:
+                # After the claim, it is outside of the promise where the worker died with all that it knew of it.
+                if not slow or self.now <= expires or me.saved >= sent:
+                    effect()
+                    self.log.append(f"{self.now - self.began:6.0f} s  (late) {words}")
+
+            self.at(when, carry_out)
+        raise OutcomeUnknown(Code.NOT_ANSWERED, "no answer")
 
     # -- what runs outside -------------------------------------------------------------------------------------------
 

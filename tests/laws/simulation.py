@@ -1,10 +1,8 @@
 """The real receive and apply code on simulated time, against services in memory, through one story."""
 
-import contextlib
 import json
 import math
 import random
-import uuid
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -17,16 +15,16 @@ from azure.core.exceptions import ServiceRequestError
 
 from handlers import apply as applying
 from handlers import outcome as outcomes
+from handlers import upkeep
 from handlers.clients.dead_letters import DeadLetter
 from handlers.clients.graph import Graph
-from handlers.clients.limiter import MailboxLimiter
-from handlers.clients.notifications import ReceivedNotification
 from handlers.clients.sessions import Sessions
 from handlers.clients.storage import Storage
 from handlers.receive import receive
 from handlers.services import Services
-from handlers.settings import Settings
+from handlers.settle import settle
 from handlers.sync.change import RowChange, canonical, datetime_to_ticks
+<<<<<<< HEAD
 from handlers.sync.errors import Code, DuplicateTransaction, EventGone, Later, MailboxGone, Permanent
 from handlers.sync.event import CalendarEvent, calendar_event
 from handlers.sync.link import EventLink, from_state, merge, to_state
@@ -35,11 +33,18 @@ from handlers.sync.record import RecordUpdate
 from local.sample import changed
 from tests.laws.scheduler import Endless, Scheduler, Task
 from tests.laws.story import Change, Deed, State, Story, simplest
+=======
+from handlers.sync.errors import Later, Permanent
+from handlers.sync.mapping import Mapping
+from tests.laws.memory import Message, Store
+from tests.laws.outlook import Acumatica, Event, Outlook
+from tests.laws.scheduler import Scheduler, Task
+from tests.laws.story import DAY, Bad, Change, Deed, Edit, Look, Story
+from tests.laws.world import BEGINNING, CLAIM, MAPPING, SETTINGS, VERSIONS, State, change_of, link_key, note_id, shown
+>>>>>>> laws
 
-BEGINNING = datetime(2026, 12, 1, tzinfo=UTC)
-CLAIM = 60.0
-GRACE = 10
 QUIET = Story(())
+<<<<<<< HEAD
 MAPPING = load_mapping(
     "m",
     changed(
@@ -89,6 +94,8 @@ class Message:
     text: str
     visible: float
     failures: int = 0
+=======
+>>>>>>> laws
 
 
 @dataclass(eq=False)
@@ -108,13 +115,17 @@ class Simulation:
     queue: list[Message] = field(default_factory=list)
     links: dict[str, tuple[str, int]] = field(default_factory=dict)
     notifications: dict[str, str] = field(default_factory=dict)
-    dead: dict[str, tuple[str, int]] = field(default_factory=dict)  # reason and TimeStamp
+    dead: dict[str, DeadLetter] = field(default_factory=dict)
     events: dict[str, Event] = field(default_factory=dict)
     records: dict[str, str] = field(default_factory=dict)
     rows: dict[str, State] = field(default_factory=dict)
     gaps: list[str] = field(default_factory=list)  # when a row in the inquiry lost its only event
     bugs: list[str] = field(default_factory=list)
     gone: set[str] = field(default_factory=set)  # mailboxes
+    mapping: Mapping = MAPPING  # the newest version
+    sound: dict[str, State | None] = field(default_factory=dict)  # each row as the last sound change has it
+    bad: set[str] = field(default_factory=set)  # rows whose newest change is none
+    newest: dict[str, RowChange] = field(default_factory=dict)  # the newest sound change of each row
 
     def __post_init__(self) -> None:
         self.scheduler = Scheduler(BEGINNING.timestamp(), self.story.mishaps, self.story.switches, 1.5 * CLAIM)
@@ -122,16 +133,19 @@ class Simulation:
         self.store, self.outlook = Store(self), Outlook(self)
         self.services = Services(
             settings=SETTINGS,
-            mappings={"m": MAPPING},
+            mappings={"m": self.mapping},
             storage=cast("Storage", self.store),
             graph=cast("Graph", self.outlook),
             sessions=cast("Sessions", Acumatica(self)),
             clock=lambda: self.now,
         )
         self._requests: list[Request] = []
-        self._working: dict[Task, Request | Message] = {}
+        self._looks: list[Look] = []
+        self._working: dict[Task, Request | Message | Look] = {}
         self._outcomes: dict[Task, Any] = {}
         self._ticks = datetime_to_ticks(BEGINNING)
+        self._before: tuple[Mapping, float] = (self.mapping, 0.0)  # in force too, until then
+        self._paused = self._reopened = False
 
     @property
     def now(self) -> float:
@@ -152,13 +166,27 @@ class Simulation:
 
     def run(self) -> None:
         """Live through the story. Raises Endless."""
-        for number, change in enumerate(sorted(self.story.changes, key=lambda c: c.at), 1):
-            self.scheduler.at(self.now + change.at, partial(self._happen, change, f"change {number}"))
+        story, began = self.story, self.now
+        for number, change in enumerate(sorted(story.changes, key=lambda c: c.at), 1):
+            self.scheduler.at(began + change.at, partial(self._happen, change, f"change {number}"))
+        for edit in story.edits:
+            self.scheduler.at(began + edit.at, partial(self._edit, edit))
+        for closed in story.closed:
+            if closed.kind == "missing":
+                self.scheduler.at(began + closed.at, partial(self._vanish, closed.owner))
+        for look in story.looks:
+            self.scheduler.at(began + look.at, partial(self._looks.append, look))
+        if pause := story.pause:
+            self.scheduler.at(began + pause.at, partial(self._pause, True))
+            for purge in pause.purges:
+                self.scheduler.at(began + pause.at + purge, self._purge)
+            self.scheduler.at(began + pause.at + pause.days * DAY, partial(self._pause, False))
+        endings = [partial(self._do, story.deed) if story.deed else None, self._touch if story.edits else None]
         with mock.patch.object(outcomes, "random", random.Random(0)):
-            self.scheduler.run(self._offers, self._ended)
-            if self.story.deed:
-                self._do(self.story.deed)
-                self.scheduler.run(self._offers, self._ended)
+            for ending in (lambda: None, *endings, self._reopen if story.reopens else None):
+                if ending:
+                    ending()
+                    self.scheduler.run(self._offers, self._ended)
 
     def alone[T](self, work: Callable[[], T]) -> T:
         """Run one piece of work with nobody else about."""
@@ -180,25 +208,88 @@ class Simulation:
             new = None if deed.then == "remove" else (other, subject, room) if move else (owner, f"{subject}!", room)
             self._happen(Change(0, row, new), "the last change")
 
+    # -- what people do ----------------------------------------------------------------------------------------------
+
+    def closed(self, mailbox: str) -> str:
+        """Whether a mailbox refuses, and how."""
+        owner = mailbox.partition("@")[0]
+        since = self.now - self.scheduler.began
+        return next((c.kind for c in self.story.closed if c.owner == owner and c.at <= since and not self._reopened), "")
+
+    def _vanish(self, owner: str) -> None:
+        self.events = {i: e for i, e in self.events.items() if e.mailbox.partition("@")[0] != owner}
+
+    def _edit(self, edit: Edit) -> None:
+        self.scheduler.log.append(f"{self.now - self.scheduler.began:6.0f} s  The mapping is {edit.version!r} from now on.")
+        self._before = self.mapping, self.now + edit.overlap
+        self.scheduler.at(self.now + edit.overlap, lambda: None)  # so that nothing counts as quiet before
+        self.mapping = VERSIONS[edit.version]
+
+    def _pause(self, begins: bool) -> None:
+        self.scheduler.log.append(f"{self.now - self.scheduler.began:6.0f} s  The pause {'begins' if begins else 'ends'}.")
+        self._paused = begins
+
+    def _purge(self) -> None:
+        upkeep.purge(self.services)
+
+    def _touch(self) -> None:
+        """After an edit, each row is seen again: the record is saved, or somebody runs the newest change again."""
+        self.scheduler.log.append(f"Each row is {self.story.touch}.")
+        for row, state in list(self.rows.items()):
+            if self.story.touch == "saved":
+                self._happen(Change(0, row, state), "the last change")
+            elif row in self.newest:
+                self._resubmit(self.newest[row])
+
+    def _reopen(self) -> None:
+        self.scheduler.log.append("The mailboxes serve again, and each dead letter is run again.")
+        self._reopened = True
+        for letter in self.dead.values():
+            if letter.mapping:
+                self._resubmit(RowChange.decode(json.loads(letter.content or "")))
+
+    def _resubmit(self, change: RowChange) -> None:
+        again = replace(change, first_sent=self.now, tries=0, tried_for=0.0, tried_at=0.0)
+        self.queue.append(Message(canonical(again.encode()), self.now))
+
+    # -- what Acumatica does -----------------------------------------------------------------------------------------
+
     def _happen(self, change: Change, words: str) -> None:
         """A transaction in Acumatica, and its notifications on their way."""
-        old = self.rows.get(change.row)
-        if change.state is None and old is None:
+        row, state, old = change.row, change.state, self.rows.get(change.row)
+        if state is None and old is None:
             return
         self._ticks = max(self._ticks + 1, datetime_to_ticks(datetime.fromtimestamp(self.now, UTC)))
-        shown = _row(change.row, change.state, old) if change.state else None
-        deleted = _row(change.row, old) if old else None
-        if change.state:
-            self.rows[change.row] = change.state
+        inserted = _inserted(row, state, self.sound.get(row), change.bad) if state else []
+        deleted = [shown(row, old)] if old else []
+        if state:
+            self.rows[row] = state
         else:
-            del self.rows[change.row]
-        what = f"{words}, row {change.row} {f'is {change.state}' if change.state else 'leaves the inquiry'}"
+            del self.rows[row]
+        what = f"{words}, row {row} {f'is {state}' if state else 'leaves the inquiry'}"
+        what += f" ({change.bad})" if change.bad else ""
         self.scheduler.log.append(f"{self.now - self.scheduler.began:6.0f} s  Acumatica: {what}")
-        if change.halves and shown and deleted:
-            self._deliver([shown], [], words, change.deliveries, f"{words}, Inserted")
-            self._deliver([], [deleted], words, change.halves, f"{words}, Deleted")
+        halved = bool(change.halves and inserted and deleted)
+        self._remember(change, inserted, halved=halved)
+        if halved:
+            self._deliver(inserted, [], words, change.deliveries, f"{words}, Inserted")
+            self._deliver([], deleted, words, change.halves, f"{words}, Deleted")
         else:
-            self._deliver([shown] if shown else [], [deleted] if deleted else [], words, change.deliveries, words)
+            self._deliver(inserted, deleted, words, change.deliveries, words)
+
+    def _remember(self, change: Change, inserted: list[Any], *, halved: bool) -> None:
+        """What the app can know of the row by this change."""
+        row = change.row
+        if change.bad:
+            self.bad.add(row)
+            self.sound.setdefault(row, None)
+            if not halved:
+                return
+        else:
+            self.bad.discard(row)
+        self.sound[row] = None if change.bad else change.state
+        sent = None if change.bad or not inserted else inserted[0]
+        self.newest[row] = replace(change_of(row, self._ticks, None), row=sent)
 
     def _deliver(
         self, inserted: list[Any], deleted: list[Any], transaction: str, delays: tuple[int, ...], words: str
@@ -225,39 +316,59 @@ class Simulation:
             return []
         visible = [message for message in self.queue if message.visible <= self.now]
         waiting = [message.visible for message in self.queue if message.visible > self.now]
-        if waiting and not (visible or self._requests):
+        if waiting and not (visible or self._requests or self._looks):
             self.scheduler.at(min(waiting), lambda: None)  # so that time stops there
-        offers: list[Callable[[], Task]] = [partial(self._start, request) for request in self._requests]
-        return offers + [partial(self._start, message) for message in visible]
+        coming: list[Request | Look] = [*self._requests, *self._looks]
+        offers: list[Callable[[], Task]] = [partial(self._start, item) for item in coming]
+        return offers + [partial(self._start, message) for message in visible if not self._paused]
 
-    def _start(self, item: Request | Message) -> Task:
+    def _start(self, item: Request | Message | Look) -> Task:
         if isinstance(item, Request):
             self._requests.remove(item)
             label = f"receive {item.words}"
+        elif isinstance(item, Look):
+            self._looks.remove(item)
+            label = f"look at {item.row}"
         else:
             item.visible = float("inf")
             data = json.loads(item.text)
-            label = f"apply {self.next()} ({data['key'][0]} {'gone' if data['row'] is None else data['row']['Subject']})"
-        task = self.scheduler.start(lambda: self._work(task, item), label)
-        task.failures = item.failures
+            label = f"apply {self.next()} ({data['key'][0]} {'gone' if data['row'] is None else data['row'].get('Subject')})"
+        ready = Ready(self._instance())
+        task = self.scheduler.start(lambda: self._work(task, item, ready), label)
+        task.failures = 0 if isinstance(item, Look) else item.failures
         self._working[task] = item
         return task
 
-    def _work(self, task: Task, item: Request | Message) -> None:
+    def _instance(self) -> Services:
+        """By which version of the mapping one of the instances works."""
+        version, until = self._before
+        old = self.now < until and self.scheduler.steps % 2
+        return replace(self.services, mappings={"m": version if old else self.mapping})
+
+    def _work(self, task: Task, item: Request | Message | Look, ready: "Ready") -> None:
         try:
             if isinstance(item, Request):
-                self._outcomes[task] = receive(item.body, Ready(self.services)).status  # type: ignore[arg-type]
+                self._outcomes[task] = receive(item.body, ready).status  # type: ignore[arg-type]
+            elif isinstance(item, Look):
+                self._look(item.row, ready.services())
             else:
-                applying.apply(item.text, Ready(self.services))  # type: ignore[arg-type]
+                applying.apply(item.text, ready)  # type: ignore[arg-type]
                 self._outcomes[task] = 200
-        except ServiceRequestError:
+        except (ServiceRequestError, Permanent, Later):
             pass
         except Exception as error:  # noqa: BLE001  (a bug of the app is a broken law)
             self.bugs.append(f"{type(error).__name__}: {error}")
 
+    def _look(self, row: str, services: Services) -> None:
+        """A removal that is no news: the row stays as it is known (as in handlers.operations.uninstall)."""
+        stored, _ = self.store.links.load(link_key(row))
+        if stored and stored.version:
+            change = change_of(row, stored.version.timestamp, None)
+            settle(change, services, deadline=self.now + 3600, backed=False)
+
     def _ended(self, task: Task) -> None:
         item, outcome = self._working.pop(task), self._outcomes.pop(task, 0)
-        if outcome in {200, 202}:
+        if outcome in {200, 202} or isinstance(item, Look):
             if isinstance(item, Message):
                 self.queue.remove(item)
             return
@@ -267,54 +378,35 @@ class Simulation:
             self.scheduler.at(when, lambda: self._requests.append(item))
         elif item.failures >= 5:
             self.queue.remove(item)
-            self.dead[item.text] = "poison", 0
+            self.dead[item.text] = DeadLetter(item.text, reason="poison")
         else:
             item.visible = when
-
-    # -- judging -----------------------------------------------------------------------------------------------------
-
-    def differences(self) -> list[str]:
-        """One event per live row, in the right mailbox, equal to the newest row, its id written back; nothing left over."""
-        found = list(self.bugs)
-        for row, state in self.rows.items():
-            wanted = calendar_event(MAPPING, _row(row, state), self.services.scope)
-            mine = [(i, e) for i, e in self.events.items() if e.row == link_key(row)]
-            if [(e.mailbox, e.body) for _, e in mine] != [(wanted.mailbox, wanted.body)]:
-                found.append(f"row {row}: there is [{'; '.join(str(e) for _, e in mine)}] instead of {state}")
-            elif self.records.get(note_id(row)) != mine[0][0] and not self.story.acumatica_away:
-                found.append(f"row {row}: its record holds {self.records.get(note_id(row))} instead of {mine[0][0]}")
-        live = {link_key(row) for row in self.rows}
-        found += [f"left over: {event}" for event in self.events.values() if event.row not in live]
-        for text, _ in self.links.values():
-            link = from_state(json.loads(text))
-            if not link.present and (kept := link.columns.keys() - MAPPING.attributes):
-                found.append(f"row {link.row_key[0]} is gone, but {sorted(kept)} are remembered")
-            if link.claim and not self.story.acumatica_away:
-                found.append(f"row {link.row_key[0]} is still claimed")
-        if not self.story.acumatica_away:
-            found += [f"dead letter: {reason}" for reason, _ in self.dead.values()]
-        return found
 
 
 class Ready:
     """handlers.services.Factory with everything built."""
 
     def __init__(self, services: Services) -> None:
-        self.services = self.intake = lambda: services
-        self.storage = lambda: services.storage
+        self.built = services
 
+    def services(self) -> Services:
+        return self.built
 
-class Store:
-    """handlers.clients.storage.Storage in memory."""
+    def intake(self) -> Services:
+        return self.built
 
+<<<<<<< HEAD
     def __init__(self, sim: Simulation) -> None:
         self._sim = sim
         self.links, self.notifications = Links(sim), Notifications(sim)
         self.queue, self.dead_letters, self.pins, self.put_off = Queue(sim), DeadLetters(sim), Pins(), PutOff()
+=======
+    def storage(self) -> Storage:
+        return self.built.storage
+>>>>>>> laws
 
-    def now(self) -> float:
-        return self._sim.now
 
+<<<<<<< HEAD
     def in_parallel(self, calls: list[Callable[[], None]]) -> None:
         failures = []
         for call in calls:  # one after the other, but each is tried
@@ -629,3 +721,15 @@ def explained(story: Story, law: Callable[[Story], list[str]] = simulate) -> str
     found = law(story)
     parts = [f"  {name}={value!r}" for name, value in vars(story).items()]
     return "\n".join(["", *found, *sim.scheduler.log[:200], "Again: simulate(Story(", *(f"{part}," for part in parts), "))"])
+=======
+def _inserted(row: str, state: State, known: State | None, bad: Bad) -> list[dict[str, Any]]:
+    """A row of `Inserted`, or what a mistake in the inquiry makes of it."""
+    sound = shown(row, state, known)
+    match bad:
+        case "repeated":
+            return [sound | {"Subject": "twice"}, sound]
+        case "short":
+            return [{name: value for name, value in sound.items() if name != "Subject"}]
+        case _:
+            return [sound]
+>>>>>>> laws

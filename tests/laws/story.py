@@ -4,20 +4,21 @@ Stories come from a seed (fast) or from Hypothesis (shrinks by itself); `simples
 """
 
 import random
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from hypothesis import strategies as st
 
 from tests.laws.scheduler import Kind, Mishap
+from tests.laws.world import VERSIONS, State
 
 # The calls of receive and apply, as mishaps name them.
 REMOTE = ("POST", "PATCH", "DELETE", "find", "PUT")
 STORAGE = ("begin", "send", "queued", "load", "save")
 
-type State = tuple[str, str, str]
-"""Owner, subject and room of a row."""
+type Bad = Literal["", "repeated", "short"]
+type Closing = Literal["denies", "refuses", "missing"]
+DAY = 86_400
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Change:
     """A transaction that inserts, updates or moves a row (`state`), or removes it (None).
 
     `deliveries`: after how many seconds its notification arrives, each time that it does; `halves`: the same for its other
-    half (Deleted), where an update comes in two requests.
+    half (Deleted), where an update comes in two requests; `bad`: the row is in it twice, or lacks a column.
     """
 
     at: int
@@ -33,6 +34,7 @@ class Change:
     state: State | None
     deliveries: tuple[int, ...] = (0,)
     halves: tuple[int, ...] = ()
+    bad: Bad = ""
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,41 @@ class Deed:
 
     kind: Literal["moves events to another calendar", "deletes events", "removes Ann's mailbox"]
     then: Literal["update", "move", "remove"] = "update"
+
+
+@dataclass(frozen=True)
+class Edit:
+    """Another version of the mapping is in force, `overlap` seconds after which the last instance works by it."""
+
+    at: int
+    version: str
+    overlap: int = 0
+
+
+@dataclass(frozen=True)
+class Closed:
+    """A mailbox that refuses for good: 403, 400 (but for look-ups), or that is not there (any more)."""
+
+    owner: str
+    kind: Closing
+    at: int = 0
+
+
+@dataclass(frozen=True)
+class Pause:
+    """Nothing is taken from the queue for some days; what comes in is. What is old is forgotten at the `purges`."""
+
+    at: int
+    days: int
+    purges: tuple[int, ...] = ()  # seconds after `at`
+
+
+@dataclass(frozen=True)
+class Look:
+    """Somebody puts a row right without a message of the queue behind it, like whoever removes all events does."""
+
+    at: int
+    row: str
 
 
 @dataclass(frozen=True)
@@ -55,6 +92,13 @@ class Story:
     tells: bool = True  # Graph names the event in ErrorDuplicateTransactionId
     deed: Deed | None = None
     acumatica_away: bool = False  # its API; notifications still come
+    forgets: bool = False  # Graph forgets a transactionId with the event that it made
+    edits: tuple[Edit, ...] = ()
+    touch: Literal["saved", "resubmitted"] = "saved"  # how each row is seen again after the last edit
+    closed: tuple[Closed, ...] = ()
+    reopens: bool = False  # in the end the mailboxes serve again, and people run all dead letters again
+    pause: Pause | None = None
+    looks: tuple[Look, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -77,21 +121,48 @@ class Plot:
     kinds: tuple[Kind, ...] = ("dies before", "dies after", "lost", "late", "late", "refused", "refused, yet done")
     nth: int = 5  # of the calls of a name, up to which one mishaps may hit
     degrees: tuple[float, float] = (0.0, 1.0)
+    twice: float = 0.4  # that the next call of that name is hit as well: one repetition is made at once
     switching: tuple[float, ...] = (0.0, 0.1, 0.4)  # chances of a switch at a step
     workers: int = 3
     echo: tuple[int | None, ...] = (5, 40, None)
     deeds: tuple[Deed | None, ...] = (None,)
     acumatica_away: bool = False
+    bad: float = 0.0
+    forgets: float = 0.5
+    edits: int = 0  # at most
+    closings: tuple[Closing, ...] = ()
+    closed_from: tuple[int, ...] = (0,)  # seconds
+    days: tuple[int, ...] = ()  # of a pause
+    looks: int = 0  # at most
 
 
-ANY = Plot()
+ANY = Plot(looks=1)
 CALM = Plot(mishaps=0)
 PAUSED = Plot(kinds=(*ANY.kinds, "pause", "pause", "pause"))
 # Nothing overtakes anything and nothing goes wrong: what such a story costs can be told beforehand.
 ORDERLY = Plot(mishaps=0, workers=1, switching=(0.0,), spread=0, apart=200, delay=5)
 # One row to and fro between two states, with trouble where it hurts: what finds most.
 NARROW = Plot(rows="A", owners=("ann",), subjects=("s0", "s1"), rooms=("r0",), calls=(*REMOTE, *REMOTE, "save", ""))
-PLOTS = {"calm": CALM, "any": ANY, "paused": PAUSED, "narrow": NARROW}
+# What can only be seen when people edit, close and stop things.
+EDITED = replace(ANY, edits=3, mishaps=3)
+CLOSED = replace(ANY, rows="AB", owners=("ann", "bob", "eve"), closings=("denies", "refuses", "missing"), mishaps=2)
+CLOSED = replace(CLOSED, closed_from=(0, 0, 40))
+BAD = replace(ANY, rows="AB", bad=0.4, mishaps=3)
+STOPPED = replace(ANY, rows="AB", removal=0.4, mishaps=3, days=(0, 3, 40, 40), spread=120)
+ALL = replace(
+    CLOSED, bad=0.2, edits=2, days=(0, 40), owners=("ann", "bob", "bob", "eve"), kinds=PAUSED.kinds, switching=(0.1, 0.4)
+)
+PLOTS = {
+    "calm": CALM,
+    "any": ANY,
+    "paused": PAUSED,
+    "narrow": NARROW,
+    "edited": EDITED,
+    "closed": CLOSED,
+    "bad": BAD,
+    "stopped": STOPPED,
+    "all": ALL,
+}
 
 
 def tell(seed: int, plot: Plot = ANY) -> Story:
@@ -110,13 +181,20 @@ def tell(seed: int, plot: Plot = ANY) -> Story:
                 state=state,
                 deliveries=tuple(rng.randint(0, plot.delay) for _ in range(times)),
                 halves=(rng.randint(0, plot.delay),) if split else (),
+                bad=_bad(rng) if not gone and rng.random() < plot.bad else "",
             )
         )
     mishaps = []
     for _ in range(rng.randint(0, plot.mishaps)):
         call = rng.choice(plot.calls)
-        nth = rng.randint(1, plot.nth if call else 60)
-        mishaps.append(Mishap(call, nth, rng.choice(plot.kinds), rng.uniform(*plot.degrees)))
+        nth, kind = rng.randint(1, plot.nth if call else 60), rng.choice(plot.kinds)
+        mishaps.append(Mishap(call, nth, kind, rng.uniform(*plot.degrees)))
+        if call and rng.random() < plot.twice:
+            mishaps.append(Mishap(call, nth + 1, kind, rng.uniform(*plot.degrees)))
+    pause = _pause(rng, plot) if plot.days else None
+    if pause:  # some changes come when it is over
+        over = pause.days * DAY + 7200
+        changes = [replace(c, at=c.at + over) if rng.random() < 0.4 else c for c in changes]
     chance = rng.choice(plot.switching)
     switches = [(step, rng.randint(0, 5)) for step in range(200) if rng.random() < chance]
     return Story(
@@ -128,7 +206,35 @@ def tell(seed: int, plot: Plot = ANY) -> Story:
         tells=rng.random() < 0.5,
         deed=rng.choice(plot.deeds),
         acumatica_away=plot.acumatica_away,
+        forgets=rng.random() < plot.forgets,
+        edits=tuple(_edit(rng, plot) for _ in range(rng.randint(1, plot.edits) if plot.edits else 0)),
+        touch=_TOUCHES[rng.randint(0, 1)],
+        closed=(Closed("eve", rng.choice(plot.closings), rng.choice(plot.closed_from)),) if plot.closings else (),
+        reopens=bool(plot.closings) and rng.random() < 0.5,
+        pause=pause,
+        looks=tuple(Look(rng.randint(0, _latest(plot)), rng.choice(plot.rows)) for _ in range(rng.randint(0, plot.looks))),
     )
+
+
+_TOUCHES: tuple[Literal["saved", "resubmitted"], ...] = ("saved", "resubmitted")
+
+
+def _bad(rng: random.Random) -> Bad:
+    return "repeated" if rng.random() < 0.5 else "short"
+
+
+def _latest(plot: Plot) -> int:
+    return plot.spread + plot.delay + plot.apart * plot.changes
+
+
+def _edit(rng: random.Random, plot: Plot) -> Edit:
+    return Edit(rng.randint(0, _latest(plot)), rng.choice(list(VERSIONS)), rng.choice((0, 0, 60)))
+
+
+def _pause(rng: random.Random, plot: Plot) -> Pause:
+    days = rng.choice(plot.days)
+    purges = (rng.choice((0, 3600)),) if rng.random() < 0.7 else ()
+    return Pause(rng.randint(0, plot.spread + plot.delay), days, tuple(days * DAY + later for later in purges))
 
 
 def stories(plot: Plot = ANY) -> st.SearchStrategy[Story]:
@@ -142,6 +248,7 @@ def stories(plot: Plot = ANY) -> st.SearchStrategy[Story]:
         state=states | st.none(),
         deliveries=st.lists(delays, min_size=1, max_size=3).map(tuple),
         halves=st.lists(delays, max_size=2).map(tuple),
+        bad=st.sampled_from(["", "repeated", "short"]) if plot.bad else st.just(""),
     )
     degrees = st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0])
     mishap = st.one_of(
@@ -158,45 +265,5 @@ def stories(plot: Plot = ANY) -> st.SearchStrategy[Story]:
         echo=st.sampled_from(plot.echo),
         tells=st.booleans(),
         deed=st.sampled_from(plot.deeds),
+        forgets=st.booleans(),
     )
-
-
-def simplest(story: Story, fails: Callable[[Story], bool], tries: int = 400) -> Story:
-    """A story that fails too, from which nothing more can be taken away (or as far as the tries reach)."""
-    again = True
-    while again:
-        again = False
-        for simpler in _simpler(story):
-            tries -= 1
-            if tries < 0:
-                return story
-            if fails(simpler):
-                story, again = simpler, True
-                break
-    return story
-
-
-def _simpler(story: Story) -> Iterator[Story]:
-    if len(story.switches) > 4:  # most of many do not matter: halves first
-        middle = len(story.switches) // 2
-        yield replace(story, switches=())
-        yield replace(story, switches=story.switches[:middle])
-        yield replace(story, switches=story.switches[middle:])
-    for number, change in enumerate(story.changes):
-        rest = story.changes[:number], story.changes[number + 1 :]
-        if len(story.changes) > 1:
-            yield replace(story, changes=(*rest[0], *rest[1]))
-        if change.halves:
-            yield replace(story, changes=(*rest[0], replace(change, halves=()), *rest[1]))
-        if len(change.deliveries) > 1:
-            yield replace(story, changes=(*rest[0], replace(change, deliveries=change.deliveries[:1]), *rest[1]))
-    for number in range(len(story.mishaps)):
-        yield replace(story, mishaps=story.mishaps[:number] + story.mishaps[number + 1 :])
-    for number in range(len(story.switches)):
-        yield replace(story, switches=story.switches[:number] + story.switches[number + 1 :])
-    if story.deed:
-        yield replace(story, deed=None)
-    if story.echo is not None:
-        yield replace(story, echo=None)
-    if story.workers > 1:
-        yield replace(story, workers=story.workers - 1)

@@ -1,5 +1,8 @@
 """The real receive and apply code on simulated time: whatever happens, calendars and records come to equal the newest rows.
 
+Whatever happens: duplicates, any order, death at any step, lost and late answers, refusals, pauses, edits of the mapping,
+mailboxes that refuse for good, changes with a mistake in them, and people who run things again.
+
 Hypothesis looks for short stories, seeds for many; `python -m tests.laws --seconds 60` looks for as long as you like.
 """
 
@@ -8,8 +11,8 @@ from collections.abc import Callable
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from tests.laws.judge import explained, order_matters, simulate, wasted
 from tests.laws.scheduler import Mishap
-from tests.laws.simulation import explained, order_matters, simulate, wasted
 from tests.laws.story import ANY, NARROW, ORDERLY, PAUSED, PLOTS, Change, Deed, Plot, Story, stories, tell
 from tests.laws.test_ablations import ABLATIONS
 
@@ -18,7 +21,7 @@ SEEDS = 60
 
 @pytest.mark.parametrize("name", PLOTS)
 def test_every_story_ends_well(name: str, record_property: Callable[[str, object], None]) -> None:
-    """Duplicates, any order, three workers, death at any step, lost and late answers, refusals, pauses, echo."""
+    """The plots are in story.py."""
     record_property("stories", SEEDS)
     for seed in range(SEEDS):
         story = tell(seed, PLOTS[name])

@@ -218,6 +218,8 @@ def vars_of_state() -> dict[str, Any]:
         "last_effect": "CreateEvent",
         "last_error": "why",
         "repairs": 1,
+        "buried": 4,
+        "buried_row": True,
     }
 
 
@@ -321,6 +323,28 @@ def test_new_entries_take_the_next_generation() -> None:
     link = LINK.without_entry(TWO).with_new_entry("c@x.com")
     assert (link.generation, link.entries) == (3, (ONE, Entry("c@x.com", 3)))
     assert link.live == ONE
+
+
+def test_a_dead_letter_is_outlived_by_a_state_that_is_as_new() -> None:
+    """A removal of the same TimeStamp is the other half of one update: it does not say what became of the row."""
+
+    def outlived(timestamp: int, *, present: bool, row: bool) -> bool:
+        return replace(LINK, version=Version(timestamp, present, ""), buried=5, buried_row=row).outlived
+
+    assert outlived(5, present=True, row=True)
+    assert outlived(6, present=False, row=True)
+    assert outlived(5, present=False, row=False)
+    assert not outlived(5, present=False, row=True)
+    assert not outlived(4, present=True, row=False)
+    assert not replace(LINK, version=Version(6, present=True, row_hash="")).outlived
+
+
+def test_of_two_dead_letters_a_holder_remembers_the_newest() -> None:
+    mine, theirs = replace(LINK, buried=5, buried_row=True), replace(LINK, buried=5)
+    assert mine.caught_up(theirs).buried_row
+    assert theirs.caught_up(mine).buried_row
+    newer = mine.caught_up(replace(theirs, buried=6))
+    assert (newer.buried, newer.buried_row) == (6, False)
 
 
 def test_stamps_hold_key_and_generation() -> None:

@@ -76,6 +76,15 @@ def test_under_anothers_claim_news_is_left_to_the_holder() -> None:
     assert (news.left, news.link.row["Subject"], news.link.claim) == (True, "new", held.claim)
 
 
+def test_what_another_version_of_the_mapping_reads_is_no_news() -> None:
+    """It may be the very message that stands behind the claim of a worker that died: nobody else would do its work."""
+    held = replace(settled_link(), claim=Claim("theirs", NOW + 5))
+    edited = load_mapping("m", TEXT + '[when]\nUnmapped = "1"\n')
+    stop = turn(held, change(Unmapped=1), edited)
+    assert isinstance(stop, Stop)
+    assert stop.failure.code == Code.ROW_CLAIMED
+
+
 def test_nothing_is_left_to_a_claim_without_a_message_behind_it() -> None:
     """Whoever removes all events has none: what came in meanwhile would be lost."""
     held = replace(settled_link(), claim=Claim("theirs", NOW + 5, backed=False))

@@ -1,0 +1,181 @@
+"""Storage in memory, on simulated time: each call is a step at which others may get their turn, or something go wrong."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from azure.core.exceptions import ServiceRequestError
+
+from handlers.clients.dead_letters import DeadLetter
+from handlers.clients.notifications import ReceivedNotification
+from handlers.sync.change import RowChange, canonical
+from handlers.sync.link import EventLink, from_state, to_state
+
+if TYPE_CHECKING:
+    from tests.laws.simulation import Simulation
+
+
+@dataclass(eq=False)
+class Message:
+    """A message of the queue."""
+
+    text: str
+    visible: float
+    failures: int = 0
+
+
+class Store:
+    """handlers.clients.storage.Storage in memory."""
+
+    def __init__(self, sim: "Simulation") -> None:
+        self._sim = sim
+        self.links, self.notifications = Links(sim), Notifications(sim)
+        self.queue, self.dead_letters, self.pins = Queue(sim), DeadLetters(sim), Pins()
+
+    def now(self) -> float:
+        return self._sim.now
+
+    def in_parallel(self, calls: list[Callable[[], None]]) -> None:
+        failures = []
+        for call in calls:  # one after the other, but each is tried
+            try:
+                call()
+            except ServiceRequestError as error:
+                failures.append(error)
+        if failures:
+            raise failures[0]
+
+    def purge(self, before: datetime) -> dict[str, int]:
+        return {"EventLinks": 0 if self.queue.count() else self.links.purge(before.timestamp())}
+
+
+class Notifications:
+    """handlers.clients.notifications.Notifications in memory."""
+
+    def __init__(self, sim: "Simulation") -> None:
+        self._sim = sim
+
+    def begin(self, received: ReceivedNotification) -> str:
+        step = self._sim.scheduler.step
+        return step("begin", "remembers the notification", lambda: self._begin(received.key))
+
+    def _begin(self, key: str) -> str:
+        return self._sim.notifications.setdefault(key, "receiving")
+
+    def mark_queued(self, key: str) -> None:
+        step = self._sim.scheduler.step
+        step("queued", "marks it as queued", lambda: self._sim.notifications.update({key: "queued"}))
+
+
+class Links:
+    """handlers.clients.links.Links in memory."""
+
+    def __init__(self, sim: "Simulation") -> None:
+        self._sim = sim
+        self._touched: dict[str, float] = {}
+
+    def load(self, key: str) -> tuple[EventLink | None, str | None]:
+        step = self._sim.scheduler.step
+        return step("load", "loads the link", lambda: self._load(key), show=lambda found: told(found[0]))
+
+    def _load(self, key: str) -> tuple[EventLink | None, str | None]:
+        stored = self._sim.links.get(key)
+        return (from_state(json.loads(stored[0])), str(stored[1])) if stored else (None, None)
+
+    def save(self, link: EventLink, etag: str | None) -> str | None:
+        words = "" if self._sim.scheduler.silent else f"saves the link{told(link)}"
+        new = self._sim.scheduler.step(
+            "save", words, lambda: self._save(link, etag), show=lambda new: "" if new else ": conflict"
+        )
+        me = self._sim.scheduler.current
+        if new and me:
+            me.saved = self._sim.now
+            me.expires = link.claim.expires if link.claim else float("inf")
+        return new
+
+    def _save(self, link: EventLink, etag: str | None) -> str | None:
+        stored = self._sim.links.get(link.key)
+        if (str(stored[1]) if stored else None) != etag:
+            return None
+        number = self._sim.next()
+        self._sim.links[link.key] = (canonical(to_state(link)), number)
+        self._touched[link.key] = self._sim.now
+        return str(number)
+
+    def purge(self, before: float) -> int:
+        old = [key for key in self._sim.links if self._touched[key] < before]
+        links = [from_state(json.loads(self._sim.links[key][0])) for key in old]
+        tombstones = [link.key for link in links if not (link.present or link.entries or link.claim or link.buried)]
+        for key in tombstones:
+            del self._sim.links[key]
+        return len(tombstones)
+
+
+class DeadLetters:
+    """handlers.clients.dead_letters.DeadLetters in memory."""
+
+    def __init__(self, sim: "Simulation") -> None:
+        self._sim = sim
+
+    def put(self, letter: DeadLetter) -> None:
+        def put() -> None:
+            known = self._sim.dead.get(letter.key)
+            if known is None or known.timestamp <= letter.timestamp:
+                self._sim.dead[letter.key] = letter
+
+        self._sim.scheduler.step("dead letter", f"writes a dead letter: {letter.reason}", put)
+
+    def clear(self, key: str, timestamp: int) -> None:
+        def clear() -> None:
+            known = self._sim.dead.get(key)
+            if known and known.timestamp <= timestamp:
+                del self._sim.dead[key]
+
+        self._sim.scheduler.step("clear", "clears the dead letter", clear)
+
+
+class Queue:
+    """handlers.clients.queue.Queue in memory."""
+
+    def __init__(self, sim: "Simulation") -> None:
+        self._sim = sim
+
+    def send(self, change: RowChange, delay: float = 0.0) -> None:
+        def send() -> None:
+            self._sim.queue.append(Message(canonical(change.encode()), self._sim.now + delay))
+
+        self._sim.scheduler.step("send", f"sends the change{f', to be seen in {delay:.0f} s' if delay else ''}", send)
+
+    def count(self) -> int:
+        return len(self._sim.queue)
+
+    def read(self, text: str) -> RowChange:
+        return RowChange.decode(json.loads(text))
+
+
+class Pins:
+    """handlers.clients.pins.Pins that nothing differs from."""
+
+    def key_columns(self, mapping: str, key: list[str], *, pin: bool = True) -> list[str]:  # noqa: ARG002
+        return key
+
+    def company(self, name: str, *, pin: bool = True) -> str:  # noqa: ARG002
+        return name
+
+
+def told(link: EventLink | None) -> str:
+    """A link in a few words."""
+    if link is None:
+        return " (none)"
+    entries = [
+        f"{str(e.generation)[-2:]}:{e.mailbox.partition('@')[0]}:{e.id or '?'}"
+        f"{'' if e.fingerprint else ' content unknown'}"
+        + "".join(f" {word}" for word in ("leaving", "unsure", "sought", "refused", "late_until") if getattr(e, word))
+        for e in link.entries
+    ]
+    row = {name: link.row.get(name) for name in ("Owner", "Subject", "Room")} if link.present else "gone"
+    late = "; a late write-back" if link.record_late_until else ""
+    claimed = "; claimed" if link.claim else ""
+    return f" ({row}; events {entries}; written back {link.written_back}{late}{claimed})"
