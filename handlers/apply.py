@@ -5,12 +5,10 @@ from handlers.bury import CORRECT_IT, bury, bury_unreadable
 from handlers.clients.tables import StorageError, is_away
 from handlers.outcome import Outcome, carry_out, decide, given_up, tell
 from handlers.services import Factory, NotReady, Services
+from handlers.settings import FUNCTION_SECONDS
 from handlers.settle import Settled, settle
 from handlers.sync.change import NotARowChange, RowChange
 from handlers.sync.errors import Code, Later, Permanent
-
-# Less than functionTimeout of host.json, at which the host kills the process with all that is under way.
-FUNCTION_SECONDS = 290.0
 
 
 def apply(message: str, factory: Factory) -> None:
@@ -36,7 +34,9 @@ def _outcome(change: RowChange, services: Services) -> Outcome:
     settings, deadline = services.settings, services.clock() + FUNCTION_SECONDS
     outcome = decide(change, _settled(change, services, deadline), services.clock(), settings.claim_seconds)
     if gave_up := given_up(outcome, settings.defer_max_hours):
-        _settled(change, services, deadline, gave_up)  # the record is told, if it has a field for that
+        told = _settled(change, services, deadline, gave_up)  # the record is told, if it has a field for that
+        if told.failure is None:  # a newer change has come, and is settled
+            return Outcome(change, told)
         return Outcome(outcome.change, outcome.settled, dead=gave_up)
     return outcome
 

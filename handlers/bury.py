@@ -35,7 +35,9 @@ def bury(change: RowChange, failure: Permanent, storage: Storage) -> None:
             change = replace(change, timestamp=link.version.timestamp, row=link.row if link.present else None)
         held = link.buried, link.buried_row
         buried, row = max(held, _rank(change))
-        marked = replace(link, last_error=failure.reason, last_code=failure.code, buried=buried, buried_row=row)
+        # No message stands behind a claim any more whose message is a dead letter by now.
+        claim = replace(link.claim, backed=False) if link.claim else None
+        marked = replace(link, last_error=failure.reason, last_code=failure.code, buried=buried, buried_row=row, claim=claim)
         if marked != stored:
             marked = marked.noted(storage.now(), change, "", f"dead letter: {failure.reason}")
             etag = storage.links.save(marked, etag)

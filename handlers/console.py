@@ -231,8 +231,8 @@ def _show(options: argparse.Namespace) -> int:
             return 0
         found = [row] if (row := activity.row(options.what, storage)) else []
         if not found:
-            services = factory.services()
-            found = activity.search(options.what, storage, services.mappings, services.settings.acumatica_tenant)
+            intake = factory.intake()
+            found = activity.search(options.what, storage, intake.mappings, intake.company)
         if not found:
             raise Refused("no run, row or mailbox is known by this. Keys have to be exact, as Acumatica shows them.")
         lines = [line for row in found for line in [*row_lines(row), *history_lines(row)]]
@@ -260,7 +260,7 @@ def _resubmit(options: argparse.Namespace) -> int:
         ]
         count, problems = 0, ["No dead letter fits."]
         if chosen:
-            count, problems = dead_letters.resubmit(chosen, factory.services(), _who())
+            count, problems = dead_letters.resubmit(chosen, factory.intake(), _who())
         said = [f"{count} resubmitted; each letter stays until its row is in order.", *problems]
         _print(options, {"resubmitted": count, "problems": problems}, said)
     return 1 if problems else 0
@@ -272,6 +272,6 @@ def _discard(options: argparse.Namespace) -> int:
         fitting = [key for key in found if key.startswith(options.key)]
         if len(fitting) != 1:
             raise Refused(f"{len(fitting)} dead letters fit; give the id of one.")
-        dead_letters.discard(fitting[0], factory.services(), _who(), options.why)
+        dead_letters.discard(fitting[0], factory.intake(), _who(), options.why)
         _print(options, {"discarded": fitting}, [f"{fitting[0]} discarded."])
     return 0

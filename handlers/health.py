@@ -6,6 +6,7 @@ import threading
 from typing import Any
 
 from handlers import __version__, telemetry
+from handlers.clients.condition import Condition, look
 from handlers.clients.tables import StorageError
 from handlers.services import Factory, NotReady
 
@@ -36,30 +37,37 @@ class Health:
             return (503 if self._not_ready else 200), body
 
     def tell(self, now: float) -> None:
-        """Say the same in the log, each minute, with the age of what waits in the queue: alerts count on it."""
+        """Say the same in the log, each minute, with the state that alerts hang on."""
         _, body = self.answer(now)
         level = logging.WARNING if body["not_ready"] else logging.INFO
-        telemetry.emit(telemetry.HEALTH, level=level, status=body["status"], not_ready=body["not_ready"], age=self._age())
+        about = {name: body[name] for name in ("status", "not_ready", "missing", "paused", "trial") if name in body}
+        telemetry.emit(telemetry.HEALTH, level=level, **about, **self._condition())
 
-    def _age(self) -> float | None:
+    def _condition(self) -> dict[str, Any]:
         try:
             storage = self._factory.storage()
-            since = storage.queue.waiting_since()
+            now = storage.now()
+            return look(storage, now).facts(now)
         except (NotReady, StorageError):
-            return None  # said by `not_ready`
-        return max(0.0, storage.now() - since.timestamp()) if since else 0.0
+            return Condition().facts(0.0)  # said by `not_ready`
 
     def _look(self) -> list[str]:
+        """What is not ready. Intake needs less than the rest: it may be ready while rows wait for what is missing."""
+        self._modes = {}
         try:
-            services = self._factory.services()
-            modes = {"paused": services.settings.sync_paused, "trial": bool(services.settings.test_mailbox)}
-            warnings = [] if services.mappings else ["no mapping is active"]
-            self._modes = {name: on for name, on in (modes | {"warnings": warnings}).items() if on}
-            services.storage.check()
-            services.check_pins(list(services.mappings), pin=False)
+            intake = self._factory.intake()
+            intake.storage.check()
+            intake.check_pins(list(intake.mappings), pin=False)
+            self._modes = {"intake": "ready"}
+            settings = self._factory.services().settings
         except NotReady as error:
+            # Names of settings are no secret, and whoever sets the app up needs them.
+            self._modes |= {"missing": error.missing} if error.missing else {}
             return [error.part]
         except StorageError as error:
             log.warning("storage cannot be used: %s", type(error).__name__)
             return ["storage"]
+        modes = {"paused": settings.sync_paused, "trial": bool(settings.test_mailbox)}
+        warnings = [*([] if intake.mappings else ["no mapping is active"]), *self._factory.page_problems()]
+        self._modes = {name: on for name, on in (modes | {"warnings": warnings}).items() if on}
         return []

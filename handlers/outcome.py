@@ -3,6 +3,7 @@
 The row's history is told by the link itself, where it is saved.
 """
 
+import logging
 import random
 from dataclasses import dataclass
 from typing import Any
@@ -10,10 +11,13 @@ from typing import Any
 from handlers import telemetry
 from handlers.bury import CORRECT_IT, bury
 from handlers.clients.storage import Storage
+from handlers.clients.tables import StorageError
 from handlers.services import Services
 from handlers.settle import Settled
 from handlers.sync.change import RowChange
 from handlers.sync.errors import Code, Later, OutcomeUnknown, Permanent
+
+log = logging.getLogger(__name__)
 
 _BACKOFF_MAX = 600.0
 
@@ -69,6 +73,7 @@ def tell(outcome: Outcome, services: Services) -> None:
         "row": change.link_key[:16],
         "age": now - change.first_sent,
     }
+    _note(outcome, services)
     if outcome.dead:
         services.activity.failed(change)  # the dead letter itself is told of where it is made
     elif outcome.delay is not None:
@@ -81,3 +86,15 @@ def tell(outcome: Outcome, services: Services) -> None:
         if settled.effects:
             effects = ", ".join(settled.effects)
             telemetry.emit(telemetry.SETTLED, effects=effects, query=settled.query, seconds=settled.seconds, **about)
+
+
+def _note(outcome: Outcome, services: Services) -> None:
+    """Note which rows wait for another try: alerts count them. Best effort."""
+    put_off, failure = services.storage.put_off, outcome.settled.failure
+    try:
+        if outcome.delay is not None and failure:
+            put_off.note(outcome.change, failure.code, outcome.delay, services.clock())
+        else:
+            put_off.forget(outcome.change)
+    except StorageError as error:
+        log.warning("a row that waits could not be noted: %s", type(error).__name__)

@@ -67,7 +67,7 @@ def _carried_out(effect: Effect, mapping: Mapping, services: Services, deadline:
     graph = services.graph
     match effect:
         case CreateEvent(event=event, stamp=stamp):
-            return Done(graph.create(event, stamp))
+            return Done(graph.create(event, stamp, deadline))
         case AdoptEvent(entry=entry, event=event):
             key = effect.stamp.rpartition("-")[0]
             if not services.storage.pins.adopt(entry.adopt or "", key):  # two rows may carry one id
@@ -76,7 +76,7 @@ def _carried_out(effect: Effect, mapping: Mapping, services: Services, deadline:
         case UpdateEvent(entry=entry, event=event):
             graph.update(event.mailbox, entry.id or "", event, effect.stamp if entry.adopt else None)
         case FindEvent(entry=entry, stamp=stamp):
-            return Found(tuple(graph.find(entry.mailbox, stamp, entry.calendar)))
+            return Found(tuple(graph.find(entry.mailbox, stamp, entry.calendar, deadline)))
         case DeleteEvent(entry=entry, comment=comment):
             event_id = entry.id or ""
             if comment is None or not graph.cancel(entry.mailbox, event_id, comment):

@@ -13,7 +13,14 @@ from handlers.clients.notifications import ReceivedNotification, kept_keys
 from handlers.clients.tables import StorageError
 from handlers.services import Factory, Intake, NotReady
 from handlers.sync.errors import Code
-from handlers.sync.notification import NotificationProblems, PushNotification, folded, parse_notification, row_changes
+from handlers.sync.notification import (
+    NotificationProblems,
+    PushNotification,
+    TooManyRows,
+    folded,
+    parse_notification,
+    row_changes,
+)
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +54,10 @@ def receive(body: bytes, factory: Factory) -> Answer:
                 company=intake.settings.acumatica_tenant,
                 queries=dict.fromkeys(mapping.query for mapping in intake.mappings.values()),
                 now=datetime.fromtimestamp(intake.clock(), UTC),
+                max_rows=intake.settings.max_notification_rows,
             )
+        except TooManyRows as error:
+            return _reject(413, body, error.problems, intake)
         except NotificationProblems as error:
             return _reject(400, body, error.problems, intake)
         return _take_in(replace(notification, company_id=intake.company), intake)
@@ -78,12 +88,12 @@ def _take_in(notification: PushNotification, intake: Intake) -> Answer:
         timestamp=notification.timestamp,
         rows=len(notification.inserted) + len(notification.deleted),
         changes=len(changes),
-        without_key=len(unidentified),
+        without_key=sum(row.times for row in unidentified),
         run=run,
         keys=kept_keys(changes),
     )
     if storage.notifications.begin(received) == "queued":
-        telemetry.emit(telemetry.DUPLICATE, notification=notification.id, query=notification.query)
+        telemetry.emit(telemetry.DUPLICATE, notification=notification.id, query=mappings[0].query)
         intake.activity.duplicate(key)
         return Answer(200, {"status": "duplicate"})
     intake.activity.began(received, first_keys(changes))
@@ -94,9 +104,9 @@ def _take_in(notification: PushNotification, intake: Intake) -> Answer:
         storage.notifications.mark_queued(key)
     except StorageError:  # everything is stored: an error now would only bring the notification again
         log.warning("notification %s could not be marked as queued; a repetition will be taken in again", key[:16])
-    intake.activity.queued(run, unidentified=len(unidentified))
+    intake.activity.queued(run, unidentified=received.without_key)
     counts = {"rows": received.rows, "changes": received.changes, "without_key": received.without_key}
-    about: dict[str, Any] = {"notification": notification.id, "query": notification.query, "seconds": intake.clock() - now}
+    about: dict[str, Any] = {"notification": notification.id, "query": mappings[0].query, "seconds": intake.clock() - now}
     telemetry.emit(telemetry.ACCEPTED, **about, **counts)
     return Answer(202, {"status": "accepted", **counts})
 

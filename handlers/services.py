@@ -1,6 +1,7 @@
 """What the functions work with, built from the app settings and the mapping files; nothing is built at import."""
 
 import logging
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from handlers.clients.activity import Recorder
 from handlers.clients.storage import Storage
-from handlers.settings import IntakeSettings, Settings, SettingsProblems, StorageSettings, load_settings
+from handlers.settings import IntakeSettings, PageSettings, Settings, SettingsProblems, StorageSettings, load_settings
 from handlers.sync.mapping import Mapping as SyncMapping
 from handlers.sync.mapping_file import MappingProblems
 from handlers.sync.mapping_file import load_mappings as read_mappings
@@ -33,6 +34,12 @@ class NotReady(Exception):
         super().__init__(f"{part}: {'; '.join(problems)}")
         self.part = part
         self.problems = problems
+
+    @property
+    def missing(self) -> list[str]:
+        """Names of the settings that have no value yet, or a reference to a secret that has none."""
+        found = [problem.split(":")[0] for problem in self.problems if re.search(r": (missing|its Key Vault)", problem)]
+        return sorted(set(found)) if self.part == "settings" else []
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,6 +153,14 @@ class Factory:
             if self._services is None:
                 self._services = self._build(intake)
             return self._services
+
+    def page_problems(self) -> list[str]:
+        """What is wrong with the settings of the runs page, which is off then; nothing else hangs on them."""
+        try:
+            load_settings(PageSettings, self._environ)
+        except SettingsProblems as error:
+            return error.problems
+        return []
 
     def close(self) -> None:
         """Sign out of Acumatica and end all connections."""

@@ -8,7 +8,11 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
+from handlers.sync.notification import MAX_ROWS
+
 CONNECT_SECONDS = 10.0
+# Less than functionTimeout of host.json, at which the host kills the process with all that is under way.
+FUNCTION_SECONDS = 290.0
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 _UNRESOLVED = "@Microsoft.KeyVault("  # what App Service leaves in place of a reference that it could not resolve
 
@@ -102,6 +106,13 @@ class IntakeSettings(_Model):
     )
     max_notification_mib: int = Field(
         32, alias="MAX_NOTIFICATION_MIB", ge=1, le=100, description="Larger notifications are refused (413)."
+    )
+    max_notification_rows: int = Field(
+        MAX_ROWS,
+        alias="MAX_NOTIFICATION_ROWS",
+        ge=1,
+        le=1_000_000,
+        description="Notifications with more rows are refused (413).",
     )
     delete_grace_seconds: int = Field(
         30,
@@ -249,8 +260,14 @@ class Settings(IntakeSettings):
             problems += [f"{name}: missing (GRAPH_CLIENT_SECRET is set)" for name in wanted if name not in values]
         with contextlib.suppress(ValueError):  # no numbers: that is said elsewhere
             timeout, claim = float(values.get("REQUEST_TIMEOUT_SECONDS", 100)), float(values.get("CLAIM_SECONDS", 360))
-            if 0 < timeout <= 300 and 1 <= claim <= 3600 and timeout + 2 * min(CONNECT_SECONDS, timeout) >= claim:
-                problems.append("REQUEST_TIMEOUT_SECONDS: a request (and 20 s before it) has to end within CLAIM_SECONDS")
+            if (
+                0 < timeout <= 300
+                and 1 <= claim <= 3600
+                and timeout + 2 * min(CONNECT_SECONDS, timeout) >= min(claim, FUNCTION_SECONDS)
+            ):
+                problems.append(
+                    "REQUEST_TIMEOUT_SECONDS: a request (and 20 s before it) has to end within CLAIM_SECONDS, and 290 s"
+                )
         return problems
 
     @property

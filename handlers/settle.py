@@ -1,6 +1,8 @@
 """One row is settled: claim → plan → perform one effect → after → save, until Outlook and Acumatica agree with the link.
 
-The state decides; the message only triggers. What each step decides stands in handlers/sync (turn, plan, after).
+The state decides; the message only triggers. What each step decides stands in handlers/sync (turn, plan, after). Here stand
+what a row without a mapping becomes, how often a request without an answer is repeated, and what happens when a claim is
+lost (`_catch_up`).
 """
 
 import logging
@@ -12,14 +14,15 @@ from handlers.clients.links import StateTooLarge
 from handlers.clients.tables import StorageError
 from handlers.perform import perform
 from handlers.services import Services
-from handlers.sync.after import Failure, after, in_doubt, record_late_until
+from handlers.sync.after import Failure, after
 from handlers.sync.change import RowChange
-from handlers.sync.effects import ClearRecord, Effect, FindEvent, ReportFailure, Result, Unknown, WriteBack
-from handlers.sync.errors import RUN_AGAIN, Code, Later, OutcomeUnknown, Permanent
+from handlers.sync.effects import ClearRecord, Effect, FindEvent, ReportFailure, Result, Retry, Unknown, WriteBack
+from handlers.sync.errors import Code, Later, OutcomeUnknown, Permanent
+from handlers.sync.late import in_doubt, late_until, waits_until
 from handlers.sync.link import Claim, EventLink
 from handlers.sync.mapping import Mapping
-from handlers.sync.plan import intend, plan, plan_report, waits_until, wanted_event
-from handlers.sync.turn import Save, Stop, Work, in_order, take_turn
+from handlers.sync.plan import intend, plan, plan_report, wanted_event
+from handlers.sync.turn import Save, Stop, Work, in_order, no_mapping, take_turn
 
 log = logging.getLogger(__name__)
 
@@ -46,9 +49,7 @@ def settle(
     """
     mapping = services.mappings.get(change.mapping)
     if not mapping:
-        remedy = f"Add {change.mapping}.toml again; {RUN_AGAIN}"
-        reason = f"There is no active mapping {change.mapping!r}."
-        return Settled(failure=Permanent(Code.MAPPING_MISSING, reason, remedy))
+        return Settled(failure=no_mapping(change))
     links, now = services.storage.links, services.clock
     for _ in range(_TRIES):
         stored, etag = links.load(change.link_key)
@@ -65,11 +66,11 @@ def settle(
                     return Settled(failure=failure)
             case Work() as work:
                 with ExitStack() as places:
-                    _enter_mailboxes(work, mapping, services, places)
+                    skipped = _enter_mailboxes(work, mapping, services, places)
                     if new_etag := save_link(work.link, etag, services):
                         written = bool(stored and stored.written)
                         return _Settlement(
-                            work, new_etag, change, mapping, services, places, deadline, written=written
+                            work, new_etag, change, mapping, services, places, deadline, written=written, skipped=skipped
                         ).run()
     return Settled(failure=Later(Code.ROW_CONTENDED, "the row is being changed by others", 1.0))
 
@@ -83,12 +84,26 @@ def save_link(link: EventLink, etag: str | None, services: Services) -> str | No
         raise Permanent(Code.ROW_TOO_LARGE, reason, "Map fewer or shorter columns.") from None
 
 
-def _enter_mailboxes(work: Work, mapping: Mapping, services: Services, places: ExitStack) -> None:
-    """Take a place in each mailbox that the plan needs, until `places` is closed. Raises Later."""
+def _enter_mailboxes(work: Work, mapping: Mapping, services: Services, places: ExitStack) -> dict[int, Failure]:
+    """Take a place in the mailboxes that the plan needs, until `places` is closed. Raises Later without the first one.
+
+    Returns why events that leave cannot be removed now, by generation: they hold nothing back.
+    """
     effects = [] if work.failure else plan(work.link, work.wanted, mapping, services.clock())
-    mailboxes = {e.entry.mailbox for e in effects if not isinstance(e, WriteBack | ReportFailure | ClearRecord)}
-    services.graph.limiter.enter(mailboxes)
-    places.callback(services.graph.limiter.leave, mailboxes)
+    entries = [e.entry for e in effects if not isinstance(e, WriteBack | ReportFailure | ClearRecord)]
+    stays = {entry.mailbox for entry in entries if not entry.leaving} or {entry.mailbox for entry in entries}
+    services.graph.limiter.enter(stays)
+    places.callback(services.graph.limiter.leave, stays)
+    skipped: dict[int, Failure] = {}
+    for entry in entries:
+        if entry.mailbox in stays:
+            continue
+        try:
+            services.graph.limiter.enter({entry.mailbox})
+            places.callback(services.graph.limiter.leave, {entry.mailbox})
+        except Later as failure:
+            skipped[entry.generation] = failure
+    return skipped
 
 
 class _Settlement:
@@ -105,15 +120,17 @@ class _Settlement:
         deadline: float,
         *,
         written: bool,
+        skipped: dict[int, Failure],
     ) -> None:
         self.link = self.saved = work.link
         self.wanted, self.given_up = work.wanted, work.failure
+        self.unmerged = work.failure if work.unmerged else None
         self.etag, self.change, self.mapping, self.services, self.places = etag, change, mapping, services, places
         self.claim_ends = work.link.claim.expires if work.link.claim else 0.0
         self.deadline = min(deadline, self.claim_ends)
         self.began = services.clock()
         self.done: list[str] = []
-        self.skipped: dict[int, Failure] = {}  # leaving events that could not be removed, by generation
+        self.skipped = skipped  # leaving events that could not be removed, by generation
         self.told, self.written_before = False, written  # whether the record may have been written
 
     def run(self) -> Settled:
@@ -146,18 +163,23 @@ class _Settlement:
             now = self.services.clock()
             effects = plan(self.link, self.wanted, self.mapping, now, frozenset(self.skipped))
             if not effects:
-                return self._left_over(now)
+                left = self._left_over(now)
+                return self._reported(left) if left else None
             if failure := self._do(effects[0]):
-                return failure
-        for effect in plan_report(self.link, self.given_up.reason, self.mapping):
+                return self._reported(failure)
+        return self._reported(self.given_up)
+
+    def _reported(self, failure: Failure) -> Failure:
+        """Tell the record of a failure that needs a person, where the mapping has a field for it."""
+        for effect in plan_report(self.link, failure.reason, self.mapping) if isinstance(failure, Permanent) else ():
             self._do(effect)
-        return self.given_up
+        return failure
 
     def _left_over(self, now: float) -> Failure | None:
         """What remains when all that can be done is done: events that could not be removed, late requests to wait for."""
         if self.skipped:
             return next(iter(self.skipped.values()))
-        if until := waits_until(self.link, self.wanted, self.mapping):
+        if until := waits_until(self.link, self.wanted, self.mapping, now):
             return Later(
                 Code.LATE_REQUEST, "a request without an answer may still be carried out", until - now, counted=False
             )
@@ -181,13 +203,15 @@ class _Settlement:
 
     def _performed(self, effect: Effect) -> Result:
         """The result; a request without an answer is repeated, since what a service has done twice alike is done."""
+        unknown: Unknown | None = None
         for _ in range(_REPETITIONS):
             result = perform(effect, self.mapping, self.services, self.deadline)
+            if unknown and isinstance(result, Retry) and isinstance(effect, WriteBack | ReportFailure | ClearRecord):
+                return unknown  # its session rests: that is no news of it
             if not isinstance(result, Unknown):
                 return result
-            until = self.claim_ends
-            if isinstance(effect, WriteBack | ReportFailure | ClearRecord):
-                until = record_late_until(until, self.services.clock())
+            unknown = result
+            until = late_until(effect, self.claim_ends, self.services.clock())
             self.link = in_doubt(self.link, effect, until)
         return result
 
@@ -231,7 +255,11 @@ class _Settlement:
         """The event that the row asks for by now."""
         if self.link.unknown(self.mapping):  # saved by a worker with another version of the mapping
             return Later(Code.ROW_CONTENDED, "the mapping has changed meanwhile", 1.0)
-        self.wanted = self.given_up = None
+        self.wanted, self.given_up = None, None
+        version = self.link.version
+        if self.unmerged and not (version and version.timestamp > self.change.timestamp):
+            self.given_up = self.unmerged  # what is known by now is older than the change that cannot be merged
+            return None
         try:
             self.wanted = wanted_event(self.link, self.mapping, self.services.scope)
         except Permanent as failure:

@@ -1,12 +1,14 @@
 """What the app says of itself: one line an event, `name {"fact": …}`, which people read and alerts count.
 
 The Functions host takes over a log line's text and level, no fields of its own: so the facts are JSON in the text. The
-queries in infra/queries read them. Never in an event: row contents, mailboxes, secrets.
+queries in infra/queries read them, and infra/modules/alerts.bicep makes alerts of these. The code of a failure comes here
+from outcome.py, bury.py and clients/acumatica_sign_in.py; clients/condition.py counts it for `health`.
+
+Never in an event: row contents, mailboxes, secrets.
 """
 
 import json
 import logging
-import re
 from typing import Any
 
 from handlers import __version__
@@ -16,18 +18,20 @@ log = logging.getLogger(__name__)
 # Intake. `notification` is the Id that Acumatica gave; it stands in the events of the rows too.
 ACCEPTED = "accepted"  # notification, query, rows, changes, without_key, seconds
 DUPLICATE = "duplicate"  # notification, query
-REJECTED = "rejected"  # status, problems, first
+REJECTED = "rejected"  # status, problems
 REFUSED = "refused"  # part: of the app, that is not ready
 # Rows. `row` is the beginning of the link's key, a hash; `age` the seconds since the notification was first received.
 SETTLED = "settled"  # notification, query, mapping, row, effects, seconds, age
-DEFERRED = "deferred"  # notification, mapping, row, reason, try, delay, age
-DEAD_LETTER = "dead-letter"  # notification, mapping, row, reason, tries, age
+DEFERRED = "deferred"  # notification, mapping, row, code, try, delay, age
+DEAD_LETTER = "dead-letter"  # notification, mapping, row, code, tries
 # Acumatica's sessions.
 SIGNED_IN = "signed-in"  # slot
 SIGNED_OUT = "signed-out"  # slot
-SIGN_IN_FAILED = "sign-in-failed"  # try, delay, reason
-# Each minute.
-HEALTH = "health"  # status, not_ready, age: of the oldest message that waits in the queue
+SIGN_IN_FAILED = "sign-in-failed"  # code, try, delay
+# Each minute. status, not_ready, missing, paused, trial; and of handlers.clients.condition: age (seconds since the oldest
+# change was received that waits), waiting (messages), put_off (rows by code), dead_letters, poison, sign_in_failures,
+# started (a notification was ever taken in), silent_hours, silent_weekday_hours (since the last one)
+HEALTH = "health"
 
 _TEXT_MAX = 500
 
@@ -36,11 +40,6 @@ def emit(event: str, *, level: int = logging.INFO, **facts: Any) -> None:
     """Say that something has happened. Facts that are None are left out, long texts cut."""
     known = {name: _short(value) for name, value in facts.items() if value is not None}
     log.log(level, "%s %s", event, json.dumps(known | {"version": __version__}, ensure_ascii=False))
-
-
-def loggable(reason: str) -> str:
-    """The part of a reason that names columns and codes; what follows a colon may be about the row, or a mailbox."""
-    return re.split("[:;]", reason, maxsplit=1)[0]
 
 
 def _short(value: Any) -> Any:

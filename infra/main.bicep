@@ -1,11 +1,34 @@
-// `azd up`: a resource group of its own, and everything in it. For a resource group that exists already: group.bicep.
-targetScope = 'subscription'
+// Everything that the app needs, in one resource group, which azd makes or asks for.
+targetScope = 'resourceGroup'
 
 import { AlertRules } from 'modules/alerts.bicep'
 
-@description('Name of the resource group; empty = rg- and the name of the environment.')
-@maxLength(90)
-param resourceGroupName string = ''
+@description('What the app reads from its environment (handlers/settings.py); README.md, "Settings", explains each. The app checks the bounds, and where one is missing or empty its default counts.')
+@sealed()
+type Settings = {
+  ACUMATICA_URL: string?
+  ACUMATICA_TENANT: string?
+  ACUMATICA_TENANT_FORMERLY: string?
+  ACUMATICA_USERNAME: string?
+  ACUMATICA_CLIENT_ID: string?
+  ACUMATICA_AUTH: string?
+  ACUMATICA_MAX_SESSIONS: string?
+  ACUMATICA_LINGER_SECONDS: string?
+  ACUMATICA_LEASE_SECONDS: string?
+  ACUMATICA_SESSION_TIMEOUT_SECONDS: string?
+  GRAPH_TENANT_ID: string?
+  GRAPH_CLIENT_ID: string?
+  TEST_MAILBOX: string?
+  SYNC_PAUSED: string?
+  MAX_NOTIFICATION_MIB: string?
+  MAX_NOTIFICATION_ROWS: string?
+  DELETE_GRACE_SECONDS: string?
+  DEFER_MAX_HOURS: string?
+  RETENTION_DAYS: string?
+  CLAIM_SECONDS: string?
+  REQUEST_TIMEOUT_SECONDS: string?
+  MAPPINGS_DIR: string?
+}
 
 @description('Name of the azd environment; part of the tag by which azd finds the resources.')
 @minLength(1)
@@ -13,108 +36,21 @@ param resourceGroupName string = ''
 param environmentName string
 
 @description('Region; one of `az functionapp list-flexconsumption-locations`.')
-@metadata({
-  azd: {
-    type: 'location'
-  }
-})
+@metadata({ azd: { type: 'location' } })
 param location string
 
-@description('Object id of who deploys: may set the secrets. Empty = nobody gets that role.')
+@description('Object id of who deploys, from azd: may set (and read) the secrets. Empty = nobody gets that role.')
 param principalId string = ''
 
-@description('What `principalId` is. A `ServicePrincipal` (a pipeline) gets no role.')
+@description('What `principalId` is, from azd. A `ServicePrincipal` (a pipeline) gets no role.')
 @allowed(['User', 'Group', 'ServicePrincipal'])
 param principalType string = 'User'
 
-@description('Further tags of every resource, as JSON.')
-param extraTags object = {}
+@description('Further tags of every resource, as a JSON object.')
+param extraTags { *: string } = {}
 
-// ---- The product's settings; README.md tells what each is for ----
-
-@description('Address of the Acumatica site, such as `https://erp.example.com/site`.')
-@minLength(1)
-param acumaticaUrl string
-
-@description('Tenant (its login name); notifications of others are refused.')
-@minLength(1)
-param acumaticaTenant string
-
-@description('The dedicated API user.')
-@minLength(1)
-param acumaticaUsername string
-
-@description('Client ID of the Connected Application, `GUID@Tenant`; for `oauth`.')
-param acumaticaClientId string = ''
-
-@description('`oauth` (Connected Application) or `cookie` (plain sign-in).')
-@allowed(['oauth', 'cookie'])
-param acumaticaAuth string = 'oauth'
-
-@description('API sessions (licence seats) in use at most, over all instances.')
-@minValue(1)
-@maxValue(50)
-param acumaticaMaxSessions int = 1
-
-@description('Seconds that an idle session is kept before it is signed out.')
-@minValue(0)
-@maxValue(300)
-param acumaticaLingerSeconds int = 20
-
-@description('Seconds after which the session of a dead instance is taken over.')
-@minValue(1)
-@maxValue(600)
-param acumaticaLeaseSeconds int = 30
-
-@description('Seconds after which the site itself ends an abandoned session; 0 = the app\'s own value.')
-@minValue(0)
-param acumaticaSessionTimeoutSeconds int = 0
-
-@description('Entra tenant of the mailboxes, where it is not that of the subscription; an app registration there is used then.')
-param graphTenantId string = ''
-
-@description('That app registration; empty = the app\'s managed identity.')
-param graphClientId string = ''
-
-@description('If set, all events go to this mailbox.')
-param testMailbox string = ''
-
-@description('Take notifications in, and write nothing until this is false again.')
-param syncPaused bool = false
-
-@description('MiB of a notification at most.')
-@minValue(1)
-@maxValue(100)
-param maxNotificationMib int = 32
-
-@description('Seconds that a removal waits for the other half of an update.')
-@minValue(0)
-@maxValue(3600)
-param deleteGraceSeconds int = 30
-
-@description('Hours of trying after which a change becomes a dead letter.')
-@minValue(1)
-@maxValue(720)
-param deferMaxHours int = 48
-
-@description('Days that removed rows and received notifications are remembered.')
-@minValue(1)
-@maxValue(365)
-param retentionDays int = 30
-
-@description('Seconds that one worker may work on a row; above `functionTimeout` of host.json.')
-@minValue(1)
-@maxValue(3600)
-param claimSeconds int = 360
-
-@description('Seconds that an answer of Graph or Acumatica is waited for.')
-@minValue(1)
-@maxValue(300)
-param requestTimeoutSeconds int = 100
-
-@description('Folder of the mapping files, from the app\'s root.')
-@minLength(1)
-param mappingsDir string = 'mappings'
+@description('The settings of the product.')
+param settings Settings = {}
 
 // ---- The platform ----
 
@@ -127,6 +63,9 @@ param instanceMemoryMB int = 2048
 @maxValue(1000)
 param maximumInstanceCount int = 40
 
+@description('Spread instances over the zones of the region; to be decided before the first deployment.')
+param zoneRedundant bool = false
+
 @description('Copies of the data: in one building, in three zones of the region, or in a second region too.')
 @allowed(['Standard_LRS', 'Standard_ZRS', 'Standard_GRS', 'Standard_GZRS'])
 param storageSku string = 'Standard_LRS'
@@ -134,17 +73,31 @@ param storageSku string = 'Standard_LRS'
 @description('Keep a deleted vault for 90 days even from its owner. It cannot be switched off again.')
 param keyVaultPurgeProtection bool = false
 
+@description('IPv4 addresses or ranges that may call the app (Acumatica\'s, and your own), as a JSON array; empty = anyone with the key.')
+param allowedAddresses string[] = []
+
+// ---- The network ----
+
 @description('Close storage and Key Vault to the internet, and reach them through private endpoints.')
 param vnetEnabled bool = false
 
-@description('IPv4 range of that network, /24 or larger.')
+@description('Give the app one fixed address for all that it calls (Acumatica\'s firewall may want it).')
+param natGateway bool = false
+
+@description('IPv4 range of the network that is made, /24 or larger.')
 param vnetAddressPrefix string = '10.83.0.0/24'
 
-@description('IPv4 addresses or ranges that may reach storage and Key Vault all the same, as a JSON array.')
-param adminAddresses array = []
+@description('Resource id of an existing subnet for the app, delegated to Microsoft.App/environments; empty = a network is made.')
+param appSubnetId string = ''
 
-@description('IPv4 addresses or ranges that may call the app (Acumatica\'s, and your own), as a JSON array; empty = anyone with the key.')
-param allowedAddresses array = []
+@description('Resource id of an existing subnet for private endpoints; empty = in the network that is made.')
+param endpointSubnetId string = ''
+
+@description('Resource id of the group that has the private DNS zones; `policy` = Azure Policy makes the records; empty = zones are made.')
+param dnsZonesGroupId string = ''
+
+@description('IPv4 addresses or ranges that may reach storage and Key Vault all the same, as a JSON array.')
+param adminAddresses string[] = []
 
 // ---- Logs and alerts ----
 
@@ -167,94 +120,116 @@ param storageAudit bool = false
 @description('E-mail address that alerts go to; empty = they are shown in the portal only.')
 param alertEmail string = ''
 
-@description('What differs from the alerts\' defaults (modules/alerts.bicep), as JSON.')
+@description('What differs from the alerts\' defaults (modules/alerts.bicep), as a JSON object.')
 param alertRules AlertRules = {}
 
-@description('Alert when no notification came in for so many hours; 0 = off.')
-@allowed([0, 1, 2, 3, 4, 5, 6, 24, 48])
-param silenceHours int = 0
+@description('Alert when no notification came in for so many hours, once one has; 0 = off.')
+@minValue(0)
+@maxValue(720)
+param silenceHours int = 48
 
-resource group 'Microsoft.Resources/resourceGroups@2024-11-01' = {
-  name: empty(resourceGroupName) ? 'rg-${environmentName}' : resourceGroupName
+@description('Leave Saturdays and Sundays (UTC) out of these hours.')
+param silenceWeekdaysOnly bool = false
+
+var common = {
+  token: toLower(uniqueString(resourceGroup().id, environmentName, location))
   location: location
-  tags: union(extraTags, {
-    'azd-env-name': environmentName
-  })
+  tags: union(extraTags, { 'azd-env-name': environmentName })
+}
+var otherTenant = !empty(settings.?GRAPH_TENANT_ID ?? '')
+
+// Secrets are references, whose values infra/hooks/set_secrets.py sets. One that has none yet makes the app say so.
+var secretNames = union(
+  { ACUMATICA_PASSWORD: 'acumatica-password', RUNS_KEY: 'runs-key' },
+  (settings.?ACUMATICA_AUTH ?? '') == 'cookie' ? {} : { ACUMATICA_CLIENT_SECRET: 'acumatica-client-secret' },
+  otherTenant ? { GRAPH_CLIENT_SECRET: 'graph-client-secret' } : {}
+)
+
+resource identity 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' = {
+  name: 'id-${common.token}'
+  location: location
+  tags: common.tags
 }
 
-module everything 'group.bicep' = {
-  name: 'everything-${uniqueString(environmentName, location)}'
-  scope: group
+module monitoring 'modules/monitoring.bicep' = {
   params: {
-    environmentName: environmentName
-    location: location
-    principalId: principalId
-    principalType: principalType
-    extraTags: extraTags
-    acumaticaUrl: acumaticaUrl
-    acumaticaTenant: acumaticaTenant
-    acumaticaUsername: acumaticaUsername
-    acumaticaClientId: acumaticaClientId
-    acumaticaAuth: acumaticaAuth
-    acumaticaMaxSessions: acumaticaMaxSessions
-    acumaticaLingerSeconds: acumaticaLingerSeconds
-    acumaticaLeaseSeconds: acumaticaLeaseSeconds
-    acumaticaSessionTimeoutSeconds: acumaticaSessionTimeoutSeconds
-    graphTenantId: graphTenantId
-    graphClientId: graphClientId
-    testMailbox: testMailbox
-    syncPaused: syncPaused
-    maxNotificationMib: maxNotificationMib
-    deleteGraceSeconds: deleteGraceSeconds
-    deferMaxHours: deferMaxHours
-    retentionDays: retentionDays
-    claimSeconds: claimSeconds
-    requestTimeoutSeconds: requestTimeoutSeconds
-    mappingsDir: mappingsDir
-    instanceMemoryMB: instanceMemoryMB
-    maximumInstanceCount: maximumInstanceCount
-    storageSku: storageSku
-    keyVaultPurgeProtection: keyVaultPurgeProtection
-    vnetEnabled: vnetEnabled
-    vnetAddressPrefix: vnetAddressPrefix
-    adminAddresses: adminAddresses
-    allowedAddresses: allowedAddresses
-    workspaceId: workspaceId
-    logRetentionDays: logRetentionDays
-    logDailyCapGb: logDailyCapGb
-    storageAudit: storageAudit
-    alertEmail: alertEmail
-    alertRules: alertRules
-    silenceHours: silenceHours
+    common: common
+    principalId: identity.properties.principalId
+    existingWorkspaceId: workspaceId
+    retentionDays: logRetentionDays
+    dailyCapGb: logDailyCapGb
   }
 }
 
-@description('The region.')
+module data 'modules/data.bicep' = {
+  params: {
+    common: common
+    principalId: identity.properties.principalId
+    adminPrincipalId: principalType == 'ServicePrincipal' ? '' : principalId
+    adminPrincipalType: principalType
+    private: vnetEnabled ? adminAddresses : null
+    storageSku: storageSku
+    purgeProtection: keyVaultPurgeProtection
+    workspaceId: monitoring.outputs.workspaceId
+    storageAudit: storageAudit
+  }
+}
+
+module network 'modules/network.bicep' = if (vnetEnabled || natGateway) {
+  params: {
+    common: common
+    addressPrefix: vnetAddressPrefix
+    natGateway: natGateway
+    existingAppSubnetId: appSubnetId
+    existingEndpointSubnetId: endpointSubnetId
+    dnsZonesGroupId: dnsZonesGroupId
+    storageId: vnetEnabled ? data.outputs.storageId : ''
+    vaultId: vnetEnabled ? data.outputs.vaultId : ''
+  }
+}
+
+module app 'modules/app.bicep' = {
+  params: {
+    common: common
+    identityId: identity.id
+    identityClientId: identity.properties.clientId
+    storageName: data.outputs.storageName
+    deploymentContainer: data.outputs.deploymentContainer
+    subnetId: vnetEnabled || natGateway ? network!.outputs.appSubnetId : appSubnetId
+    allowedAddresses: allowedAddresses
+    instanceMemoryMB: instanceMemoryMB
+    maximumInstanceCount: maximumInstanceCount
+    zoneRedundant: zoneRedundant
+    // Another tenant's secret never meets the managed identity: without an id of its own there, the app says what is missing.
+    settings: union(otherTenant ? {} : { GRAPH_CLIENT_ID: identity.properties.clientId }, settings)
+    vaultName: data.outputs.vaultName
+    secretNames: secretNames
+    insightsConnectionString: monitoring.outputs.connectionString
+  }
+}
+
+module alerts 'modules/alerts.bicep' = {
+  params: {
+    common: common
+    insightsId: monitoring.outputs.insightsId
+    appUrl: app.outputs.url
+    email: alertEmail
+    rules: alertRules
+    silenceHours: silenceHours
+    silenceWeekdaysOnly: silenceWeekdaysOnly
+  }
+}
+
+// For azd, the hooks and docs/deploy.md.
 output AZURE_LOCATION string = location
-
-@description('The Entra tenant.')
 output AZURE_TENANT_ID string = tenant().tenantId
-
-@description('The resource group.')
-output AZURE_RESOURCE_GROUP string = group.name
-
-@description('The function app.')
-output AZURE_FUNCTION_NAME string = everything.outputs.AZURE_FUNCTION_NAME
-
-@description('The same, by the name that azd gives it.')
-output SERVICE_APP_NAME string = everything.outputs.SERVICE_APP_NAME
-
-@description('Its address.')
-output SERVICE_APP_URI string = everything.outputs.SERVICE_APP_URI
-
-@description('The vault that holds the secrets.')
-output AZURE_KEY_VAULT_NAME string = everything.outputs.AZURE_KEY_VAULT_NAME
-
-@description('The storage account.')
-output AZURE_STORAGE_ACCOUNT_NAME string = everything.outputs.AZURE_STORAGE_ACCOUNT_NAME
-
-@description('Client id of the app\'s managed identity.')
-output APP_IDENTITY_CLIENT_ID string = everything.outputs.APP_IDENTITY_CLIENT_ID
-
-@description('Its object id, which Exchange Online asks for.')
-output APP_IDENTITY_OBJECT_ID string = everything.outputs.APP_IDENTITY_OBJECT_ID
+output AZURE_RESOURCE_GROUP string = resourceGroup().name
+output AZURE_FUNCTION_NAME string = app.outputs.name
+output SERVICE_APP_NAME string = app.outputs.name
+output SERVICE_APP_URI string = app.outputs.url
+output AZURE_KEY_VAULT_NAME string = data.outputs.vaultName
+output AZURE_STORAGE_ACCOUNT_NAME string = data.outputs.storageName
+output APP_IDENTITY_CLIENT_ID string = identity.properties.clientId
+output APP_IDENTITY_OBJECT_ID string = identity.properties.principalId
+output APP_OUTGOING_ADDRESS string = natGateway ? network!.outputs.outgoingAddress : ''
+output APP_INSIGHTS_ID string = monitoring.outputs.appId

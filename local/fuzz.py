@@ -1,23 +1,26 @@
 """Feed a parser with whatever comes: `python -m local.fuzz TARGET --seconds 60`.
 
-Guided by coverage where atheris is installed (requirements-fuzz.txt), else by random changes of the samples. Each target
+Guided by coverage where atheris is installed (Linux), else by random changes of the samples. Each target
 takes bytes, and raises only where the parser broke its promise.
 """
 
 import argparse
+import contextlib
 import importlib
 import json
 import random
+import re
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NoReturn, override
 
 from handlers.clients.blobs import Blobs
 from handlers.clients.queue import Queue
+from handlers.sync.addresses import read_addresses
 from handlers.sync.answers import acumatica_error, graph_error
 from handlers.sync.change import NotARowChange, RowChange, canonical, load_json, ticks_to_datetime
 from handlers.sync.errors import Permanent, SyncError
@@ -27,37 +30,27 @@ from handlers.sync.notification import NotificationProblems, PushNotification, p
 from handlers.sync.record import record_id, record_update
 from handlers.sync.scope import Scope
 from handlers.sync.template import MissingColumns, Template
+from local.sample import ROW, TEXT, changed
 
 NOW = datetime(2026, 12, 1, tzinfo=UTC)
-MAPPING_TEXT = """
-query = "Q"
-key = ["Key"]
-mailbox = "{Owner}"
-time_zone = "Europe/Paris"
-attributes = ["Room"]
-[event]
-subject = "{Subject} ({Key})"
-start = "{Start}"
-end = "{End}"
-location = "{Room}"
-[write_back]
-endpoint = "Default/24.200.001"
-entity = "Opportunity"
-id = "{NoteID}"
-[write_back.fields]
-"custom.Opportunity.AttributeCALEVT" = "{event_id}"
-"""
-MAPPING = load_mapping("m", MAPPING_TEXT)
-ROW = {
-    "Key": "A ",
-    "Owner": "ann@example.com",
-    "Subject": "Visit",
-    "Start": "2026-02-03T09:30:00",
-    "End": "2026-02-03T10:30:00.1+02:00",
-    "Room": None,
-    "NoteID": "6b0f6a52-0000-0000-0000-0a1b2c3d4e5f",
+MAPPING = load_mapping("m", TEXT)
+NOTIFICATION = {
+    "Inserted": [ROW],
+    "Deleted": [],
+    "Query": MAPPING.query,
+    "CompanyId": "T",
+    "Id": "i",
+    "TimeStamp": 639055764123456780,
 }
-NOTIFICATION = {"Inserted": [ROW], "Deleted": [], "Query": "Q", "CompanyId": "T", "Id": "i", "TimeStamp": 639055764123456780}
+LENGTHS = [
+    load_mapping("m", changed(('end = "{MeetingEnd}"', end)))
+    for end in (
+        'end = { minutes = "{Length}" }',
+        'end = { hours = "{Length}" }',
+        'end = { time_span = "{Length}" }',
+        'end = { date = "{MeetingEnd}", time = "{Length}" }',
+    )
+]
 MESSAGE = RowChange("t", "m", ("A",), 639055764123456780, ROW, "i", 1764547200.0).encode()
 
 
@@ -79,7 +72,7 @@ def _no_queue() -> NoReturn:
 def notification(data: bytes) -> PushNotification | None:
     """A request's body is a notification, or has problems that can be answered; its changes can be stored."""
     try:
-        found = parse_notification(data, company="T", queries=["Q"], now=NOW)
+        found = parse_notification(data, company="T", queries=[MAPPING.query], now=NOW)
     except NotificationProblems as error:
         if not error.problems or sum(map(len, error.problems)) > 10_000:
             raise AssertionError("a refusal says why, and is no longer than a page") from error
@@ -141,12 +134,44 @@ def row(data: bytes) -> CalendarEvent | None:
         return None
     if set("/\\?%<>@ \r\n\0") & set(event.mailbox.replace("@", "", 1)):
         raise AssertionError(f"the mailbox {event.mailbox!r} has no place in a URL")
-    if len(str(event.body["subject"]).encode("utf-16-le", "surrogatepass")) > 510:
-        raise AssertionError("Exchange takes 255 characters")
+    for line in (event.body["subject"], event.body["location"]["displayName"]):
+        if len(line.encode("utf-16-le", "surrogatepass")) > 510 or set(map(chr, range(32))) & set(line):
+            raise AssertionError("Exchange takes one line of 255 characters")
     datetime.fromisoformat(event.body["start"]["dateTime"])
     if update.path != "Default/24.200.001/Opportunity":
         raise AssertionError("the path is the mapping's own")
     return event
+
+
+def addresses(data: bytes) -> None:
+    """A field names people; each has an address that Exchange takes, or none; and whatever it holds can be sent."""
+    text = data.decode("utf-8", "replace")
+    people = read_addresses(text)
+    if len(people) > len(text):
+        raise AssertionError("nobody is named by nothing")
+    for name, address in people:
+        if address and (".." in address or not re.fullmatch(r"[^@\s<>\"(),;:]+@[A-Za-z0-9.-]+", address)):
+            raise AssertionError(f"{address!r} is no address")
+        if address and [address] != [again.address for again in read_addresses(address)]:
+            raise AssertionError(f"{address!r} is read otherwise the second time")
+        if set(map(chr, range(32))) & set(name):
+            raise AssertionError(f"{name!r} is no name")
+
+
+def length(data: bytes) -> None:
+    """Whatever a column holds is a length that can be reckoned with, or a dead letter says why not."""
+    try:
+        value = load_json(data.decode("utf-8", "replace"))
+    except ValueError:
+        value = data.decode("utf-8", "replace")
+    for mapping in LENGTHS:
+        with contextlib.suppress(Permanent):
+            event = calendar_event(mapping, ROW | {"Length": value, "Clock": value}, Scope())
+            start, end = (datetime.fromisoformat(event.body[name]["dateTime"]) for name in ("start", "end"))
+            if event.body["start"]["timeZone"] == event.body["end"]["timeZone"] and end < start - timedelta(hours=1):
+                raise AssertionError("no event ends before it starts")
+            if isinstance(value, str) and value.strip().isdigit() and len(value.strip()) > 2 and mapping is not LENGTHS[2]:
+                raise AssertionError(f"{value!r} has two readings")
 
 
 def errors(data: bytes) -> None:
@@ -164,9 +189,18 @@ def errors(data: bytes) -> None:
 SAMPLES: dict[str, tuple[Callable[[bytes], Any], list[bytes]]] = {
     "notification": (notification, [json.dumps(NOTIFICATION).encode(), json.dumps(NOTIFICATION).encode("utf-16")]),
     "message": (message, [canonical(MESSAGE).encode(), b'{"blob":"' + b"0" * 64 + b'"}']),
-    "mapping": (mapping, [MAPPING_TEXT.encode()]),
+    "mapping": (mapping, [TEXT.encode()]),
     "template": (template, [b"{Subject} {{x}} ({Key})"]),
     "row": (row, [json.dumps(ROW).encode()]),
+    "addresses": (
+        addresses,
+        [
+            b'"Lee, Ann" <ann@example.com>; Roth, Bo <bo@x.de>, mailto:c@d.com',
+            "jörg@straße.example (x)".encode(),
+            b"a..b@-x.de",
+        ],
+    ),
+    "length": (length, [b'"0130"', b"90", b'"1:30"', b"2.5", b'"0010130"', b'"2:05 PM"', b'"1900-01-01T08:00:00"']),
     "errors": (
         errors,
         [

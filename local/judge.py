@@ -23,6 +23,7 @@ from handlers.sync.link import EventLink
 from handlers.sync.mapping import Mapping as SyncMapping
 from handlers.sync.notification import folded
 from handlers.sync.scope import Scope
+from handlers.sync.slots import slot_to_state
 from handlers.sync.template import Template
 from local.fakes import FakeAcumatica, FakeGraph
 
@@ -46,7 +47,7 @@ def look(connection: str) -> Stored:
     try:
         links = {link.key: link for link in storage.links.all()}
         dead = {letter.key: letter.reason for letter in storage.dead_letters.list(10_000)}
-        slots = [state["state"] for name, (state, _) in storage.slots.all().items() if name != "sign-in"]
+        slots = [slot_to_state(slot)["state"] for slot, _ in storage.slots.all().values()]
     finally:
         storage.close()
     return Stored(links, dead, messages(connection), slots)

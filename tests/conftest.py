@@ -1,5 +1,7 @@
 """What every test can ask for: storage of its own on one Azurite."""
 
+import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -7,12 +9,24 @@ import pytest
 from local.azurite import Azurite
 from local.fakes import FakeAcumatica, FakeGraph
 from tests.bench import Bench
+from tests.left_out import LeftOut, pytest_addoption
+from tests.shared import shared_azurite
+
+__all__ = ["pytest_addoption"]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Leave out the tests of unchanged tools; let what tests start end with Ctrl-C."""
+    config.pluginmanager.register(LeftOut(config))
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a job that a script has put into the background
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
-def azurite() -> Iterator[Azurite]:
-    """Start one Azurite for all tests (one per pytest-xdist worker); its data live in memory."""
-    with Azurite(accounts=400) as running:
+def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurite]:
+    """Start one Azurite for all tests, or use that of another worker of this run; its data live in memory."""
+    own = tmp_path_factory.getbasetemp()
+    with shared_azurite(own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) as running:
         yield running
 
 
@@ -42,8 +56,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Spread the tests that wait for real time evenly, so that parallel workers share them."""
+    """Spread the tests that wait for real time evenly, so that parallel workers share them; begin with the longest."""
     slow = [item for item in items if item.get_closest_marker("slow")]
+    slow.sort(key=lambda item: item.name != "test_twenty_kills_leave_no_trace")
     items[:] = [item for item in items if item not in slow]
     for number, item in enumerate(slow):
         items.insert(number * len(items) // len(slow), item)

@@ -11,6 +11,7 @@ from azure.core.exceptions import ServiceRequestError
 from handlers.apply import bury_poison
 from handlers.bury import bury
 from handlers.sync.errors import Code, Later, Permanent
+from handlers.sync.slots import Open, Slot
 from local.fakes import Fault
 from tests.bench import Bench
 
@@ -91,6 +92,7 @@ def test_a_passing_404_makes_no_second_event(bench: Bench) -> None:
     body = {"error": {"code": "ErrorItemNotFound", "message": "not found"}}
     bench.graph.faults.add(Fault(method="PATCH", status=404, body=body, times=1))
     bench.apply(bench.change(2, "two"))
+    assert (bench.subjects(), bench.sent()) == (["one"], 1)
     bench.apply(bench.change(2, "two"))
     assert bench.subjects() == ["two"]
 
@@ -178,10 +180,10 @@ def test_a_session_whose_slot_cannot_be_saved_is_signed_out(bench: Bench, monkey
     storage = bench.factory.storage()
     save = storage.slots.save
 
-    def failing(name: str, state: dict[str, Any], etag: str | None) -> str | None:
-        if state.get("state") == "open":
+    def failing(name: str, slot: Slot, etag: str | None) -> str | None:
+        if isinstance(slot, Open):
             raise ServiceRequestError("away")
-        return save(name, state, etag)
+        return save(name, slot, etag)
 
     with monkeypatch.context() as patch:
         patch.setattr(storage.slots, "save", failing)
@@ -206,11 +208,12 @@ def test_wrong_credentials_are_told_from_an_outage(
     other = Bench(storage, bench.graph, bench.acumatica, ACUMATICA_AUTH=auth, ACUMATICA_PASSWORD="wrong")
     try:
         other.apply(other.change(1))
-        state, _ = other.factory.storage().slots.load("sign-in")
-        assert (state["failures"], state["interval"]) == (1, 300.0)
-        assert "SM303010" in state["reason"]
-        with pytest.raises(Later, match="sign-in fails"):
+        breaker, _ = other.factory.storage().slots.load_breaker()
+        assert (breaker.failures, breaker.interval, breaker.refused) == (1, 300.0, True)
+        assert "SM303010" in breaker.reason
+        with pytest.raises(Later) as failed:
             other.factory.services().sessions.put(None, other.now + 1e6)  # type: ignore[arg-type]
+        assert failed.value.code == Code.SIGN_IN_REFUSED
     finally:
         other.factory.close()
     assert bench.acumatica.failed_sign_ins == 1

@@ -11,7 +11,7 @@ import jsonschema
 import pytest
 from pydantic import BaseModel, SecretStr
 
-from handlers.settings import Settings, StorageSettings
+from handlers.settings import PageSettings, Settings, StorageSettings
 from handlers.sync import mapping, mapping_event
 from handlers.sync.mapping import NOT_KEYS, RESULTS
 from handlers.sync.mapping_file import MappingProblems, load_mapping
@@ -37,7 +37,7 @@ def settings_rows() -> dict[str, tuple[str, str]]:
     return {m[1]: (m[2], m[3]) for m in re.finditer(r"^\| `(\w+)` \| (.*?) ?\| (.*?) \|$", README, re.MULTILINE)}
 
 
-@pytest.mark.parametrize("model", [Settings, StorageSettings])
+@pytest.mark.parametrize("model", [Settings, StorageSettings, PageSettings])
 def test_every_setting_is_listed_with_its_default_and_meaning(model: type[BaseModel]) -> None:
     rows = settings_rows()
     for field in model.model_fields.values():
@@ -51,7 +51,7 @@ def test_every_setting_is_listed_with_its_default_and_meaning(model: type[BaseMo
 
 
 def test_no_setting_is_listed_that_does_not_exist() -> None:
-    known = {field.alias for model in (Settings, StorageSettings) for field in model.model_fields.values()}
+    known = {field.alias for model in (Settings, StorageSettings, PageSettings) for field in model.model_fields.values()}
     assert {name for name in settings_rows() if name.isupper() or "__" in name} <= known
 
 
@@ -143,6 +143,9 @@ def test_the_schema_accepts_the_ready_made_mappings_which_name_it(file: Path) ->
         {"event": MINIMAL["event"] | {"showAs": "Busy"}},
         {"event": MINIMAL["event"] | {"begin": "{Start}"}},
         {"event": MINIMAL["event"] | {"end": {"minutes": -5}}},
+        {"event": MINIMAL["event"] | {"end": {"minutes": 5, "hours": 1}}},
+        {"event": MINIMAL["event"] | {"end": {"time_span": "0130"}}},
+        {"values": {"Subject": {"A": "{Start}"}}},
         {"event": {"subject": "{Subject}"}},
         {"on": {"delete": "remove"}},
         {"when": {"Status": {"is": "Open"}}},

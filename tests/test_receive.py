@@ -1,6 +1,7 @@
 """Intake with storage in memory: what does not need a server to be shown."""
 
 import json
+import tracemalloc
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any, cast
 import pytest
 
 from handlers.clients.activity import Recorder
+from handlers.clients.dead_letters import DeadLetter
 from handlers.clients.notifications import ReceivedNotification
 from handlers.receive import Answer, receive
 from handlers.services import Factory, load_mappings
@@ -25,23 +27,34 @@ class Queue(list[tuple[RowChange, float]]):
         self.append((change, delay))
 
 
+class DeadLetters(dict[str, DeadLetter]):
+    """handlers.clients.dead_letters.DeadLetters in memory."""
+
+    def put(self, letter: DeadLetter) -> None:
+        self[letter.key] = letter
+
+
 class Memory:
     """What intake needs of handlers.clients.storage.Storage, and of the services around it."""
 
     def __init__(self) -> None:
         self.states: dict[str, str] = {}
         self.queue = Queue()
+        self.dead_letters = DeadLetters()
         self.storage = self.notifications = self
         self.mappings = MAPPINGS
         self.pinned: set[str] = set()
         self.activity = Recorder()
 
-    def services(self) -> "Memory":
+    def intake(self) -> "Memory":
         return self
+
+    company = "production"
 
     class settings:  # noqa: N801
         acumatica_tenant = "Production"
         max_notification_mib = 32
+        max_notification_rows = 20_000
         delete_grace_seconds = 30
 
     def clock(self) -> float:
@@ -107,3 +120,83 @@ def test_a_notification_that_was_begun_but_not_finished_is_sent_again_as_a_whole
 def test_the_halves_of_a_split_update_are_two_notifications_although_they_share_their_id(memory: Memory) -> None:
     assert post(memory, Inserted=[row("A")]).status == 202
     assert post(memory, Deleted=[row("A")]).status == 202
+
+
+def body_of(inserted: bytes) -> bytes:
+    """A whole notification with the JSON text of its rows."""
+    whole = {
+        "Inserted": "@@",
+        "Deleted": [],
+        "Query": "Calendar - Opportunity Meetings",
+        "CompanyId": "Production",
+        "Id": "1",
+    }
+    return json.dumps(whole | {"TimeStamp": datetime_to_ticks(NOW)}).encode().replace(b'"@@"', inserted)
+
+
+SMALL = {
+    "{}": b"{},",
+    "one column": b'{"a":1},',
+    "text": b'{"a":"b"},',
+    "braces": b'{"a":{}},',
+    "arrays": b'{"a":[[],[]]},',
+    "no rows at all": b"[],",
+}
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_many_small_rows_take_no_more_than_ten_times_their_body(name: str, memory: Memory) -> None:
+    """2 MiB of them took 1.5 GiB. They are refused by their number, with the setting that limits it."""
+    row = SMALL[name]
+    body = body_of(b"[" + row * (2 * 2**20 // len(row)) + b"{}]")
+    answer, most = measured(body, memory)
+    assert answer.status == 413
+    assert "MAX_NOTIFICATION_ROWS is 20000" in answer.body["problems"][0]
+    assert most < 10 * len(body)
+
+
+def test_as_many_rows_as_are_taken_need_no_more_than_ten_times_their_body(memory: Memory) -> None:
+    """The most rows, of a usual size."""
+    rows = [
+        {
+            "OpportunityID": f"OP{number:06}",
+            "OwnerEmail": f"person{number}@example.com",
+            "Subject": f"Site visit number {number}",
+            "MeetingStart": "2026-12-01T09:00:00",
+            "MeetingEnd": "2026-12-01T10:00:00",
+            "Room": f"Building {number}",
+            "NoteID": f"6b0f6a52-5d0e-4f1e-9c2a-{number:012}",
+        }
+        for number in range(20_000)
+    ]
+    body = body_of(json.dumps(rows).encode())
+    del rows
+    answer, most = measured(body, memory)
+    assert (answer.status, answer.body["changes"]) == (202, 20_000)
+    assert most < 10 * len(body)
+
+
+def measured(body: bytes, memory: Memory) -> tuple[Answer, int]:
+    """The answer, and the memory that was needed beside the body."""
+    tracemalloc.start()
+    try:
+        answer = receive(body, cast("Factory", memory))
+        return answer, tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_the_limit_of_rows_can_be_set(memory: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory.settings, "max_notification_rows", 3)
+    assert post(memory, Inserted=[row("A"), row("B")], Deleted=[row("C")]).status == 202
+    refused = post(memory, Inserted=[row("A"), row("B")], Deleted=[row("C"), row("D")])
+    assert refused == Answer(
+        413, {"status": "rejected", "problems": ["The notification has 4 rows; MAX_NOTIFICATION_ROWS is 3."]}
+    )
+
+
+def test_the_same_row_without_a_key_is_one_dead_letter(memory: Memory) -> None:
+    """However often it came; the answer counts them all."""
+    answer = post(memory, Inserted=[{}] * 500 + [{"Subject": "s"}])
+    assert (answer.body["rows"], answer.body["changes"], answer.body["without_key"]) == (501, 0, 501)
+    assert [json.loads(letter.content or "")["row"] for letter in memory.dead_letters.values()] == [{}, {"Subject": "s"}]

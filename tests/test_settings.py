@@ -39,6 +39,7 @@ def test_defaults() -> None:
     given = {field.alias for field in Settings.model_fields.values()} & set(LEAST)
     defaults = {f.alias: getattr(settings, n) for n, f in Settings.model_fields.items() if f.alias not in given}
     assert defaults == {
+        "ACUMATICA_TENANT_FORMERLY": "",
         "ACUMATICA_AUTH": "oauth",
         "ACUMATICA_MAX_SESSIONS": 1,
         "ACUMATICA_LINGER_SECONDS": 20,
@@ -50,13 +51,13 @@ def test_defaults() -> None:
         "GRAPH_CLIENT_ID": "",
         "GRAPH_CLIENT_SECRET": SecretStr(""),
         "MAX_NOTIFICATION_MIB": 32,
+        "MAX_NOTIFICATION_ROWS": 20_000,
         "DELETE_GRACE_SECONDS": 30,
         "DEFER_MAX_HOURS": 48,
         "RETENTION_DAYS": 30,
         "CLAIM_SECONDS": 360,
         "REQUEST_TIMEOUT_SECONDS": 100,
         "MAPPINGS_DIR": "mappings",
-        "RUNS_KEY": SecretStr(""),
         "TEST_MAILBOX": "",
         "SYNC_PAUSED": False,
     }
@@ -141,6 +142,7 @@ def test_missing(name: str, blank: str) -> None:
         ("ACUMATICA_LEASE_SECONDS", "601", RANGE.format("less", 600)),
         ("ACUMATICA_SESSION_TIMEOUT_SECONDS", "0", RANGE.format("greater", 1)),
         ("MAX_NOTIFICATION_MIB", "0", RANGE.format("greater", 1)),
+        ("MAX_NOTIFICATION_ROWS", "0", RANGE.format("greater", 1)),
         ("MAX_NOTIFICATION_MIB", "101", RANGE.format("less", 100)),
         ("DELETE_GRACE_SECONDS", "-1", RANGE.format("greater", 0)),
         ("DELETE_GRACE_SECONDS", "3601", RANGE.format("less", 3600)),
@@ -215,7 +217,7 @@ def test_a_client_secret_for_graph_needs_what_it_belongs_to() -> None:
 
 def test_requests_end_within_claims() -> None:
     """Or another worker would take over while a request is under way."""
-    expected = ["REQUEST_TIMEOUT_SECONDS: a request (and 20 s before it) has to end within CLAIM_SECONDS"]
+    expected = ["REQUEST_TIMEOUT_SECONDS: a request (and 20 s before it) has to end within CLAIM_SECONDS, and 290 s"]
     assert problems(LEAST | {"REQUEST_TIMEOUT_SECONDS": "40", "CLAIM_SECONDS": "60"}) == expected
     assert problems(LEAST | {"REQUEST_TIMEOUT_SECONDS": "1", "CLAIM_SECONDS": "3"}) == expected
     assert load(REQUEST_TIMEOUT_SECONDS="39", CLAIM_SECONDS="60").longest_request_seconds == 59

@@ -10,7 +10,7 @@ _PAGES = 20
 
 
 def newest(storage: Storage, *, before: str = "", which: str = "", limit: int = 50) -> list[Run]:
-    """The newest runs, older than the one called `before`; `which`: failed, rejected or people."""
+    """The newest runs, older than the one called `before`; `which`: accepted, failed, rejected or people."""
     condition = "PartitionKey eq @partition and RowKey gt @after and RowKey lt 's'" + WHICH.get(which, "")
     pages = storage.activity_table.pages(condition, {"partition": PARTITION, "after": before or "r"}, limit)
     found: list[Run] = []
@@ -19,6 +19,12 @@ def newest(storage: Storage, *, before: str = "", which: str = "", limit: int = 
         if len(found) >= limit:
             break
     return found[:limit]
+
+
+def newest_notification(storage: Storage) -> float | None:
+    """When the newest notification was taken in, in seconds since 1970; None where none is remembered."""
+    found = newest(storage, which="accepted", limit=1)
+    return found[0].received.timestamp() if found else None
 
 
 def one(storage: Storage, run_id: str) -> Run | None:

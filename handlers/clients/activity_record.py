@@ -17,6 +17,7 @@ from handlers.clients.tables import Entity
 VERSION = 1
 PARTITION = "runs"
 WHICH = {  # conditions of the runs that are asked for
+    "accepted": " and State eq 'accepted'",
     "failed": " and Failed eq true",
     "rejected": " and State eq 'rejected'",
     "people": " and (State eq 'resubmitted' or State eq 'discarded')",

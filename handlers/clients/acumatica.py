@@ -13,8 +13,8 @@ import requests
 from handlers.clients.web import Http, succeeded
 from handlers.settings import Settings
 from handlers.sync.answers import acumatica_error, met
-from handlers.sync.echo import not_written
 from handlers.sync.errors import RUN_AGAIN, Code, Later, OutcomeUnknown, Permanent, RecordGone, SignedOut
+from handlers.sync.read_back import not_written
 from handlers.sync.record import RecordUpdate
 
 log = logging.getLogger(__name__)
@@ -62,9 +62,10 @@ class Acumatica:
         without the right to write gets a success with the old values.
         """
         headers = {"If-Match": "*", "Accept": "application/json"}
-        answer = self._send("PUT", f"/entity/{update.path}", credentials, json=update.body, headers=headers)
+        answer = self._send("PUT", f"/entity/{update.target}", credentials, json=update.body, headers=headers)
         if succeeded(answer):
-            if (echo := _record(answer)) is None:
+            echo = _record(answer)
+            if echo is None or str(echo.get("id")).casefold() != str(update.body["id"]).casefold():
                 strange = met(answer.status_code, answer.headers, answer.content)
                 raise OutcomeUnknown(
                     Code.NOT_THE_SERVICE, f"Acumatica's answer to a write-back is not the record: {strange}"

@@ -51,14 +51,14 @@ class Tokens:
         """What asks for tokens: the managed identity, or an app registration where a client secret is set."""
         import msal  # noqa: PLC0415  (slow; only `apply` needs it)
 
-        settings, session = self._settings, self._http.session
+        settings = self._settings
         if secret := settings.graph_client_secret.get_secret_value():
             app = msal.ConfidentialClientApplication(
                 settings.graph_client_id,
                 client_credential=secret,
                 authority=f"{settings.graph_authority}/{settings.graph_tenant_id}",
                 instance_discovery=False,  # the authority is the administrator's own setting; one request less
-                http_client=session,
+                http_client=self._http,
             )
             return lambda: dict(app.acquire_token_for_client(scopes=[f"{_RESOURCE}/.default"]))
         identity = (
@@ -66,5 +66,5 @@ class Tokens:
             if settings.graph_client_id
             else msal.SystemAssignedManagedIdentity()
         )
-        client = msal.ManagedIdentityClient(identity, http_client=session)
+        client = msal.ManagedIdentityClient(identity, http_client=self._http)
         return lambda: dict(client.acquire_token_for_client(resource=_RESOURCE))

@@ -2,11 +2,14 @@
 
 import contextlib
 import logging
+import math
 import re
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import requests
@@ -42,15 +45,17 @@ class Graph:
         self._calendars: dict[tuple[str, str], tuple[list[str], float]] = {}  # ids and expiry by mailbox and name
         self.limiter = MailboxLimiter(clock)
 
-    def create(self, event: CalendarEvent, stamp: str) -> str:
+    def create(self, event: CalendarEvent, stamp: str, deadline: float = math.inf) -> str:
         """POST an event; returns its id. Repeating it with the same stamp makes no second event.
+
+        No request starts that might end after `deadline` (seconds since 1970).
 
         Raises DuplicateTransaction where the stamp has made an event of other content, EventGone where the calendar is gone.
         """
-        folders: list[str | None] = [*self._named(event.mailbox, event.calendar)] or [None]
+        folders: list[str | None] = [*self._named(event.mailbox, event.calendar, deadline)] or [None]
         for last, folder in enumerate(folders, 1 - len(folders)):
             try:
-                return str(self._call(to_graph.create_event(event, stamp, folder))["id"])
+                return str(self._call(to_graph.create_event(event, stamp, folder), deadline)["id"])
             except EventGone:  # of two calendars with one name, Graph may list one that it does not find
                 if not last:
                     self._calendars.pop((event.mailbox, event.calendar), None)
@@ -66,6 +71,10 @@ class Graph:
         try:
             answer = self._call(to_graph.get_ownership(mailbox, event_id))
         except MailboxGone:
+            raise
+        except EventGone as error:
+            if error.foreign:
+                return False
             raise
         except Permanent:  # no id of Graph's at all
             return False
@@ -92,19 +101,21 @@ class Graph:
         """DELETE an event; an appointment without attendees sends no mail. Raises EventGone, MailboxGone."""
         self._call(to_graph.delete_event(mailbox, event_id))
 
-    def find(self, mailbox: str, stamp: str, calendar: str = "") -> list[str]:
+    def find(self, mailbox: str, stamp: str, calendar: str = "", deadline: float = math.inf) -> list[str]:
         """Ids of the events that carry a stamp, in a stable order, wherever in the mailbox they are. Raises MailboxGone.
 
         First in the calendar that is named and in the mailbox's own list, which may be that of its default calendar only:
         Microsoft's pages disagree. Where those have none, in each of its calendars.
         """
         looked: set[str | None] = set()
-        for folder in self._near_first(mailbox, calendar):
+        for folder in self._near_first(mailbox, calendar, deadline):
             if folder in looked:
                 continue
             looked.add(folder)
             try:
-                found = sorted(str(event["id"]) for event in self._list(to_graph.find_events(mailbox, stamp, folder)))
+                found = sorted(
+                    str(event["id"]) for event in self._list(to_graph.find_events(mailbox, stamp, folder), deadline)
+                )
             except EventGone as error:
                 if folder is None:
                     raise Later(Code.GRAPH_UNAVAILABLE, f"Graph's look-up failed: {error}") from None
@@ -113,6 +124,14 @@ class Graph:
             if found:
                 return found
         return []
+
+    def time(self) -> datetime:
+        """The service's clock. Raises SyncError, also where an answer tells no time."""
+        answer = self._http.request("GET", self._settings.graph_url)
+        try:
+            return parsedate_to_datetime(answer.headers["Date"])
+        except (KeyError, ValueError):
+            raise Later(Code.NOT_THE_SERVICE, "the answer tells no time") from None
 
     def check_token(self) -> None:
         """Raises Later, with Entra's reason, unless a token can be had."""
@@ -124,13 +143,13 @@ class Graph:
 
     # -- calendars -----------------------------------------------------------------------------------------------------
 
-    def _near_first(self, mailbox: str, calendar: str) -> Iterator[str | None]:
+    def _near_first(self, mailbox: str, calendar: str, deadline: float) -> Iterator[str | None]:
         with contextlib.suppress(NoCalendar):  # renamed or removed since
-            yield from self._named(mailbox, calendar)
+            yield from self._named(mailbox, calendar, deadline)
         yield None
-        yield from (str(found["id"]) for found in self._all_calendars(mailbox))
+        yield from (str(found["id"]) for found in self._all_calendars(mailbox, deadline))
 
-    def _named(self, mailbox: str, calendar: str) -> list[str]:
+    def _named(self, mailbox: str, calendar: str, deadline: float) -> list[str]:
         """Ids of the calendars that a mapping may mean, by name or id; none for the default one. Raises NoCalendar."""
         if not calendar:
             return []
@@ -138,7 +157,7 @@ class Graph:
         if self._clock() < expires:
             return ids
         wanted = calendar.strip().casefold()
-        listed = self._all_calendars(mailbox)
+        listed = self._all_calendars(mailbox, deadline)
         named = [c for c in listed if c["id"] == calendar or str(c.get("name")).strip().casefold() == wanted]
         ids = [str(c["id"]) for c in sorted(named, key=lambda c: not c.get("isDefaultCalendar"))]
         if not ids and _CALENDAR_ID.fullmatch(calendar):
@@ -152,19 +171,19 @@ class Graph:
         self._calendars[mailbox, calendar] = ids, self._clock() + _CALENDARS_SECONDS
         return ids
 
-    def _all_calendars(self, mailbox: str) -> list[Json]:
+    def _all_calendars(self, mailbox: str, deadline: float) -> list[Json]:
         try:
-            return list(self._list(to_graph.list_calendars(mailbox)))
+            return list(self._list(to_graph.list_calendars(mailbox), deadline))
         except EventGone as error:
             raise Later(Code.GRAPH_UNAVAILABLE, f"Graph's list of calendars failed: {error}") from None
 
     # -- requests ------------------------------------------------------------------------------------------------------
 
-    def _list(self, request: GraphRequest) -> Iterator[Json]:
+    def _list(self, request: GraphRequest, deadline: float) -> Iterator[Json]:
         """All items of a list, page by page. https://learn.microsoft.com/graph/paging."""
         prefix = self._settings.graph_url + GraphRequest("GET", request.mailbox, "").url.rpartition("/")[0]
         for _ in range(_PAGES):
-            answer = self._call(request)
+            answer = self._call(request, deadline)
             items = answer["value"]
             yield from items
             if not (more := answer.get("@odata.nextLink")):
@@ -175,7 +194,9 @@ class Graph:
             request = replace(request, path=f"/{mailbox_path.partition('/')[2]}")
         raise Later(Code.NOT_THE_SERVICE, f"Graph's list has more than {_PAGES} pages", 30.0)
 
-    def _call(self, request: GraphRequest) -> Json:
+    def _call(self, request: GraphRequest, deadline: float = math.inf) -> Json:
+        if self._clock() + self._settings.longest_request_seconds > deadline:
+            raise Later(Code.NO_TIME_LEFT, "no time left for one more request", counted=False)
         request_id, began, token = str(uuid.uuid4()), self._clock(), ""
         for _ in range(2):
             token = self._tokens.get(refused=token)

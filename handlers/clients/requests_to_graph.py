@@ -87,8 +87,7 @@ def _calendar(calendar_id: str | None) -> str:
 
 
 def _segment(text: str) -> str:
-    """A path segment; what stands in angle brackets in a preview stays readable."""
-    return text if text.startswith("<") else quote(text, safe="")
+    return quote(text, safe="")
 
 
 def _stamped(stamp: str) -> dict[str, Any]:

@@ -1,60 +1,40 @@
-"""The budget of Acumatica sessions: a slot in table AcumaticaSessions *is* a session, over all instances.
+"""A worker's share of the budget of Acumatica sessions: a pool that carries out what handlers.sync.slots decides."""
 
-    free ──sign in──▶ signing-in ──answered──▶ open (credentials, lease) ──sign out──▶ free
-
-A lease is renewed while its worker lives; whoever finds it expired adopts the open session, credentials and all.
-`signing-in` left behind by a dead worker may stand for a session that nobody knows: the slot is blocked until the server
-has ended that by itself. One request at a time per session.
-"""
-
-import contextlib
 import logging
 import random
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 from handlers import telemetry
-from handlers.clients.acumatica import Acumatica, Credentials, SignInRefused
+from handlers.clients.acumatica import Acumatica
+from handlers.clients.acumatica_sign_in import AcumaticaSignIn
 from handlers.clients.storage import Storage
 from handlers.settings import Settings
 from handlers.sync.errors import Code, Later, OutcomeUnknown, SignedOut
 from handlers.sync.record import RecordUpdate
+from handlers.sync.slots import Adopt, Credentials, Free, Open, SignIn, SigningIn, Wait, choose, neglected
 
 log = logging.getLogger(__name__)
 
 _WAIT_SECONDS = 5.0
 _HAND_OVER_SECONDS = 30.0  # of use; then the other instances get a chance
 _POLL_SECONDS = 0.5
-_GATE = "sign-in"
-_GATE_SECONDS = (5.0, 300.0)  # between two tries of a sign-in that fails: at first, at most
-_REJECTED_SECONDS = (300.0, 3600.0)  # the same where the credentials are wrong, so that the API user is not locked out
-
-_UNUSED: tuple[dict[str, Any], str | None] = ({"state": "free"}, None)
+_BUSY_SECONDS = (1.0, 3.0)  # until the next try where all sessions are in use
+_BLOCKED_MAX = 60.0
 
 
 @dataclass
 class _Held:
     """A session that this worker has leased."""
 
-    slot: str
+    name: str
+    slot: Open
     etag: str
-    credentials: Credentials
-    lease_until: float
     taken: float
-    used: float
     busy: bool = True
     saving: threading.Lock = field(default_factory=threading.Lock)  # its slot has one writer at a time
-
-
-@dataclass
-class _Pool:
-    held: list[_Held] = field(default_factory=list)
-    opening: int = 0
-    handed_over: float = 0.0
-    look_again: float = 0.0  # when to ask storage again, after all slots were taken
 
 
 class Sessions:
@@ -64,10 +44,13 @@ class Sessions:
         self, acumatica: Acumatica, storage: Storage, settings: Settings, clock: Callable[[], float] = time.time
     ) -> None:
         self._acumatica = acumatica
-        self._storage = storage
+        self._slots = storage.slots
+        self._sign_in = AcumaticaSignIn(acumatica, storage.slots, settings, clock)
         self._settings = settings
         self._clock = clock
-        self._pool = _Pool()
+        self._held: list[_Held] = []
+        self._opening = False  # one thread looks for a slot, for all who wait
+        self._next_look = 0.0  # when it may
         self._changed = threading.Condition()  # waited for by those who want a session
         self._ending = threading.Condition()  # waited for by the keeper
         self._keeper: threading.Thread | None = None
@@ -80,17 +63,21 @@ class Sessions:
     def use[T](self, work: Callable[[Credentials], T], deadline: float) -> T:
         """Make one request in a session of the budget; it does not start if it might end after `deadline`.
 
-        Raises SyncError. A session that the server has ended meanwhile is replaced, once.
+        Raises SyncError. A session that the server has ended meanwhile is replaced, once. What was not answered may be
+        carried out until `deadline`, by the rule of claims; the session is not used before.
         """
         for last in (False, True):
             held = self._acquire(deadline)
             try:
                 self._check(deadline)
-                result = work(held.credentials)
+                result = work(held.slot.credentials)
             except SignedOut as error:
                 self._sign_out(held)  # should it be something else that refuses, the seat must not stay taken
                 if last:
                     raise Later(Code.SESSION_ENDED, f"{error}; a new session was refused too", 30.0) from None
+            except OutcomeUnknown:
+                self._hand_over(held, rests_until=deadline)
+                raise
             except BaseException:
                 self._release(held)
                 raise
@@ -101,17 +88,15 @@ class Sessions:
 
     def upkeep(self) -> int:
         """Sign out what nobody uses or owns any more, on any instance; returns how many."""
-        now, count = self._clock(), 0
-        for name, (state, etag) in self._storage.slots.all().items():
-            if name == _GATE or state.get("until", 0) > now:
+        count = 0
+        for name, (slot, etag) in self._slots.all().items():
+            if not neglected(slot, self._clock(), self._settings.acumatica_linger_seconds):
                 continue
-            if state["state"] == "signing-in":
-                self._storage.slots.save(name, {"state": "free"}, etag)
-            elif state["state"] == "open" and state["used"] + self._settings.acumatica_linger_seconds <= now:
-                held = self._adopt(name, state, etag)
-                if held:
-                    self._sign_out(held)
-                    count += 1
+            if isinstance(slot, SigningIn):
+                self._slots.save(name, Free(), etag)
+            elif isinstance(slot, Open) and (held := self._adopt(name, slot, etag)):
+                self._sign_out(held)
+                count += 1
         return count
 
     def close(self) -> None:
@@ -121,8 +106,8 @@ class Sessions:
             self._changed.notify_all()
             with self._ending:
                 self._ending.notify_all()
-            self._changed.wait_for(lambda: not any(held.busy for held in self._pool.held), _WAIT_SECONDS)
-            idle = [held for held in self._pool.held if not held.busy]
+            self._changed.wait_for(lambda: not any(held.busy for held in self._held), _WAIT_SECONDS)
+            idle = [held for held in self._held if not held.busy]
             for held in idle:
                 held.busy = True
         for held in idle:
@@ -147,36 +132,43 @@ class Sessions:
                 if self._closing:
                     raise Later(Code.SHUTTING_DOWN, "this worker is shutting down", counted=False)
                 now = self._clock()
-                for held in self._pool.held:
-                    if not held.busy and held.lease_until > now:
+                for held in self._held:
+                    if not held.busy and held.slot.until > now:
                         held.busy = True
                         return held
-                room = len(self._pool.held) + self._pool.opening < self._settings.acumatica_max_sessions
-                wanted = room and now >= max(self._pool.look_again, self._pool.handed_over + 2 * _POLL_SECONDS)
-                if wanted:
-                    self._pool.opening += 1
-                    if self._pool.look_again:  # slots were taken: one looks, for all who wait here
-                        self._pool.look_again = now + _POLL_SECONDS
+                room = len(self._held) < self._settings.acumatica_max_sessions
+                look = room and not self._opening and now >= self._next_look
+                if look:
+                    self._opening = True
                 elif now >= give_up:
-                    raise self._no_session()
+                    delay = random.uniform(*_BUSY_SECONDS)  # noqa: S311
+                    raise Later(Code.SESSIONS_BUSY, "all Acumatica sessions of the budget are in use", delay, counted=False)
                 else:
                     self._changed.wait(min(_POLL_SECONDS, give_up - now))
-            if wanted:
-                opened = self._open(deadline)
-                pause = _POLL_SECONDS * random.uniform(0.5, 1.0)  # noqa: S311
-                with self._changed:
-                    self._pool.look_again = 0.0 if opened else max(self._pool.look_again, self._clock() + pause)
-                if opened:
-                    return opened
+            if look and (opened := self._open(deadline)):
+                return opened
 
-    def _no_session(self) -> Later:
-        delay = random.uniform(1.0, 2.0)  # noqa: S311
-        return Later(Code.SESSIONS_BUSY, "all Acumatica sessions of the budget are in use", delay, counted=False)
+    def _open(self, deadline: float) -> _Held | None:
+        """Adopt an open session that nobody leases, or sign in on a free slot; None if all slots are taken."""
+        held = None
+        try:
+            self._check(deadline)
+            held = self._take_slot()
+            if not held:
+                self._next_look = self._clock() + _POLL_SECONDS * random.uniform(0.5, 1.0)  # noqa: S311
+        finally:
+            with self._changed:
+                self._opening = False
+                if held:
+                    self._held.append(held)
+                    self._start_keeper()
+                self._changed.notify_all()
+        return held
 
     def _release(self, held: _Held) -> None:
         with self._changed:
             now = self._clock()
-            held.used = now
+            held.slot = replace(held.slot, used=now)
             tired = now - held.taken >= _HAND_OVER_SECONDS
             if not (tired or self._near_expiry(held)):
                 held.busy = False
@@ -185,145 +177,80 @@ class Sessions:
         if self._near_expiry(held):
             self._sign_out(held)
         else:
-            self._drop(held, "open")
+            self._hand_over(held)
 
     def _near_expiry(self, held: _Held) -> bool:
-        expires = held.credentials.get("expires")
+        expires = held.slot.credentials.get("expires")
         return bool(expires and expires - self._clock() < self._settings.request_timeout_seconds)
 
-    def _drop(self, held: _Held, state: str) -> None:
-        """Give the slot back: `open` hands the session over to whoever comes next, `free` says that it has ended."""
-        content: dict[str, Any] = {"state": state}
-        if state == "open":
-            content |= {"until": 0, "used": held.used, "credentials": held.credentials}
+    def _hand_over(self, held: _Held, rests_until: float = 0.0) -> None:
+        """Give the session to whoever comes next, and to others before this worker; to nobody while it rests."""
+        used = held.slot.used
+        if rests_until:
+            used = self._clock()
+        else:
+            self._next_look = self._clock() + 2 * _POLL_SECONDS
+        self._give_back(held, replace(held.slot, until=0.0, used=used, rests_until=rests_until))
+
+    def _give_back(self, held: _Held, slot: Open | Free) -> None:
         try:
             with held.saving:
-                self._storage.slots.save(held.slot, content, held.etag)
+                self._slots.save(held.name, slot, held.etag)
         finally:
-            with self._changed:
-                if held in self._pool.held:
-                    self._pool.held.remove(held)
-                if state == "open":
-                    self._pool.handed_over = self._clock()
-                self._changed.notify_all()
+            self._forget(held)
+
+    def _forget(self, held: _Held) -> None:
+        with self._changed:
+            if held in self._held:
+                self._held.remove(held)
+            self._changed.notify_all()
 
     def _sign_out(self, held: _Held) -> None:
         try:
-            self._acumatica.sign_out(held.credentials)
+            self._acumatica.sign_out(held.slot.credentials)
         except (Later, OutcomeUnknown) as error:
-            abandoned = held.used + self._settings.abandoned_seconds <= self._clock()
+            now = self._clock()
+            abandoned = held.slot.used + self._settings.abandoned_seconds <= now
             log.warning("Acumatica sign-out failed, %s: %s", "given up" if abandoned else "to be tried again", error)
-            self._drop(held, "free" if abandoned else "open")
+            if abandoned:
+                self._give_back(held, Free())
+            else:
+                unknown = isinstance(error, OutcomeUnknown)
+                rests_until = now + self._settings.longest_request_seconds if unknown else 0.0
+                self._give_back(held, replace(held.slot, until=0.0, rests_until=rests_until))
         else:
-            telemetry.emit(telemetry.SIGNED_OUT, slot=held.slot)
-            self._drop(held, "free")
+            telemetry.emit(telemetry.SIGNED_OUT, slot=held.name)
+            self._give_back(held, Free())
 
     # -- slots -------------------------------------------------------------------------------------------------------
 
-    def _open(self, deadline: float) -> _Held | None:
-        """Adopt an open session that nobody leases, or sign in on a free slot; None if all slots are taken."""
-        try:
-            self._check(deadline)
-            held = self._take_slot()
-        finally:
-            with self._changed:
-                self._pool.opening -= 1
-                self._changed.notify_all()
-        if held:
-            with self._changed:
-                self._pool.held.append(held)
-                self._start_keeper()
-        return held
-
     def _take_slot(self) -> _Held | None:
-        slots = self._storage.slots.all()
-        now = self._clock()
-        names = [str(i) for i in range(self._settings.acumatica_max_sessions)]
-        for name in names:
-            state, etag = slots.get(name, _UNUSED)
-            if state["state"] == "open" and state["until"] <= now and (held := self._adopt(name, state, etag)):
+        stored = self._slots.all()
+        names = map(str, range(self._settings.acumatica_max_sessions))
+        slots = {name: stored.get(name, (Free(), None)) for name in names}
+        while slots:
+            now = self._clock()
+            held = None
+            match choose({name: slot for name, (slot, _) in slots.items()}, now):
+                case Adopt(name, slot):
+                    held = self._adopt(name, slot, slots.pop(name)[1])
+                case SignIn(name):
+                    opened = self._sign_in.open(name, slots.pop(name)[1])
+                    held = _Held(name, *opened, taken=self._clock()) if opened else None
+                case Wait(until):
+                    if until > now + _WAIT_SECONDS:  # waiting here is no use
+                        reason = "a request to Acumatica was not answered, and its session may still be busy with it"
+                        raise Later(Code.SESSIONS_BUSY, reason, min(until - now, _BLOCKED_MAX), counted=False)
+                    return None
+            if held:
                 return held
-        for name in names:
-            state, etag = slots.get(name, _UNUSED)
-            idle = state["state"] == "free" or (state["state"] == "signing-in" and state["until"] <= now)
-            if idle and (held := self._sign_in(name, etag)):
-                return held
-        self._give_up_early([slots.get(name, _UNUSED)[0] for name in names], now)
-        return None
+        return None  # others were faster, with all of them
 
-    @staticmethod
-    def _give_up_early(states: list[dict[str, Any]], now: float) -> None:
-        """Where all slots are blocked by sign-ins without an answer, waiting for a few seconds is no use. Raises Later."""
-        if all(state["state"] == "signing-in" and state["until"] > now + _WAIT_SECONDS for state in states):
-            seconds = min(state["until"] for state in states) - now
-            raise Later(
-                Code.SIGN_IN_FAILED, "a sign-in to Acumatica was not answered, and its seat may be taken", min(seconds, 60.0)
-            )
-
-    def _adopt(self, name: str, state: dict[str, Any], etag: str | None) -> _Held | None:
+    def _adopt(self, name: str, slot: Open, etag: str | None) -> _Held | None:
         now = self._clock()
-        until = now + self._settings.acumatica_lease_seconds
-        new_etag = self._storage.slots.save(name, state | {"until": until}, etag)
-        return _Held(name, new_etag, state["credentials"], until, now, state["used"]) if new_etag else None
-
-    def _sign_in(self, name: str, etag: str | None) -> _Held | None:
-        gate, gate_etag = self._pass_gate()
-        # The site counts from when it has carried the request out, which may be as late as our time-out.
-        blocked = self._clock() + self._settings.longest_request_seconds + self._settings.abandoned_seconds
-        signing_in = {"state": "signing-in", "until": blocked}
-        etag = self._storage.slots.save(name, signing_in, etag)
-        if etag is None:
-            return None
-        try:
-            credentials = self._acumatica.sign_in()
-        except (SignInRefused, Later) as error:
-            rejected = isinstance(error, SignInRefused) and error.rejected
-            try:
-                raise self._shut_gate(gate, gate_etag, str(error), rejected=rejected) from None
-            finally:  # not before the gate is shut: the next one would try at once
-                self._storage.slots.save(name, {"state": "free"}, etag)
-        except OutcomeUnknown as error:
-            seat = f"its seat may be taken, so slot {name} stays blocked for {self._settings.abandoned_seconds / 60:.0f} min"
-            raise self._shut_gate(gate, gate_etag, f"{error}; {seat}", rejected=False) from None
-        now = self._clock()
-        until = now + self._settings.acumatica_lease_seconds
-        opened = {"state": "open", "until": until, "used": now, "credentials": credentials}
-        try:
-            etag = self._storage.slots.save(name, opened, etag)
-        except BaseException:  # nobody else knows the session
-            with contextlib.suppress(Later, OutcomeUnknown):
-                self._acumatica.sign_out(credentials)
-            raise
-        if etag is None:  # paused for longer than the slot was blocked
-            self._acumatica.sign_out(credentials)
-            return None
-        if gate.get("failures"):
-            self._storage.slots.save(_GATE, {"failures": 0, "until": 0}, gate_etag)
-        telemetry.emit(telemetry.SIGNED_IN, slot=name)
-        return _Held(name, etag, credentials, until, now, now)
-
-    def _pass_gate(self) -> tuple[dict[str, Any], str | None]:
-        """While sign-in fails, one try per interval and over all instances goes through. Raises Later for the others."""
-        gate, etag = self._storage.slots.load(_GATE)
-        if not gate.get("failures"):
-            return gate, etag
-        now = self._clock()
-        if gate["until"] <= now:
-            probing = gate | {"until": now + gate["interval"]}
-            if etag := self._storage.slots.save(_GATE, probing, etag):
-                return probing, etag
-        raise Later(Code.SIGN_IN_FAILED, f"Acumatica sign-in fails: {gate['reason']}", max(gate["until"] - now, 1.0))
-
-    def _shut_gate(self, gate: dict[str, Any], etag: str | None, reason: str, *, rejected: bool) -> Later:
-        first, most = _REJECTED_SECONDS if rejected else _GATE_SECONDS
-        failures = gate.get("failures", 0) + 1
-        interval = min(first * 2 ** min(failures - 1, 20), most)
-        until = self._clock() + interval
-        state = {"failures": failures, "until": until, "interval": interval, "reason": reason[:1000]}
-        self._storage.slots.save(_GATE, state, etag)
-        about = {"try": failures, "delay": interval, "reason": reason}
-        telemetry.emit(telemetry.SIGN_IN_FAILED, level=logging.ERROR, **about)
-        return Later(Code.SIGN_IN_FAILED, f"Acumatica sign-in fails: {reason}", interval)
+        leased = replace(slot, until=now + self._settings.acumatica_lease_seconds)
+        new_etag = self._slots.save(name, leased, etag)
+        return _Held(name, leased, new_etag, now) if new_etag else None
 
     # -- keeping -----------------------------------------------------------------------------------------------------
 
@@ -339,7 +266,7 @@ class Sessions:
             with self._ending:
                 self._ending.wait_for(lambda: self._closing, min(lease / 4, max(linger / 2, 0.1)))
             with self._changed:
-                if self._closing or not self._pool.held:
+                if self._closing or not self._held:
                     self._keeper = None
                     return
             self.look_after()
@@ -349,10 +276,10 @@ class Sessions:
         lease, linger = self._settings.acumatica_lease_seconds, self._settings.acumatica_linger_seconds
         with self._changed:
             now = self._clock()
-            idle = [held for held in self._pool.held if not held.busy and now - held.used >= linger]
+            idle = [held for held in self._held if not held.busy and now - held.slot.used >= linger]
             for held in idle:
                 held.busy = True
-            due = [held for held in self._pool.held if held not in idle and held.lease_until - now < lease * 2 / 3]
+            due = [held for held in self._held if held not in idle and held.slot.until - now < lease * 2 / 3]
         for work, some in ((self._renew, due), (self._sign_out, idle)):
             for held in some:
                 try:
@@ -361,18 +288,10 @@ class Sessions:
                     log.exception("looking after an Acumatica session failed")
 
     def _renew(self, held: _Held) -> None:
-        until = self._clock() + self._settings.acumatica_lease_seconds
-        state = {
-            "state": "open",
-            "until": until,
-            "used": held.used,
-            "credentials": held.credentials,
-        }
         with held.saving:
-            if etag := self._storage.slots.save(held.slot, state, held.etag):
-                held.etag, held.lease_until = etag, until
+            renewed = replace(held.slot, until=self._clock() + self._settings.acumatica_lease_seconds)
+            if etag := self._slots.save(held.name, renewed, held.etag):
+                with self._changed:  # it may have been used meanwhile
+                    held.etag, held.slot = etag, replace(held.slot, until=renewed.until)
                 return
-        with self._changed:  # someone has adopted it, or it was given back just now
-            if held in self._pool.held:
-                self._pool.held.remove(held)
-            self._changed.notify_all()
+        self._forget(held)  # someone has adopted it, or it was given back just now

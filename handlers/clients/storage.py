@@ -12,14 +12,15 @@ from datetime import UTC, datetime
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, cast
 
-from azure.core.exceptions import ResourceExistsError
+from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
 
 from handlers.clients.blobs import Blobs
 from handlers.clients.dead_letters import DEAD_LETTERS, DeadLetters
 from handlers.clients.links import LINKS, Links
 from handlers.clients.notifications import NOTIFICATIONS, Notifications
 from handlers.clients.pins import MAPPINGS, Pins
-from handlers.clients.queue import QUEUE, Queue
+from handlers.clients.put_off import PutOff
+from handlers.clients.queue import POISON_QUEUE, QUEUE, Queue
 from handlers.clients.slots import SESSIONS, Slots
 from handlers.clients.tables import Table
 from handlers.settings import StorageSettings
@@ -48,20 +49,22 @@ class Storage:
         from azure.data.tables import TableServiceClient  # noqa: PLC0415
         from azure.storage.queue import QueueClient, TextBase64EncodePolicy  # noqa: PLC0415
 
-        from handlers.clients.web import Session  # noqa: PLC0415
+        from handlers.clients.connections import session  # noqa: PLC0415
+        from handlers.clients.web import trusted  # noqa: PLC0415
 
         self._settings = settings
         self._clock = clock
         self._making = threading.Lock()
-        self._session = Session(10)
+        self._session = session()
         self._transport = RequestsTransport(
-            session=self._session, session_owner=False, connection_timeout=5, read_timeout=10
+            session=self._session, session_owner=False, connection_timeout=5, read_timeout=10, connection_verify=trusted()
         )
         self._containers: dict[str, ContainerClient] = {}
         self._table_service = self._client(TableServiceClient, "table", retry_total=2, retry_backoff_factor=0.2)
         self._queue_client = self._client(
             QueueClient, "queue", QUEUE, message_encode_policy=TextBase64EncodePolicy(), **_RETRY
         )
+        self._poison_client = self._client(QueueClient, "queue", POISON_QUEUE, **_RETRY)
         self._sender = ThreadPoolExecutor(_SENDERS, thread_name_prefix="sender")
 
         self.links = Links(self._table(LINKS))
@@ -70,6 +73,7 @@ class Storage:
         self.pins = Pins(self._table(MAPPINGS))
         self.slots = Slots(self._table(SESSIONS))
         self.activity_table = self._table(ACTIVITY)
+        self.put_off = PutOff(self.activity_table)
         self.queue = Queue(self._connect_queue, self._blobs(ROW_BLOBS))
 
     def close(self) -> None:
@@ -92,6 +96,13 @@ class Storage:
         """Raises StorageError unless tables and queue answer."""
         self.slots.load("0")
         self.queue.count()
+
+    def poison_count(self) -> int:
+        """About how many messages the host gave up on, and nobody has made dead letters of yet."""
+        try:
+            return self._poison_client.get_queue_properties().approximate_message_count or 0
+        except ResourceNotFoundError:
+            return 0  # the host makes the queue when it needs it
 
     def purge(self, before: datetime) -> dict[str, int]:
         """Remove settled tombstones, notifications and activity not touched since `before`; returns how many of each.
@@ -119,11 +130,16 @@ class Storage:
 
     def _client(self, client: Any, service: str, *name: str, **options: Any) -> Any:
         """A client of the SDK, by connection string or by identity."""
+        from handlers.clients.web import proxies_for  # noqa: PLC0415
+
         options |= {"transport": self._transport}
         if self._settings.connection_string:
-            return client.from_connection_string(self._settings.connection_string.get_secret_value(), *name, **options)
-        url = f"https://{self._settings.account_name}.{service}.core.windows.net"
-        return client(url, *name, credential=self._credential, **options)
+            made = client.from_connection_string(self._settings.connection_string.get_secret_value(), *name, **options)
+        else:
+            url = f"https://{self._settings.account_name}.{service}.core.windows.net"
+            made = client(url, *name, credential=self._credential, **options)
+        self._session.proxies.update(proxies_for(made.url))
+        return made
 
     def _table(self, name: str) -> Table:
         return Table(name, self._connect_table)

@@ -1,101 +1,62 @@
-"""HTTP by requests, with the outcomes that matter told apart: answered, never sent, and not known."""
+"""HTTP by requests, with the outcomes that matter told apart: answered, never sent, and not known.
 
-import socket
+What an answer means (codes, Retry-After) stands in handlers/sync/answers.py.
+"""
+
+import os
 import ssl
-from collections.abc import Callable, Mapping
-from typing import Any, override
+import time
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 import urllib3
-from requests.adapters import HTTPAdapter
-from requests.structures import CaseInsensitiveDict
+from requests.utils import get_environ_proxies, select_proxy
 
+from handlers.clients.connections import ended_by, session
 from handlers.settings import CONNECT_SECONDS
 from handlers.sync.errors import Code, Later, OutcomeUnknown
 
-_CONNECTIONS = 64  # kept to one host: as many as threads may use at a time
-_HEADERS = {str(name): str(value) for name, value in requests.utils.default_headers().items()}
-# Azure's load balancers forget a connection after 4 idle minutes, and tell nobody: the next request on it gets no answer.
-# https://learn.microsoft.com/azure/load-balancer/load-balancer-tcp-reset
-_KEEP_ALIVE = [
-    *urllib3.connection.HTTPConnection.default_socket_options,
-    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
-    *(
-        (socket.IPPROTO_TCP, getattr(socket, name), value)
-        for name, value in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 20), ("TCP_KEEPCNT", 3))
-        if hasattr(socket, name)
-    ),
-]
+_LARGEST_ANSWER = 64 * 2**20  # bytes
+_PIECE = 65_536
 
 
-class _Adapter(HTTPAdapter):
-    @override
-    def init_poolmanager(self, *sizes: Any, **options: Any) -> None:
-        super().init_poolmanager(*sizes, socket_options=_KEEP_ALIVE, **options)
+def trusted() -> str | bool:
+    """Where the certificates are that are trusted, as the environment has it; True = those that come with requests."""
+    return os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
 
 
-class Session(requests.Session):
-    """Connections, for any number of threads, and no other state: requests promises no more than one thread for the rest.
-
-    A request goes straight to its connection. What requests does before, for each one, costs as much CPU as sending it: it
-    looks for proxies, a .netrc, cookies and redirects. Here, proxies and CA bundle are looked up once for each host; the
-    others nobody wants: cookies belong to an Acumatica session, and whoever needs them sends them.
-    """
-
-    def __init__(self, timeout: float) -> None:
-        super().__init__()
-        self._timeouts = (min(CONNECT_SECONDS, timeout), timeout)
-        self._ways: dict[str, Mapping[str, Any]] = {}
-        for scheme in ("https://", "http://"):
-            self.mount(scheme, _Adapter(pool_maxsize=_CONNECTIONS))
-
-    @override
-    def request(  # type: ignore[override]  # of libraries, too: what they give beside this is empty
-        self,
-        method: str,
-        url: str,
-        *,
-        params: Any = None,
-        headers: Mapping[str, str] | None = None,
-        data: Any = None,
-        json: Any = None,
-        timeout: Any = None,
-        verify: Any = None,
-        stream: bool = False,
-        **_: Any,
-    ) -> requests.Response:
-        """Send one request, always with a time-out, and follow no redirect; `url` is encoded already."""
-        request = requests.PreparedRequest()
-        request.method, request.url = method, url
-        if params:
-            request.prepare_url(url, params)
-        request.headers = CaseInsensitiveDict({**_HEADERS, **(headers or {})})
-        request.prepare_body(data, None, json)
-        way = self._way(url)
-        if isinstance(verify, str):
-            way = {**way, "verify": verify}
-        answer = self.get_adapter(url).send(request, timeout=timeout or self._timeouts, **way)
-        if not stream:
-            answer.content  # noqa: B018  (read now, when a failure still has to do with the request)
-        return answer
-
-    def _way(self, url: str) -> Mapping[str, Any]:
-        """How a host is reached: by which proxy, and with which certificates, as the environment has it."""
-        origin = "/".join(url.split("/", 3)[:3])
-        if origin not in self._ways:
-            self._ways[origin] = self.merge_environment_settings(origin, {}, None, None, None)
-        return self._ways[origin]
+def proxies_for(url: str) -> dict[str, str]:
+    """The proxy of a host, as the environment has it, in the form that requests wants."""
+    proxy, address = select_proxy(url, get_environ_proxies(url)), urlsplit(url)
+    return {f"{address.scheme}://{address.hostname}": proxy} if proxy else {}
 
 
 class Http:
-    """Requests without automatic retries or redirects."""
+    """Requests without automatic retries, redirects or cookies. Safe for many threads.
+
+    `timeout`: seconds until the answer has to be there, the last byte of it included; as many as 10 more to connect.
+    """
 
     def __init__(self, timeout: float) -> None:
-        self.session = Session(timeout)
+        self._timeout = timeout
+        self._session = session()
+        self._trusted = trusted()
+        self._proxies = lru_cache(maxsize=100)(proxies_for)  # by scheme and host; looked up once
 
-    def request(self, method: str, url: str, **options: Any) -> requests.Response:
+    def request(self, method: str, url: str, *, timeout: float | None = None, **options: Any) -> requests.Response:
         """Send one request. Raises Later if it was certainly not sent, OutcomeUnknown if nobody can tell."""
-        return self.reach(lambda: self.session.request(method, url, **options))
+        return self.reach(lambda: self._send(method, url, timeout or self._timeout, options))
+
+    def get(self, url: str, **options: Any) -> requests.Response:
+        """GET, as libraries ask for it."""
+        return self.request("GET", url, **options)
+
+    def post(self, url: str, **options: Any) -> requests.Response:
+        """POST, as libraries ask for it."""
+        return self.request("POST", url, **options)
 
     @staticmethod
     def json(answer: requests.Response) -> Any:
@@ -121,12 +82,38 @@ class Http:
 
     def close(self) -> None:
         """End all connections."""
-        self.session.close()
+        self._session.close()
+
+    def _send(self, method: str, url: str, seconds: float, options: dict[str, Any]) -> requests.Response:
+        connect = min(CONNECT_SECONDS, seconds)
+        with ended_by(time.monotonic() + connect + seconds):
+            answer = self._session.request(
+                method,
+                url,
+                timeout=(connect, seconds),
+                proxies=self._proxies("/".join(url.split("/", 3)[:3])),
+                verify=self._trusted,
+                allow_redirects=False,
+                stream=True,
+                **options,
+            )
+            with answer:
+                answer._content = _content(answer)  # noqa: SLF001  (as requests itself does, but bounded)
+        return answer
 
 
 def succeeded(answer: requests.Response) -> bool:
     """2xx; requests' own `ok` takes redirects for success too, and none is followed here."""
     return 200 <= answer.status_code < 300
+
+
+def _content(answer: requests.Response) -> bytes:
+    content = bytearray()
+    for piece in answer.iter_content(_PIECE):
+        content += piece
+        if len(content) > _LARGEST_ANSWER:
+            raise OutcomeUnknown(Code.NOT_THE_SERVICE, f"the answer {answer.status_code} is too large")
+    return bytes(content)
 
 
 def _never_connected(error: requests.ConnectionError) -> str:

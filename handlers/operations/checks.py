@@ -1,15 +1,11 @@
 """Is everything there that the app needs? Each check says what it saw and, where it fails, what to do."""
 
 import time
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from itertools import islice
 from typing import Any, Literal
-
-import requests
 
 from handlers.clients.acumatica import Acumatica
 from handlers.clients.storage import Storage
@@ -20,6 +16,7 @@ from handlers.settings import Settings
 from handlers.sync.errors import MailboxGone, OutcomeUnknown, Permanent, RecordGone, SyncError
 from handlers.sync.mapping import EVENT_ID
 from handlers.sync.mapping import Mapping as SyncMapping
+from handlers.sync.slots import Free
 from handlers.sync.template import Template
 
 _CLOCK_SECONDS = 60.0
@@ -62,7 +59,7 @@ def quick(factory: Factory) -> list[Check]:
 def deep(services: Services, mailbox: str = "") -> Iterator[Check]:
     """What needs the other services: the clock, Graph and one mailbox, Acumatica within the budget of sessions."""
     settings = services.settings
-    yield _clock(settings)
+    yield _clock(services)
     yield from _graph(services, mailbox or settings.test_mailbox)
     yield from _acumatica(services)
 
@@ -126,23 +123,21 @@ def _in_storage(storage: Storage, services: Services | None) -> Iterator[Check]:
     letters = storage.dead_letters.count(dead_letters.COUNTED)
     seen = f"{letters} rows need a person" if letters else "none"
     yield Check("Dead letters", "note" if letters else "ok", seen, "See the reasons on the runs page." if letters else "")
-    slots = storage.slots.all()
-    gate, _ = slots.pop("sign-in", ({}, None))
-    states = Counter(state.get("state", "free") for state, _ in slots.values())
+    taken = sum(not isinstance(slot, Free) for slot, _ in storage.slots.all().values())
+    breaker, _ = storage.slots.load_breaker()
     budget = f" of {services.settings.acumatica_max_sessions}" if services else ""
-    seen = f"{states['open'] + states['signing-in']}{budget} in use"
-    if gate.get("failures"):
-        yield Check("Sessions", "fails", f"{seen}; sign-in fails: {gate.get('reason', '')}", "Mend it; it is tried again.")
+    seen = f"{taken}{budget} in use"
+    if not breaker.closed:
+        yield Check("Sessions", "fails", f"{seen}; sign-in fails: {breaker.reason}", "Correct it; it is tried again.")
     else:
         yield Check("Sessions", "ok", seen)
 
 
-def _clock(settings: Settings) -> Check:
+def _clock(services: Services) -> Check:
     try:
-        answer = requests.get(settings.graph_url, timeout=10, allow_redirects=False)
-        theirs = parsedate_to_datetime(answer.headers["Date"])
-    except (requests.RequestException, KeyError, ValueError) as error:
-        seen = f"Graph's address gave no time ({type(error).__name__})"
+        theirs = services.graph.time()
+    except SyncError as error:
+        seen = f"Graph's address gave no time: {error}"
         return Check("Clock", "note", seen, "Check GRAPH_URL, and that this machine may reach it.")
     off = abs((datetime.now(UTC) - theirs.astimezone(UTC)).total_seconds())
     if off > _CLOCK_SECONDS:

@@ -12,9 +12,9 @@ from handlers.clients.dead_letters import DeadLetter
 from handlers.clients.notifications import ReceivedNotification, kept_keys
 from handlers.clients.storage import Storage
 from handlers.operations.activity import KEY
-from handlers.services import Services
+from handlers.services import Intake
 from handlers.sync.change import NotARowChange, RowChange, digest, load_json
-from handlers.sync.notification import PushNotification, folded, row_changes
+from handlers.sync.notification import PushNotification, row_changes
 
 MOST = 10_000  # looked at
 COUNTED = 1000  # where only their number is asked for
@@ -90,13 +90,13 @@ def get(key: str, storage: Storage) -> Letter | None:
 # -- running again -----------------------------------------------------------------------------------------------------
 
 
-def resubmit(keys: Sequence[str], services: Services, who: str) -> tuple[int, list[str]]:
+def resubmit(keys: Sequence[str], intake: Intake, who: str) -> tuple[int, list[str]]:
     """Send dead letters to the queue again; returns how many, and why the others were not.
 
     The whole row is mapped anew, as of its own transaction: a newer state of the row is never overridden. A letter
     stays until its row is in order.
     """
-    storage, now = services.storage, services.clock()
+    storage, now = intake.storage, intake.clock()
     problems = [f"{len(keys) - _AT_ONCE} more are left for the next time."] if len(keys) > _AT_ONCE else []
     whole: dict[str, Letter | None] = {}
     storage.in_parallel([partial(lambda key: whole.update({key: get(key, storage)}), key) for key in keys[:_AT_ONCE]])
@@ -104,41 +104,41 @@ def resubmit(keys: Sequence[str], services: Services, who: str) -> tuple[int, li
     for key in keys[:_AT_ONCE]:
         if found := whole[key]:
             try:
-                sent += [(found, change) for change in _again(found, services, now)]
+                sent += [(found, change) for change in _again(found, intake, now)]
             except Refused as error:
                 problems.append(f"{found.row_key or key[:16]}: {error}")
         else:
             problems.append(f"{key[:16]}: there is no such dead letter (any more).")
     if sent:
-        _send_all(sent, services, who)
+        _send_all(sent, intake, who)
     return len({found.facts.key for found, _ in sent}), problems
 
 
-def _send_all(sent: Sequence[tuple[Letter, RowChange]], services: Services, who: str) -> None:
-    storage, notification = services.storage, digest(["resubmitted", uuid.uuid4().hex])
+def _send_all(sent: Sequence[tuple[Letter, RowChange]], intake: Intake, who: str) -> None:
+    storage, notification = intake.storage, digest(["resubmitted", uuid.uuid4().hex])
     changes = [change for _, change in sent]
     # The recorder names the run, and its rows have to count for that one: nothing else looks at the clock for it.
-    run = services.activity.person("resubmitted", who, key=notification, changes=len(changes), first=first_keys(changes))
-    received = datetime.fromtimestamp(services.clock(), UTC)
+    run = intake.activity.person("resubmitted", who, key=notification, changes=len(changes), first=first_keys(changes))
+    received = datetime.fromtimestamp(intake.clock(), UTC)
     storage.notifications.begin(
         ReceivedNotification(
             notification, received=received, rows=len(changes), changes=len(changes), run=run, keys=kept_keys(changes)
         )
     )
-    storage.in_parallel([partial(_send, found, replace(change, run=run), services, who) for found, change in sent])
+    storage.in_parallel([partial(_send, found, replace(change, run=run), intake, who) for found, change in sent])
     storage.notifications.mark_queued(notification)
 
 
-def _send(found: Letter, change: RowChange, services: Services, who: str) -> None:
-    storage, key = services.storage, found.facts.key
+def _send(found: Letter, change: RowChange, intake: Intake, who: str) -> None:
+    storage, key = intake.storage, found.facts.key
     storage.queue.send(change)
     if key == change.link_key:
-        storage.dead_letters.mark_resubmitted(key, datetime.fromtimestamp(services.clock(), UTC), who)
+        storage.dead_letters.mark_resubmitted(key, datetime.fromtimestamp(intake.clock(), UTC), who)
     else:  # a row that had no key has one now: from here on it is known by that
         storage.dead_letters.remove(key, found.facts.etag)
 
 
-def _again(found: Letter, services: Services, now: float) -> list[RowChange]:
+def _again(found: Letter, intake: Intake, now: float) -> list[RowChange]:
     """The changes that a dead letter makes when its row is mapped anew. Raises Refused."""
     change, content = found.change, _content(found)
     if found.facts.content is None:
@@ -146,20 +146,21 @@ def _again(found: Letter, services: Services, now: float) -> list[RowChange]:
     if change is None and not {"mapping", "timestamp", "row"} <= content.keys():
         raise Refused("it holds no row, so it cannot be run again; discard it.")
     name = change.mapping if change else str(content["mapping"])
-    mapping = services.mappings.get(name)
+    mapping = intake.mappings.get(name)
     if not mapping:
         raise Refused(f"there is no active mapping {name!r}.")
     if change and change.row is None:  # the row has left the inquiry
         return [replace(change, tries=0, first_sent=now, tried_for=0.0, tried_at=0.0)]
     whole = change.row if change else content["row"]
+    if change:  # what is kept of a row lacks attributes that came without a value
+        whole = {**dict.fromkeys(mapping.attributes), **(whole or {})}
     notification = PushNotification(
         inserted=(whole or {},),
         deleted=(),
         query=mapping.query,
-        company_id=change.company if change else folded(services.settings.acumatica_tenant),
+        company_id=change.company if change else intake.company,
         id=change.notification if change else found.facts.notification,
         timestamp=change.timestamp if change else int(content["timestamp"]),
-        additional_info={},
     )
     changes, unidentified = row_changes(notification, [mapping], now)
     if unidentified:
@@ -179,13 +180,13 @@ def _content(found: Letter) -> dict[str, Any]:
 # -- discarding --------------------------------------------------------------------------------------------------------
 
 
-def discard(key: str, services: Services, who: str, why: str) -> None:
+def discard(key: str, intake: Intake, who: str, why: str) -> None:
     """Remove a dead letter for good; who, when and why are kept as a run. Raises Refused."""
-    storage = services.storage
+    storage = intake.storage
     found = get(key, storage)
     if not found:
         raise Refused("there is no such dead letter (any more).")
-    services.activity.person(
+    intake.activity.person(
         "discarded",
         who,
         why=why,
@@ -202,8 +203,8 @@ def discard(key: str, services: Services, who: str, why: str) -> None:
         if link is None or not link.buried or link.buried > found.facts.timestamp:
             return
         change = found.change or RowChange(
-            link.company, link.mapping, link.row_key, found.facts.timestamp, None, found.facts.notification, services.clock()
+            link.company, link.mapping, link.row_key, found.facts.timestamp, None, found.facts.notification, intake.clock()
         )
-        unburied = replace(link, buried=0, buried_row=False, last_error="").noted(services.clock(), change, "", outcome)
+        unburied = replace(link, buried=0, buried_row=False, last_error="").noted(intake.clock(), change, "", outcome)
         if storage.links.save(unburied, etag):
             return

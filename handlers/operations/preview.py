@@ -6,11 +6,13 @@ settings and no network; what is stored about a row is not looked at: a row that
 """
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 from zoneinfo import ZoneInfo
 
 from tzlocal.windows_tz import win_tz
@@ -139,9 +141,12 @@ def _step(effect: Effect, mapping: Mapping, scope: Scope) -> Step:
     name = type(effect).__name__
     if isinstance(effect, WriteBack | ReportFailure | ClearRecord):
         update = _update(effect, mapping)
-        return Step(name, "", f"PUT {scope.site}/entity/{update.path} (If-Match: *)", update.body)
+        return Step(name, "", f"PUT {scope.site}/entity/{update.target} (If-Match: *)", update.body)
     request = _request(effect)
-    return Step(name, request.mailbox, f"{request.method} {request.url.partition('?')[0]}", request.body)
+    url = request.url.partition("?")[0]
+    for word in re.findall(r"%3C.*?%3E", url):  # what only Graph knows stays readable
+        url = url.replace(word, unquote(word))
+    return Step(name, request.mailbox, f"{request.method} {url}", request.body)
 
 
 def _request(effect: EventEffect) -> GraphRequest:

@@ -20,7 +20,8 @@ from handlers.clients.tables import StorageError
 from handlers.operations import dead_letters
 from handlers.operations.checks import Check
 from handlers.services import ROOT, Factory, NotReady
-from handlers.settings import Settings, StorageSettings
+from handlers.settings import PageSettings, Settings, StorageSettings
+from handlers.sync.slots import slot_to_state
 
 _ADDRESS = re.compile(r"[^\s@<>\"'(]+@[^\s@<>\"')]+")
 
@@ -68,7 +69,7 @@ def _packages() -> dict[str, str]:
 def _settings(environ: Mapping[str, str]) -> dict[str, str]:
     """Every setting; secrets and addresses only as set or not."""
     shown = {}
-    models: tuple[type[BaseModel], ...] = (Settings, StorageSettings)
+    models: tuple[type[BaseModel], ...] = (Settings, PageSettings, StorageSettings)
     for model in models:
         for name, field in model.model_fields.items():
             alias = field.alias or name
@@ -96,7 +97,7 @@ def _state(storage: Storage) -> dict[str, Any]:
         "last_errors": dict(errors.most_common(50)),
         "dead_letters": dict(letters.most_common(50)),
         "queue": {"messages": count, "oldest": since.isoformat() if since else None},
-        "slots": {name: state.get("state") for name, (state, _) in storage.slots.all().items() if name != "sign-in"},
+        "slots": {name: slot_to_state(slot)["state"] for name, (slot, _) in storage.slots.all().items()},
     }
 
 

@@ -2,7 +2,6 @@
 
 from collections import Counter, defaultdict
 from dataclasses import asdict
-from itertools import islice
 
 from werkzeug.exceptions import NotFound
 from werkzeug.wrappers import Response
@@ -38,6 +37,7 @@ def overview(visit: Visit) -> Response:
         which=which,
         paged=bool(before),
         letters=storage.dead_letters.count(dead_letters.COUNTED),
+        counted=dead_letters.COUNTED,
         waiting=storage.queue.waiting()[0],
     )
 
@@ -77,8 +77,8 @@ def row(visit: Visit, key: str) -> Response:
 
 def search(visit: Visit) -> Response:
     """Rows by their key, or by mailbox; one alone is shown at once."""
-    text, services = visit.request.args.get("q", "")[:1000], visit.factory.services()
-    rows = activity.search(text, services.storage, services.mappings, services.settings.acumatica_tenant)
+    text, intake = visit.request.args.get("q", "")[:1000], visit.factory.intake()
+    rows = activity.search(text, intake.storage, intake.mappings, intake.company)
     if visit.request.wants_json:
         return data({"rows": [row.as_json() for row in rows]})
     if len(rows) == 1:
@@ -100,7 +100,7 @@ def letters(visit: Visit) -> Response:
         "letters",
         visit=visit,
         count=len(found),
-        groups=[(len(some), list(islice(some, _LETTERS))) for some in groups.values()],
+        groups=[(len(some), some[:_LETTERS]) for some in groups.values()],
         codes=Counter(letter.facts.code for letter in every if letter.facts.code).most_common(),
         code=code,
     )

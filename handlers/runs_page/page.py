@@ -5,8 +5,7 @@ Without RUNS_KEY there is no page.
 """
 
 import logging
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
@@ -16,29 +15,21 @@ from werkzeug.wrappers import Response
 from handlers.clients.tables import StorageError
 from handlers.operations.throttle import NotNow
 from handlers.runs_page.access import COOKIE, Access, Session
-from handlers.runs_page.render import SECURITY, data, html, message, see_other
+from handlers.runs_page.render import SECURITY, data, html, see_other
 from handlers.runs_page.routes import ROUTES
 from handlers.runs_page.visit import BASE, Request, Visit
 from handlers.services import Factory, NotReady
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+from handlers.settings import PageSettings, SettingsProblems, load_settings
 
 log = logging.getLogger(__name__)
 
-_KEY_LENGTH = 16
-
 
 class Page:
-    """The runs page, a WSGI application."""
+    """The runs page."""
 
     def __init__(self, factory: Factory, environ: Mapping[str, str]) -> None:
         self._factory = factory
         self._environ = environ
-
-    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        """Answer as WSGI has it."""
-        return self.answer(Request(environ))(environ, start_response)
 
     def answer(self, request: Request) -> Response:
         """Answer a request; what cannot be done has a page of its own, and never a trace."""
@@ -61,8 +52,11 @@ class Page:
         return response
 
     def _answer(self, request: Request) -> Response:
-        key = self._environ.get("RUNS_KEY", "").strip()
-        if len(key) < _KEY_LENGTH or key.startswith("@Microsoft.KeyVault("):  # or a reference that did not resolve
+        try:
+            key = load_settings(PageSettings, self._environ).runs_key.get_secret_value()
+        except SettingsProblems:
+            key = ""
+        if not key:
             text = "The runs page is off. To switch it on, set RUNS_KEY (16 characters or more) in the app's settings."
             return _told(request, 404, "The runs page is off", text)
         access = Access(key, self._factory.storage())
@@ -101,7 +95,7 @@ class Page:
         if request.path == f"{BASE}/sign-out":
             access.sign_out(session)
             response = see_other()
-            response.delete_cookie(COOKIE, BASE, secure=True, httponly=True, samesite="Strict")
+            _keep(response, "-")  # Functions hosts stumble over an empty cookie that expires
             return response
         return self._view(Visit(request, self._factory, self._environ, access.token(session)))
 
@@ -112,7 +106,11 @@ class Page:
             return view(visit, **arguments)  # type: ignore[no-any-return]
         except (NotFound, MethodNotAllowed):
             text = "There is nothing here (any more)."
-            return data({"problem": text}, 404) if request.wants_json else message(visit, 404, "Not found", text)
+            return (
+                data({"problem": text}, 404)
+                if request.wants_json
+                else html("message", 404, visit, title="Not found", text=text)
+            )
 
 
 def respond(page: Page, method: str, url: str, headers: Mapping[str, str], body: bytes) -> Response:
@@ -121,9 +119,7 @@ def respond(page: Page, method: str, url: str, headers: Mapping[str, str], body:
     builder = EnvironBuilder(
         parts.path, f"{parts.scheme}://{parts.netloc}/", parts.query, method, headers=list(headers.items()), data=body
     )
-    response = Response.from_app(page, builder.get_environ())
-    response.headers.pop("Content-Length", None)  # the host counts
-    return response
+    return page.answer(Request(builder.get_environ()))
 
 
 def _sign_in(request: Request, access: Access) -> Response:

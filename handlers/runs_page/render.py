@@ -14,7 +14,6 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from werkzeug.wrappers import Response
 
 from handlers import __version__
-from handlers.operations.dead_letters import COUNTED
 from handlers.runs_page.visit import BASE, Visit
 from handlers.sync.change import ticks_to_datetime
 
@@ -22,9 +21,6 @@ _HERE = Path(__file__).resolve().parent
 _STYLE = (_HERE / "static/style.css").read_text(encoding="utf-8")
 _SCRIPT = (_HERE / "static/script.js").read_text(encoding="utf-8")
 _VALUE_MAX = 500  # characters of a value that are shown
-_GOOD = {"done", "in order", "ok"}
-_BAD = {"failed", "rejected", "fails"}
-_WARN = {"deferred", "in doubt", "receiving", "note"}
 
 
 def _hash(text: str) -> str:
@@ -51,11 +47,6 @@ def html(template: str, status: int = 200, visit: Visit | None = None, **values:
     return Response(text, status, mimetype="text/html")
 
 
-def message(visit: Visit, status: int, title: str, text: str) -> Response:
-    """One sentence, and the way back."""
-    return html("message", status, visit, title=title, text=text)
-
-
 def data(body: Any, status: int = 200) -> Response:
     """JSON for programs."""
     return Response(json.dumps(body, ensure_ascii=False, default=str), status, mimetype="application/json")
@@ -66,16 +57,9 @@ def see_other(path: str = "") -> Response:
     return Response("", 303, {"Location": f"{BASE}/{path}" if path else BASE}, mimetype="text/html")
 
 
-# -- what templates work with ------------------------------------------------------------------------------------------
-
-
 def _shown(value: Any) -> str:
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return text if len(text) <= _VALUE_MAX else f"{text[:_VALUE_MAX]}… ({len(text):,} characters)"
-
-
-def _kind(state: str) -> str:
-    return " good" if state in _GOOD else " bad" if state in _BAD else " warn" if state in _WARN else ""
 
 
 def _iso(moment: datetime) -> str:
@@ -85,18 +69,6 @@ def _iso(moment: datetime) -> str:
 def _clock(moment: datetime, form: str = "") -> str:
     utc = moment.astimezone(UTC)
     return f"{utc:%H:%M}" if form == "hour" else f"{utc:%Y-%m-%d %H:%M:%S} UTC"
-
-
-def _ticks(value: int) -> datetime | None:
-    return ticks_to_datetime(value) if value else None
-
-
-def _moment(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)
-
-
-def _many(count: int) -> str:
-    return f"{count:,}" if count < COUNTED else f"{COUNTED:,} or more"
 
 
 def _duration(seconds: int) -> str:
@@ -115,10 +87,8 @@ _templates.filters |= {
     "clock": _clock,
     "duration": _duration,
     "iso": _iso,
-    "kind": _kind,
-    "many": _many,
-    "moment": _moment,
+    "moment": lambda seconds: datetime.fromtimestamp(seconds, UTC),
     "number": "{:,}".format,
     "shown": _shown,
-    "ticks": _ticks,
+    "ticks": ticks_to_datetime,
 }

@@ -1,5 +1,7 @@
 """What an effect's result means for the link: the second half of plan's case table. Pure: data in, data out.
 
+How long a request without an answer may still be carried out stands here too (`in_doubt`, `record_late_until`).
+
 | effect               | result                  | what follows                                                          |
 |----------------------|-------------------------|-----------------------------------------------------------------------|
 | CreateEvent          | Done                    | its id is known                                                       |
@@ -51,11 +53,11 @@ from handlers.sync.effects import (
     WriteBack,
 )
 from handlers.sync.errors import Code, Later, OutcomeUnknown, Permanent
-from handlers.sync.link import Entry, EventLink, Record
+from handlers.sync.link import Entry, EventLink
 
 _MISSES = 3  # looks for an event that Graph speaks of and does not find, before it counts as gone
+_SECOND_LOOKS = 1  # before an event that was there counts as gone: a mailbox may lag behind itself
 _MAYBE = "(not known)"  # in place of a reason that may stand in a record
-_RECORD_LATE_SECONDS = 900.0  # Acumatica may carry out a request ten minutes after nobody waits for it any more
 
 # With these, a POST was certainly not carried out.
 _NOT_CARRIED_OUT = {
@@ -94,30 +96,6 @@ def after(link: EventLink, effect: Effect, result: Result, now: float) -> After:
             return _after_find(link, effect, result)
         case DeleteEvent():
             raise TypeError("only what is leaving is deleted")
-
-
-def in_doubt(link: EventLink, effect: Effect, until: float) -> EventLink:
-    """The link after an effect that was not answered, before the identical one is repeated: a late copy may still land.
-
-    Of two late copies with different content nobody can say which one lands last.
-    """
-    match effect:
-        case CreateEvent(entry=entry, event=event) | UpdateEvent(entry=entry, event=event):
-            current = next((e for e in link.entries if e.generation == entry.generation), entry)
-            known = current.late_print == event.fingerprint or not current.late_until
-            late = event.fingerprint if known else ""
-            return link.with_entry(replace(current, late_until=max(until, current.late_until), late_print=late))
-        case WriteBack(content=content) | ReportFailure(content=content):
-            return _late_record(link, content, until)
-        case ClearRecord():
-            return _late_record(link, Record("", ""), until)
-    return link
-
-
-def _late_record(link: EventLink, content: Record, until: float) -> EventLink:
-    until = max(until, link.record_late_until)
-    known = link.record_late == content or not link.record_late_until
-    return replace(link, record_late_until=until, record_late=content if known else None)
 
 
 # -- the event that stays ----------------------------------------------------------------------------------------------
@@ -191,7 +169,7 @@ def _after_update(link: EventLink, effect: UpdateEvent, result: Result, now: flo
 def _after_find(link: EventLink, effect: FindEvent, result: Result) -> After:
     entry = _current(link, effect)
     match result:
-        case Found(ids=()) if entry.id is None and entry.misses < _MISSES:
+        case Found(ids=()) if entry.misses < (_MISSES if entry.id is None else _SECOND_LOOKS):
             missed = replace(entry, misses=entry.misses + 1)
             failure = Later(Code.EVENT_NOT_FOUND_YET, "the event that was made earlier cannot be found yet", 5.0)
             return After(link.with_entry(missed), failure)
@@ -200,16 +178,18 @@ def _after_find(link: EventLink, effect: FindEvent, result: Result) -> After:
         case Found(ids=ids) if entry.id in ids:
             return _contradicted(link, entry)
         case Found(ids=ids):
-            found = replace(entry, id=ids[0], fingerprint=None, unsure=False, sought=False, seen=True, misses=0)
+            found = replace(
+                entry, id=ids[0], others=ids[1:], fingerprint=None, unsure=False, sought=False, seen=True, misses=0
+            )
             return After(link.with_entry(found))
     return _stopped(link, result)
 
 
 def _contradicted(link: EventLink, entry: Entry) -> After:
     """Graph's look-up shows the event under an id that it does not know otherwise: one of the two will pass."""
-    doubted = replace(entry, sought=True, seen=False, fingerprint=None)
+    unsure = replace(entry, sought=False, seen=False, fingerprint=None)
     return After(
-        link.with_entry(doubted), Later(Code.EVENT_NOT_FOUND_YET, "Graph finds the event, yet does not know it", 5.0)
+        link.with_entry(unsure), Later(Code.EVENT_NOT_FOUND_YET, "Graph finds the event, yet does not know it", 5.0)
     )
 
 
@@ -219,10 +199,14 @@ def _contradicted(link: EventLink, entry: Entry) -> After:
 def _after_removal(link: EventLink, effect: EventEffect, result: Result, now: float) -> After:
     entry = _current(link, effect)
     match result:
+        case Found(ids=()) if entry.id and entry.misses < _SECOND_LOOKS:
+            failure = Later(Code.EVENT_NOT_FOUND_YET, "an event that was there cannot be found; looking again", 5.0)
+            return After(link.with_entry(replace(entry, misses=entry.misses + 1)), failure)
         case Found(ids=()):
             return After(link.without_entry(entry))
         case Found(ids=ids):
-            return After(link.with_entry(replace(entry, id=ids[0], others=ids[1:], sought=False, seen=True)))
+            found = replace(entry, id=ids[0], others=ids[1:], sought=False, seen=True, misses=0)
+            return After(link.with_entry(found))
         case Done() if entry.others:
             return After(link.with_entry(replace(entry, id=entry.others[0], others=entry.others[1:])))
         case Done() if now < entry.late_until:  # a POST without an answer may yet make it again
@@ -287,11 +271,6 @@ def _cleared(link: EventLink, now: float, *, everything: bool) -> EventLink:
 
 
 # -- common ------------------------------------------------------------------------------------------------------------
-
-
-def record_late_until(claim_ends: float, now: float) -> float:
-    """Until when a PUT that was sent at `now` and not answered may be carried out."""
-    return max(claim_ends, now + _RECORD_LATE_SECONDS)
 
 
 def _current(link: EventLink, effect: EventEffect) -> Entry:

@@ -21,7 +21,7 @@ from handlers.sync.errors import (
     SyncError,
 )
 
-# How long to wait for what only an administrator, or time, can mend.
+# How long to wait for what only an administrator, or time, can put right.
 ACCESS_DELAY = 300.0
 FULL_MAILBOX_DELAY = 900.0
 
@@ -33,8 +33,9 @@ _NO_MAILBOX = {
     "Request_ResourceNotFound",
     "ResourceNotFound",
 }
+_NO_EVENT = "ErrorItemNotFound"
 # An id belongs to one mailbox; in another one there is no such event.
-_NO_EVENT = {"ErrorItemNotFound", "ErrorInvalidMailboxItemId"}
+_FOREIGN_EVENT = "ErrorInvalidMailboxItemId"
 _OTHER_SERVER = re.compile("cross server access", re.IGNORECASE)
 _THROTTLED = {"TooManyRequests", "ApplicationThrottled"}
 _TRANSIENT = {
@@ -70,8 +71,10 @@ def graph_error(
     said = f"Graph answered {status} {code or '(no code)'}{': ' + message if message else ''}".rstrip(".")
     if code == "ErrorDuplicateTransactionId":
         return DuplicateTransaction(_text(error, "@event.existingEventId") or None)
-    if code in _NO_EVENT or (names_event and _OTHER_SERVER.search(message)):
+    if code == _NO_EVENT:
         return EventGone(said)
+    if code == _FOREIGN_EVENT or (names_event and _OTHER_SERVER.search(message)):
+        return EventGone(said, foreign=True)
     if code in _NO_MAILBOX:
         return MailboxGone(
             Code.MAILBOX_MISSING,

@@ -18,6 +18,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 TICKS_MAX = 3_155_378_975_999_999_999  # 9999-12-31, the last instant of .NET's DateTime
 _SECONDS_MAX = 253_402_300_799  # the same in seconds since 1970
 _TRIES_MAX = 10**9
+_NAME_MAX = 1000  # characters; a file system gives a mapping 255
 _PAUSE_SECONDS = 7200.0  # no delay between two tries is longer; the app was paused or away if more has passed
 MESSAGE_VERSION = 1
 
@@ -96,6 +97,8 @@ class RowChange:
         wrong += [name for name, kind in later.items() if name in data and not isinstance(data[name], kind)]
         if wrong or not all(isinstance(part, str) for part in data["key"]):
             raise NotARowChange(f"the message's {', '.join(wrong) or 'key'} is missing or of the wrong type")
+        if long := [name for name in ("company", "mapping", "run") if len(data.get(name, "")) > _NAME_MAX]:
+            raise NotARowChange(f"the message's {', '.join(long)} is longer than any that this app gives")
         seconds = dict.fromkeys(("first_sent", "tried_for", "tried_at"), _SECONDS_MAX)
         limits = {"timestamp": TICKS_MAX, "tries": _TRIES_MAX, **seconds}
         if beyond := [name for name, most in limits.items() if not 0 <= data.get(name, 0) <= most]:

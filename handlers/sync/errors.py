@@ -115,10 +115,11 @@ class OutcomeUnknown(SyncError):
 
 
 class EventGone(SyncError):
-    """The event is not in the mailbox under this id."""
+    """The event is not in the mailbox under this id. `foreign`: the id is one of another mailbox."""
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, *, foreign: bool = False) -> None:
         super().__init__(Code.EVENT_GONE, reason)
+        self.foreign = foreign
 
 
 class DuplicateTransaction(SyncError):

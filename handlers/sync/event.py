@@ -10,15 +10,20 @@ from typing import Any
 from urllib.parse import quote
 
 from handlers.sync.errors import Code, Permanent
+from handlers.sync.lengths import minutes
 from handlers.sync.mapping import Mapping
 from handlers.sync.mapping_values import IMPORTANCE, SENSITIVITY, SHOW_AS
 from handlers.sync.people import attendees, mailbox_of
 from handlers.sync.scope import Scope
-from handlers.sync.template import Row
-from handlers.sync.times import length_in_minutes, start_and_end
+from handlers.sync.template import Row, Template
+from handlers.sync.text import cut, one_line, without_controls
+from handlers.sync.times import start_and_end
 from handlers.sync.values import choice, flag, translated
 
-_SUBJECT_MAX = 255  # https://learn.microsoft.com/exchange/client-developer/web-service-reference/subject
+# Characters of a subject and of a location, which are one line each; Graph's documentation tells neither.
+# https://learn.microsoft.com/exchange/client-developer/web-service-reference/subject
+# https://learn.microsoft.com/openspecs/exchange_server_protocols/ms-oxcical
+_LINE_MAX = 255
 
 # What Graph itself takes where nothing is said; a PATCH has to say it, or an older value stays.
 # https://learn.microsoft.com/graph/api/resources/event
@@ -28,6 +33,7 @@ _CHOICES = {
     "importance": (IMPORTANCE, "normal"),
 }
 _REMINDER_DEFAULT = 15
+_ADDRESS = re.compile(r"https?://", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -54,17 +60,17 @@ def calendar_event(mapping: Mapping, row: Row, scope: Scope) -> CalendarEvent:
     row = translated(mapping, row)
     mailbox = mailbox_of(mapping, row)
     event, notes = mapping.event, list[str]()
-    body: dict[str, Any] = {"subject": _subject(event.subject.render(row), notes)}
+    body: dict[str, Any] = {"subject": _shown("subject", event.subject, row, notes)}
     if event.body or mapping.footer:
         body["body"] = _body(mapping, row, scope)
     try:
-        body |= start_and_end(mapping, row)
+        body |= start_and_end(mapping, row, notes)
     except OverflowError:
         raise Permanent(
             Code.ROW_UNUSABLE, "The event would end after the year 9999.", "Correct the dates in Acumatica."
         ) from None
     if event.location:
-        body["location"] = {"displayName": event.location.render(row)}
+        body["location"] = {"displayName": _shown("location", event.location, row, notes)}
     if event.attendees:
         body["attendees"] = attendees(mapping, row, mailbox, notes)
     body |= _further(mapping, row)
@@ -79,26 +85,26 @@ def _body(mapping: Mapping, row: Row, scope: Scope) -> dict[str, str]:
     if source and source.contentType == "html":
         anchor = f'<a href="{html.escape(link)}">{html.escape(link)}</a>'
         last = "".join(html.escape(text) + (anchor if column else "") for text, column in footer)
-        return {
-            "contentType": "html",
-            "content": source.content.render(row, _escaped) + (f"<hr><p>{last}</p>" if last else ""),
-        }
+        content = source.content.render(row, _escaped) + (f"<hr><p>{last}</p>" if last else "")
+        return {"contentType": "html", "content": without_controls(content)}
     parts = [
         source.content.render(row) if source else "",
         "".join(text + (link if column else "") for text, column in footer),
     ]
-    return {"contentType": "text", "content": "\n\n".join(filter(None, parts))}
+    return {"contentType": "text", "content": without_controls("\n\n".join(filter(None, parts)))}
 
 
 def _escaped(text: str) -> str:
-    return html.escape(text).replace("\r\n", "\n").replace("\n", "<br>")
+    return re.sub(r"\r\n|[\r\n]", "<br>", html.escape(text))
 
 
 def _link(mapping: Mapping, row: Row, scope: Scope) -> str:
     if not mapping.link:
         return ""
+    if mapping.link.column and _ADDRESS.match(address := mapping.link.render(row)):  # a column with whole addresses
+        return quote(one_line(address), safe="%/:?#[]@!$&'()*+,;=~")
     link = mapping.link.render(row, lambda text: quote(text, safe=""))
-    return link if re.match(r"https?://", link) else f"{scope.site.rstrip('/')}/{link.lstrip('/')}"
+    return link if _ADDRESS.match(link) else f"{scope.site.rstrip('/')}/{link.lstrip('/')}"
 
 
 def _further(mapping: Mapping, row: Row) -> dict[str, Any]:
@@ -108,21 +114,21 @@ def _further(mapping: Mapping, row: Row) -> dict[str, Any]:
         if template := getattr(event, name):
             body[name] = choice(f"event.{name}", template, row, known, default)
     if event.categories:
-        body["categories"] = list(dict.fromkeys(filter(None, (category.render(row) for category in event.categories))))
+        names = [one_line(category.render(row)) for category in event.categories]
+        body["categories"] = list(dict.fromkeys(filter(None, names)))
     for name in ("isReminderOn", "hideAttendees"):
         if template := getattr(event, name):
             body[name] = flag(f"event.{name}", template, row)
-    if minutes := event.reminderMinutesBeforeStart:
-        length = length_in_minutes("event.reminderMinutesBeforeStart", minutes, row)
+    if template := event.reminderMinutesBeforeStart:
+        length = minutes("event.reminderMinutesBeforeStart", template, row)
         body["reminderMinutesBeforeStart"] = _REMINDER_DEFAULT if length is None else length
     return body
 
 
-def _subject(subject: str, notes: list[str]) -> str:
-    """Exchange counts UTF-16 units, of which an emoji takes two; none is cut in half."""
-    subject = re.sub(r"[\r\n]+", " ", subject)
-    units = subject.encode("utf-16-le")
-    if len(units) <= 2 * _SUBJECT_MAX:
-        return subject
-    notes.append(f"The subject is longer than {_SUBJECT_MAX} characters and was cut.")
-    return units[: 2 * (_SUBJECT_MAX - 1)].decode("utf-16-le", "ignore") + "…"
+def _shown(what: str, template: Template, row: Row, notes: list[str]) -> str:
+    """Text of one line that is cut, with a note, where it is too long."""
+    text = one_line(template.render(row))
+    shown = cut(text, _LINE_MAX)
+    if shown != text:
+        notes.append(f"The {what} is longer than {_LINE_MAX} characters and was cut.")
+    return shown

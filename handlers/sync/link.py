@@ -112,6 +112,7 @@ class EventLink:
     last_error: str = ""
     last_code: str = ""
     repairs: int = 0
+    settled: int = 0  # TimeStamp of the newest state that was brought into agreement
     buried: int = 0  # TimeStamp of the newest change that is a dead letter; 0 without one
     buried_row: bool = False  # whether that change holds a row
     notes: tuple[str, ...] = ()  # what of the row could not be shown as it is
@@ -288,6 +289,7 @@ def from_state(state: dict[str, Any]) -> EventLink:
         last_error=state["last_error"],
         last_code=state.get("last_code", ""),
         repairs=state["repairs"],
+        settled=state.get("settled", 0),
         buried=state.get("buried", 0),
         buried_row=state.get("buried_row", False),
         notes=tuple(state.get("notes", ())),

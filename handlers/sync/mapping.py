@@ -13,8 +13,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema, field_validator
 
 from handlers.sync.mapping_event import EventTemplate
-from handlers.sync.mapping_values import SCALAR_SCHEMA, Scalar, Table, Text, ZoneName, scalar
-from handlers.sync.template import MissingColumns, Row, Template, as_text, folded, pick
+from handlers.sync.mapping_values import SCALAR_SCHEMA, PlainText, Scalar, Table, Text, ZoneName, as_it_is, scalar
+from handlers.sync.template import MissingColumns, Row, Template, as_text, compared, folded, pick
 
 _SYSTEM_FIELDS = {"id", "rowNumber", "delete", "custom", "Attributes", "note"}  # of an entity in JSON; no plain fields
 EVENT_ID = "event_id"
@@ -115,10 +115,10 @@ class Condition(Table):
 
     def holds(self, value: Any) -> bool:
         """Whether a column's value fulfils the condition."""
-        text = _compared(value)
+        text = compared(value)
         return (
-            (self.one_of is None or text in map(_compared, self.one_of))
-            and (self.none_of is None or text not in map(_compared, self.none_of))
+            (self.one_of is None or text in map(compared, self.one_of))
+            and (self.none_of is None or text not in map(compared, self.none_of))
             and (self.empty is None or self.empty == (not text))
         )
 
@@ -132,7 +132,7 @@ class On(Table):
     delete: Literal["delete", "cancel", "keep"] = Field(
         "delete", description="`cancel`: attendees are told `comment`; `keep`: the event stays."
     )
-    comment: str = Field("Cancelled in Acumatica.", description="What a cancellation says.")
+    comment: PlainText = Field("Cancelled in Acumatica.", description="What a cancellation says.")
     clear: bool = Field(default=False, description="`true`: when a row is removed, the fields of `write_back` are emptied.")
 
 
@@ -196,6 +196,8 @@ class Mapping(Table):
     def _distinct_key(cls, key: list[str]) -> list[str]:
         if len({folded(column) for column in key}) < len(key) or not all(map(folded, key)):
             raise ValueError("has to name each key column once")
+        for column in key:
+            as_it_is(column)
         return key
 
     @cached_property
@@ -239,9 +241,3 @@ def _templates(part: Any) -> Iterator[Template]:
         case list():
             for item in part:
                 yield from _templates(item)
-
-
-def _compared(value: Any) -> str:
-    """A value as conditions compare it: numbers by their value, text without regard to case."""
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return f"{value:.15g}" if number else as_text(value).casefold()

@@ -1,15 +1,17 @@
 """The [event] table of a mapping file: the properties of Graph's event, by Graph's names."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag
+from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from handlers.sync.mapping_values import (
     IMPORTANCE,
     SENSITIVITY,
     SHOW_AS,
     AttendeeType,
+    Column,
     Flag,
+    Hours,
     Importance,
     Minutes,
     Sensitivity,
@@ -28,9 +30,28 @@ class DateAndTime(Table):
 
 
 class Duration(Table):
-    """An end that is told by a length."""
+    """An end that is told by a length, in one of these ways."""
 
-    minutes: Minutes = Field(description="Length in minutes (or as `1:30`), a number or a column.")
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1, "maxProperties": 1})
+
+    minutes: Minutes | None = Field(
+        None, description="Length in minutes: a number, a column with numbers, or text as `1:30`."
+    )
+    hours: Hours | None = Field(None, description="Length in hours: the same, with decimals as `2.5`.")
+    time_span: Column | None = Field(
+        None, description="Column with a time span as Acumatica shows it: text of digits, `hhmm` or `dddhhmm`."
+    )
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if sum(map(bool, (self.minutes, self.hours, self.time_span))) != 1:
+            raise ValueError("has to hold one of minutes, hours, time_span")
+        return self
+
+    @property
+    def template(self) -> Template:
+        """What the length is made of."""
+        return self.minutes or self.hours or self.time_span or Template("", ())
 
 
 class Body(Table):
@@ -43,13 +64,13 @@ class Body(Table):
 class Attendee(Table):
     """https://learn.microsoft.com/graph/api/resources/attendee."""
 
-    address: Text = Field(description="One e-mail address, or several with `;` between them.")
+    address: Text = Field(description="One e-mail address, or several with `;` or `,` between them; `Name <address>` too.")
     name: Text | None = Field(None, description="Name that is shown; counts where there is one address.")
     type: AttendeeType = Field(Template.parse("required"), description="`required`, `optional` or `resource`.")
 
 
 def _form(value: Any) -> str:
-    if isinstance(value, Duration) or (isinstance(value, dict) and "minutes" in value):
+    if isinstance(value, Duration) or (isinstance(value, dict) and value.keys() & Duration.model_fields):
         return "length"
     return "table" if isinstance(value, dict | DateAndTime) else "text"
 
@@ -83,12 +104,16 @@ class EventTemplate(Table):
     body: _Body | None = Field(None, description='Text, or `{ contentType = "html", content = "…" }`.')
     start: _Start = Field(description="Date and time column, or `{ date = …, time = … }`.")
     end: _End | None = Field(
-        None, description="The same, or `{ minutes = … }`. Without one (or where it is empty), `default_minutes` counts."
+        None,
+        description="The same, or a length: `{ minutes = … }`, `{ hours = … }` or `{ time_span = … }`. Without one "
+        "(or where it is empty), `default_minutes` counts.",
     )
     isAllDay: Flag = Field(
         Template.parse("false"), description="`true`: only the dates of start and end count; the end's day is the last one."
     )
-    location: Text | None = Field(None, description="Its display name.")
+    location: Text | None = Field(
+        None, description="Its display name: one line of at most 255 characters; longer ones are cut."
+    )
     attendees: list[_Attendee] = Field(
         default_factory=list,
         description="Who is invited: addresses or `{ address = …, name = …, type = … }`. **Outlook mails them; nothing can "

@@ -1,16 +1,19 @@
 """What the keys of a mapping file hold: templates, and the literals that may stand in place of a column."""
 
 import difflib
+import re
+from types import NoneType, UnionType
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
 
 from handlers.sync.template import Template, as_text
-from handlers.sync.zones import windows_zone
+from handlers.sync.zones import find_zone
 
 SHOW_AS = ("free", "tentative", "busy", "oof", "workingElsewhere", "unknown")
 SENSITIVITY = ("normal", "personal", "private", "confidential")
 IMPORTANCE = ("low", "normal", "high")
+LONGEST = 999_999  # minutes (or hours): nearly two years
 ATTENDEE_TYPES = ("required", "optional", "resource")
 
 
@@ -28,19 +31,21 @@ class Table(BaseModel):
 
 
 def _zone(template: Template) -> Template:
-    return template if template.columns else Template.parse(windows_zone(template.render({})))
+    if not template.columns:
+        find_zone(template.render({}))
+    return template
 
 
-def _literal(value: Any, kind: type, words: str) -> Template:
+def _literal(value: Any, kind: type | UnionType, words: str) -> Template:
     """A value that is a `{Column}`, or a literal of a kind."""
     if isinstance(value, Template):
         return value
     if isinstance(value, kind) and (kind is bool or not isinstance(value, bool)):
-        if isinstance(value, int) and value < 0:
-            raise ValueError("cannot be negative")
+        if isinstance(value, int | float) and not 0 <= value <= LONGEST:
+            raise ValueError("cannot be negative" if value < 0 else f"cannot be more than {LONGEST}")
         return Template.parse(as_text(value))
     if not isinstance(value, str) or not Template.parse(value).columns:
-        raise ValueError(f"has to be {words} or a {{Column}}")
+        raise ValueError(f"has to be {words}a {{Column}}")
     return Template.parse(value)
 
 
@@ -67,13 +72,23 @@ type ZoneName = Annotated[
 ]
 type Flag = Annotated[
     Template,
-    BeforeValidator(lambda value: _literal(value, bool, "true, false")),
+    BeforeValidator(lambda value: _literal(value, bool, "true, false or ")),
     _literal_or_column({"type": "boolean"}),
 ]
 type Minutes = Annotated[
     Template,
-    BeforeValidator(lambda value: _literal(value, int, "a whole number")),
-    _literal_or_column({"type": "integer", "minimum": 0}),
+    BeforeValidator(lambda value: _literal(value, int, "a whole number or ")),
+    _literal_or_column({"type": "integer", "minimum": 0, "maximum": LONGEST}),
+]
+type Hours = Annotated[
+    Template,
+    BeforeValidator(lambda value: _literal(value, int | float, "a number or ")),
+    _literal_or_column({"type": "number", "minimum": 0, "maximum": LONGEST}),
+]
+type Column = Annotated[
+    Template,
+    BeforeValidator(lambda value: _literal(value, NoneType, "")),
+    WithJsonSchema({"type": "string", "pattern": r"\{.+\}"}),
 ]
 
 _AsText = BeforeValidator(Template.parse)
@@ -83,6 +98,15 @@ type Importance = Annotated[Template, _AsText, _among(IMPORTANCE), _literal_or_c
 type AttendeeType = Annotated[Template, _AsText, _among(ATTENDEE_TYPES), _literal_or_column({"enum": list(ATTENDEE_TYPES)})]
 
 SCALAR_SCHEMA = WithJsonSchema({"type": ["string", "boolean", "number"]})
+_AS_IT_IS = WithJsonSchema({"type": ["string", "boolean", "number"], "not": {"type": "string", "pattern": r"\{[^{}]+\}"}})
+_COLUMN = re.compile(r"\{[^{}]+\}")
+
+
+def as_it_is(value: Any) -> Any:
+    """Refuse a {Column} where text is taken as it is: it would stand in calendars with its braces. Raises ValueError."""
+    if isinstance(value, str) and (found := _COLUMN.search(value)):
+        raise ValueError(f"{found[0]} cannot stand here: this text is taken as it is")
+    return value
 
 
 def scalar(value: Any) -> Any:
@@ -92,4 +116,5 @@ def scalar(value: Any) -> Any:
     return value
 
 
-type Scalar = Annotated[Any, BeforeValidator(scalar), SCALAR_SCHEMA]  # text, true, false or a number
+type Scalar = Annotated[Any, BeforeValidator(scalar), AfterValidator(as_it_is), _AS_IT_IS]  # text, true, false or a number
+type PlainText = Annotated[str, AfterValidator(as_it_is)]

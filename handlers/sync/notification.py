@@ -1,18 +1,24 @@
 """Push notifications as Acumatica sends them, and the row changes that they break into."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any
 
-from handlers.sync.change import TICKS_MAX, Row, RowChange, digest, load_json, ticks_to_datetime
+from handlers.sync.change import TICKS_MAX, Row, RowChange, canonical, digest, load_json, ticks_to_datetime
 from handlers.sync.mapping import Mapping
 from handlers.sync.template import MissingColumns
 
 _AHEAD = timedelta(days=1)
 _DEEPEST = 32
+_LISTS = ("Inserted", "Deleted")
+_OTHER_CONTAINERS = 1000  # objects and arrays of a notification that are no rows
+_CONTAINER_OR_STRING = re.compile(r'[{\[]|"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+MAX_ROWS = 20_000
 
 
 class NotificationProblems(Exception):
@@ -23,10 +29,15 @@ class NotificationProblems(Exception):
         self.problems = problems
 
 
+class TooManyRows(NotificationProblems):
+    """The body holds more rows than are taken at once."""
+
+
 @dataclass(frozen=True)
 class PushNotification:
     """One data transaction, as seen by one query. `timestamp` is .NET ticks in UTC (100 ns since 0001-01-01).
 
+    AdditionalInfo is not kept: what is in it differs from site to site, and nothing here needs it.
     https://help.acumatica.com, "Push Notification Format" of the Integration Development Guide
     """
 
@@ -36,7 +47,6 @@ class PushNotification:
     company_id: str
     id: str
     timestamp: int
-    additional_info: Row
 
     @property
     def dedup_key(self) -> str:
@@ -54,15 +64,24 @@ class Unidentified:
     mapping: str
     row: Row
     reason: str
+    times: int = 1  # how often this very row came in the notification
 
 
-def parse_notification(body: bytes, *, company: str, queries: Iterable[str], now: datetime) -> PushNotification:
-    """Read a request body. Raises NotificationProblems with everything that is wrong with it, in plain words."""
-    data = _parse_json(body)
+def parse_notification(
+    body: bytes, *, company: str, queries: Iterable[str], now: datetime, max_rows: int = MAX_ROWS
+) -> PushNotification:
+    """Read a request body. Raises NotificationProblems with everything that is wrong with it, in plain words.
+
+    One of the two lists of rows may be missing, and each may be null, for none. Raises TooManyRows before rows could take
+    much more memory than the body.
+    """
+    data = _parse_json(body, max_rows)
     if not isinstance(data, dict):
         raise NotificationProblems([f"The body is {_kind(data)}; a push notification is an object."])
-    if data.get("AdditionalInfo") is None:
-        data["AdditionalInfo"] = {}
+    data |= {name: [] for name in _LISTS if data.get(name) is None and (name in data or data.keys() & _LISTS)}
+    rows = sum(len(data[name]) for name in _LISTS if isinstance(data.get(name), list))
+    if rows > max_rows:
+        raise TooManyRows([f"The notification has {rows} rows; MAX_NOTIFICATION_ROWS is {max_rows}."])
     shape: dict[str, tuple[type, str]] = {
         "Inserted": (list, "an array of rows"),
         "Deleted": (list, "an array of rows"),
@@ -70,7 +89,6 @@ def parse_notification(body: bytes, *, company: str, queries: Iterable[str], now
         "CompanyId": (str, "the name of the tenant"),
         "Id": (str, "the id of the transaction"),
         "TimeStamp": (int, "an integer of .NET ticks"),
-        "AdditionalInfo": (dict, "an object"),
     }
     problems = {
         name: f"{name} is {_kind(data[name]) if name in data else 'missing'}; it has to be {what}."
@@ -88,13 +106,12 @@ def parse_notification(body: bytes, *, company: str, queries: Iterable[str], now
         company_id=folded(company),  # part of every event's identity: another spelling of the setting makes no other
         id=data["Id"],
         timestamp=data["TimeStamp"],
-        additional_info=data["AdditionalInfo"],
     )
 
 
 def _senseless(sound: Row, company: str, queries: list[str], now: datetime) -> Iterator[str]:
     """What is wrong with fields that have the right type."""
-    for name in ("Inserted", "Deleted"):
+    for name in _LISTS:
         rows = sound.get(name, [])
         if not all(isinstance(row, dict) for row in rows):
             yield f"{name} holds something that is not an object; every row has to be one."
@@ -118,7 +135,7 @@ def row_changes(
 ) -> tuple[list[RowChange], list[Unidentified]]:
     """One change per row and mapping. `Inserted` and `Deleted` with one key are one update; `now` is seconds since 1970."""
     changes: list[RowChange] = []
-    unidentified: list[Unidentified] = []
+    unidentified: dict[str, Unidentified] = {}  # by content: the same row again is the same dead letter
     for mapping in mappings:
         if folded(mapping.query) != folded(notification.query):
             continue
@@ -129,7 +146,10 @@ def row_changes(
                 try:
                     found.append((mapping.key_of(row), row))
                 except MissingColumns as error:
-                    unidentified.append(Unidentified(mapping.name, row, str(error)))
+                    unknown = Unidentified(mapping.name, row, str(error))
+                    first = unidentified.setdefault(canonical([mapping.name, row]), unknown)
+                    if first is not unknown:
+                        unidentified[canonical([mapping.name, row])] = replace(first, times=first.times + 1)
             return found
 
         inserted, deleted = keyed(notification.inserted), keyed(notification.deleted)
@@ -151,7 +171,7 @@ def row_changes(
         once = {key: row for key, row in inserted}  # noqa: C416  (the last row stands for a repeated key)
         changes += [change(key, row, repeated if times[key] > 1 else "") for key, row in once.items()]
         changes += [change(key, None) for key in dict.fromkeys(key for key, _ in deleted) if key not in once]
-    return changes, unidentified
+    return changes, list(unidentified.values())
 
 
 def folded(name: str) -> str:
@@ -159,11 +179,23 @@ def folded(name: str) -> str:
     return name.strip().casefold()
 
 
-def _parse_json(body: bytes) -> Any:
+def _parse_json(body: bytes, max_rows: int) -> Any:
     try:
-        return load_json(body.decode(json.detect_encoding(body)))
+        text = body.decode(json.detect_encoding(body))
+        _check_size(text, max_rows)
+        return load_json(text)
     except ValueError as error:
         raise NotificationProblems([f"The body is not JSON: {str(error)[:200]}"]) from None
+
+
+def _check_size(text: str, max_rows: int) -> None:
+    """Raises TooManyRows where the text holds more objects and arrays than rows can be: each takes 64 bytes or more."""
+    most = 2 * max_rows + _OTHER_CONTAINERS
+    if text.count("{") + text.count("[") <= most:
+        return
+    found = (match for match in _CONTAINER_OR_STRING.finditer(text) if match[0] in "{[")  # those in strings are text
+    if next(islice(found, most, None), None):
+        raise TooManyRows([f"The body has more than {most} objects and arrays; MAX_NOTIFICATION_ROWS is {max_rows}."])
 
 
 def _too_deep(row: Row) -> bool:

@@ -32,6 +32,7 @@ from handlers.sync.effects import (
     WriteBack,
 )
 from handlers.sync.event import CalendarEvent, calendar_event
+from handlers.sync.late import waits_until
 from handlers.sync.link import Entry, EventLink, Record
 from handlers.sync.mapping import Mapping
 from handlers.sync.record import adopted_id, names_record, record_id, reports, short_reason
@@ -67,7 +68,8 @@ def intend(link: EventLink, wanted: CalendarEvent | None, mapping: Mapping) -> E
         marked = _addressed(marked, record_id(mapping, link.row))
     if marked.live:
         return marked
-    fresh = link.generation == link.first_generation
+    # Later the column holds the id of an event of our own; as long as none was made or taken over, it does not.
+    fresh = link.generation == link.first_generation or any(entry.adopt for entry in link.entries)
     return marked.with_new_entry(wanted.mailbox, wanted.calendar, adopted_id(mapping, link.row) if fresh else None)
 
 
@@ -153,16 +155,5 @@ def settled(link: EventLink, wanted: CalendarEvent | None, mapping: Mapping, now
     return (
         intend(link, wanted, mapping) == link
         and not plan(link, wanted, mapping, now)
-        and not waits_until(link, wanted, mapping)
+        and not waits_until(link, wanted, mapping, now)
     )
-
-
-def waits_until(link: EventLink, wanted: CalendarEvent | None, mapping: Mapping) -> float:
-    """Until when late requests have to be waited for; 0 where there is nothing to wait for.
-
-    What they may have changed is written again after that, and what they may make is removed again.
-    """
-    moments = [e.late_until for e in link.entries if (e.leaving and not e.id) or (wanted and not e.leaving and e.endangered)]
-    if link.record_endangered and (wanted or mapping.on.clear or reports(mapping)):
-        moments.append(link.record_late_until)
-    return max(moments, default=0.0)

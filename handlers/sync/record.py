@@ -8,6 +8,7 @@ from typing import Any
 from handlers.sync.errors import Code, Permanent
 from handlers.sync.mapping import EVENT_ID, Mapping
 from handlers.sync.template import Row, Template, as_text
+from handlers.sync.text import one_line
 
 _GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _EVENT_ID = re.compile(r"[A-Za-z0-9_=+/-]{20,1000}")
@@ -20,6 +21,14 @@ class RecordUpdate:
 
     path: str
     body: dict[str, Any]
+
+    @property
+    def target(self) -> str:
+        """The path with what makes the answer show all that was written: custom fields and details come where asked for."""
+        custom = [f"{view}.{member}" for view, members in self.body.get("custom", {}).items() for member in members]
+        asked = [f"$custom={','.join(custom)}"] if custom else []
+        asked += ["$expand=Attributes"] if "Attributes" in self.body else []
+        return self.path + (f"?{'&'.join(asked)}" if asked else "")
 
 
 def adopted_id(mapping: Mapping, row: Row) -> str | None:
@@ -94,6 +103,7 @@ def record_update(mapping: Mapping, record: str, results: MappingOf[str, str] | 
 
 def short_reason(reason: str) -> str:
     """A reason that fits a field of Acumatica."""
+    reason = one_line(reason)
     return reason if len(reason) <= _REASON_MAX else reason[: _REASON_MAX - 1] + "…"
 
 

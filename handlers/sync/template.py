@@ -4,10 +4,11 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeIs
 
 type Row = dict[str, Any]
 
+_EXACT = 2**53  # below it a float is exactly one whole number
 PLACEHOLDER = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 
 
@@ -49,6 +50,12 @@ class Template:
         """Names of the columns, in the order of their use."""
         return tuple(column for _, column in self.parts if column)
 
+    @property
+    def column(self) -> str | None:
+        """The column that is all of the text, where one is."""
+        around = "".join(text for text, _ in self.parts).strip()
+        return self.parts[0][1] if len(self.parts) == 2 and not around else None
+
     def render(self, row: Row, quote: Callable[[str], str] = str) -> str:
         """Text with the columns in it, each through `quote`: null as nothing, outer blanks (Acumatica pads keys) removed."""
         return "".join(text + (quote(as_text(row.get(column))) if column else "") for text, column in self.parts).strip()
@@ -82,10 +89,22 @@ def folded(name: str) -> str:
 
 
 def as_text(value: Any) -> str:
-    """A value of a row as text: null is nothing; true, false and numbers as in JSON."""
+    """A value of a row as text: null is nothing, true and false are as in JSON, a whole number is without decimals."""
     if isinstance(value, str):
         return value.strip()
+    if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT:
+        return str(int(value))
     return "" if value is None else json.dumps(value, ensure_ascii=False)
+
+
+def compared(value: Any) -> str:
+    """A value as [when] and [values] compare it: numbers by their exact value, text without regard to case."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else as_text(value).casefold()
+
+
+def is_number(value: Any) -> TypeIs[int | float]:
+    """Whether a value is a number of JSON (true and false are none)."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def kind_of(value: Any) -> str:

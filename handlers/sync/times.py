@@ -1,133 +1,162 @@
-"""When an event is: dates, times and lengths in the forms that Acumatica sends, in the zone of the mapping.
+"""When an event is: dates and times in the forms that Acumatica sends, in the zone of the mapping.
 
-Moments are worked with in their zone, so that lengths and comparisons are right across daylight saving: a time in the gap
-moves past it; of a time that is there twice the first counts, unless an offset says otherwise or the end needs the second.
+Moments are worked with in their zone, so that lengths and comparisons are right across daylight saving: what starts in the
+gap is moved past it as a whole; of a time that is there twice the first counts, unless an offset says otherwise or the end
+needs the second.
 """
 
 import re
 from datetime import UTC, date, datetime, timedelta
 from datetime import time as day_time
 from typing import Any, NamedTuple
-from zoneinfo import ZoneInfo
 
-from tzlocal.windows_tz import win_tz
-
+from handlers.sync.errors import Permanent
+from handlers.sync.lengths import duration
 from handlers.sync.mapping import Mapping
 from handlers.sync.mapping_event import DateAndTime, Duration
 from handlers.sync.template import Row, Template
 from handlers.sync.values import flag, unusable
-from handlers.sync.zones import windows_zone
+from handlers.sync.zones import Zone, find_zone
 
-_LENGTH = re.compile(r"(\d{1,6})(?:\.0+)?|(\d{1,4}):([0-5]\d)(?::00)?")
+# Python reads more than ISO 8601's extended form, 1030 as 10:30 among it; digits alone may as well be minutes.
+_ISO = re.compile(
+    r"(\d{4}-\d{2}-\d{2})(?:[Tt ](\d{2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?)([Zz]|[+-]\d{2}:?\d{2}(?::?\d{2})?)?)?", re.ASCII
+)
+_CLOCK = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2})(?:[.,]\d+)?)?(?: ?([ap])\.?m\.?)?", re.ASCII | re.IGNORECASE)
+_DIGITS = re.compile(r"\d+", re.ASCII)
 _NO_DATE = "Use a date-time column, and leave rows without one out with [when] or in the inquiry."
+_CORRECT = "Correct the dates in Acumatica."
+_FIRST_YEAR = 1900  # what Acumatica puts before a time that has no date
+_MIDNIGHT = day_time()
 
 
-class _Zone(NamedTuple):
-    name: str  # Windows'
-    info: ZoneInfo
+class _Moment(NamedTuple):
+    written: datetime  # as it was sent, perhaps with an offset
+    at: datetime  # in the zone, out of the gap
 
 
-def start_and_end(mapping: Mapping, row: Row) -> dict[str, Any]:
-    """Graph's `start`, `end` and `isAllDay`. Raises Permanent."""
-    event = mapping.event
-    zone = _zone(mapping, row)
+def start_and_end(mapping: Mapping, row: Row, notes: list[str]) -> dict[str, Any]:
+    """Graph's `start`, `end` and `isAllDay`; adds notes on what is probably not meant. Raises Permanent, OverflowError."""
+    event, zone = mapping.event, _zone(mapping, row)
     all_day = flag("event.isAllDay", event.isAllDay, row)
-    start = _moment("start", event.start, row, zone, all_day=all_day)
-    if start is None:
+    written = _written("start", event.start, row, all_day=all_day)
+    if written is None:
         raise unusable("start", _template_of(event.start), row, "is empty", _NO_DATE)
+    if written.year <= _FIRST_YEAR:
+        notes.append("The start is in the year 1900, as of a time without a date: use { date = …, time = … }.")
     if all_day:
-        first, last = start.date(), _last_day(mapping, row, zone, start)
-        days = {"start": first, "end": last + timedelta(days=1)}  # Graph's end is exclusive
-        return {n: {"dateTime": f"{d.isoformat()}T00:00:00", "timeZone": zone.name} for n, d in days.items()} | {
-            "isAllDay": True
-        }
+        return _whole_days(mapping, row, zone, written.date())
+    start = _moment("start", event.start, row, zone, written)
     end = _end(mapping, row, zone, start)
-    if end.astimezone(UTC) < start.astimezone(UTC):  # (in one zone, Python compares the clocks on the wall)
-        raise unusable("end", _template_of(event.end), row, "is before the start", "Correct the dates in Acumatica.")
-    return {"start": _zoned(start, zone), "end": _zoned(end, zone), "isAllDay": False}
+    if end.astimezone(UTC) < start.at.astimezone(UTC):  # (in one zone, Python compares the clocks on the wall)
+        raise unusable("end", _template_of(event.end), row, "is before the start", _CORRECT)
+    if isinstance(event.start, Template) and _has_no_time(written) and _has_no_end(mapping, row):
+        notes.append("The start is at midnight: if its column holds a date without a time, say isAllDay = true.")
+    return {"start": _told(start.at, zone), "end": _told(end, zone), "isAllDay": False}
 
 
-def _zone(mapping: Mapping, row: Row) -> _Zone:
+def _zone(mapping: Mapping, row: Row) -> Zone:
     text = mapping.time_zone.render(row)
     try:
-        name = windows_zone(text)
+        return find_zone(text)
     except ValueError:
         remedy = "Use Windows or IANA names, or translate what the column holds with [values]."
         wrong = "is empty" if not text else "is no Windows or IANA time zone"
         raise unusable("time_zone", mapping.time_zone, row, wrong, remedy) from None
-    return _Zone(name, ZoneInfo("UTC" if name == "UTC" else win_tz[name]))
 
 
-def _moment(what: str, source: Template | DateAndTime, row: Row, zone: _Zone, *, all_day: bool = False) -> datetime | None:
-    """A moment in the zone: as Acumatica sends it, or converted where it carries an offset; None where it is empty."""
-    try:
-        if isinstance(source, DateAndTime):
-            day, clock = source.date.render(row), source.time.render(row)
-            if not day:
-                return None
-            naive = datetime.combine(_date(day), day_time() if all_day else _clock(clock).replace(tzinfo=None))
-        else:
-            if not (text := source.render(row)):
-                return None
-            naive = datetime.fromisoformat(text)
-        moment = (naive if naive.tzinfo else naive.replace(tzinfo=zone.info)).replace(microsecond=0)
-        return moment.astimezone(UTC).astimezone(zone.info)  # also takes a time out of the gap
-    except (ValueError, OverflowError):
-        raise unusable(what, _template_of(source), row, "is no ISO date and time", _NO_DATE) from None
-
-
-def _date(text: str) -> date:
-    return datetime.fromisoformat(text).date()
-
-
-def _clock(text: str) -> day_time:
-    """The time of a time column: Acumatica sends it with some date, or as a label. Raises ValueError."""
-    for form in ("%I:%M %p", "%I:%M:%S %p"):
-        try:
-            return datetime.strptime(text, form).timetz()  # noqa: DTZ007  (only the time of day is wanted)
-        except ValueError:
-            pass
-    return day_time.fromisoformat(text) if "-" not in text else datetime.fromisoformat(text).timetz()
-
-
-def _end(mapping: Mapping, row: Row, zone: _Zone, start: datetime) -> datetime:
-    source, length = mapping.event.end, None
+def _whole_days(mapping: Mapping, row: Row, zone: Zone, first: date) -> dict[str, Any]:
+    """Of whole days the written dates count, whatever time and offset stand behind them; Graph's end is exclusive."""
+    source, last = mapping.event.end, first
     if isinstance(source, Duration):
-        length = length_in_minutes("end.minutes", source.minutes, row)
-    elif source and (end := _moment("end", source, row, zone)):
-        later = end.replace(fold=1)
-        return later if end.astimezone(UTC) < start.astimezone(UTC) <= later.astimezone(UTC) else end
-    minutes = mapping.default_minutes if length is None else length
-    return (start.astimezone(UTC) + timedelta(minutes=minutes)).astimezone(zone.info)
+        last += timedelta(days=(max(duration(source, row) or 0, 1) - 1) // 1440)
+    elif source and (end := _written("end", source, row, all_day=True)):
+        last = end.date()
+    if last < first:
+        raise unusable("end", _template_of(source), row, "is before the start", _CORRECT)
+    days = {"start": first, "end": last + timedelta(days=1)}
+    told = {name: {"dateTime": f"{day.isoformat()}T00:00:00", "timeZone": zone.windows} for name, day in days.items()}
+    return told | {"isAllDay": True}
 
 
-def _last_day(mapping: Mapping, row: Row, zone: _Zone, start: datetime) -> date:
+def _end(mapping: Mapping, row: Row, zone: Zone, start: _Moment) -> datetime:
     source = mapping.event.end
-    if isinstance(source, Duration):
-        length = length_in_minutes("end.minutes", source.minutes, row)
-        return start.date() + timedelta(days=(max(length or 0, 1) - 1) // 1440)
-    end = _moment("end", source, row, zone, all_day=True) if source else None
-    last = end.date() if end else start.date()
-    if last < start.date():
-        raise unusable("end", _template_of(source), row, "is before the start", "Correct the dates in Acumatica.")
-    return last
+    length = duration(source, row) if isinstance(source, Duration) else None
+    if source and not isinstance(source, Duration) and (written := _written("end", source, row)):
+        moved = start.written.tzinfo is None and start.at.replace(tzinfo=None) != start.written
+        if moved and written.tzinfo is None:  # the start is in the gap: the length on the wall stays
+            written = start.at.replace(tzinfo=None) + (written - start.written)
+        end = _moment("end", source, row, zone, written).at
+        later = end.replace(fold=1)
+        return later if end.astimezone(UTC) < start.at.astimezone(UTC) <= later.astimezone(UTC) else end
+    minutes = mapping.default_minutes if length is None else length
+    return (start.at.astimezone(UTC) + timedelta(minutes=minutes)).astimezone(zone.clock)
 
 
-def _zoned(moment: datetime, zone: _Zone) -> dict[str, str]:
-    """Wall-clock time and zone; the second of two equal wall-clock times can only be told in UTC."""
-    if moment.fold and moment.replace(fold=0).utcoffset() != moment.utcoffset():
-        return {"dateTime": moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds"), "timeZone": "UTC"}
-    return {"dateTime": moment.replace(tzinfo=None).isoformat(timespec="seconds"), "timeZone": zone.name}
+def _moment(what: str, source: Template | DateAndTime, row: Row, zone: Zone, written: datetime) -> _Moment:
+    try:
+        aware = written if written.tzinfo else written.replace(tzinfo=zone.clock)
+        return _Moment(written, aware.astimezone(UTC).astimezone(zone.clock))
+    except OverflowError:
+        raise _no_date(what, source, row) from None
 
 
-def length_in_minutes(what: str, template: Template, row: Row) -> int | None:
-    """A length; None where it is empty. Raises Permanent."""
-    text = template.render(row)
+def _written(what: str, source: Template | DateAndTime, row: Row, *, all_day: bool = False) -> datetime | None:
+    """The date and time that a row holds, without fractions; None where it is empty. Raises Permanent."""
+    if isinstance(source, Template):
+        text, clock = source.render(row), ""
+    else:
+        text, clock = source.date.render(row), source.time.render(row)
     if not text:
         return None
-    if not (match := _LENGTH.fullmatch(text)):
-        raise unusable(what, template, row, "is no length in minutes (90, or 1:30)", "Use a column with whole minutes.")
-    return int(match[1]) if match[1] else 60 * int(match[2]) + int(match[3])
+    if isinstance(source, DateAndTime) and not all_day and _DIGITS.fullmatch(clock):
+        wrong = "holds digits that may be a time of day (hhmm) or minutes, and nothing says which"
+        remedy = "Show the time in the inquiry as a date-time or as text like 10:30."
+        raise unusable(what, _template_of(source), row, wrong, remedy)
+    try:
+        written = _iso(text)
+        if isinstance(source, DateAndTime):
+            return datetime.combine(written.date(), _MIDNIGHT if all_day else _time_of(clock))
+    except ValueError:
+        raise _no_date(what, source, row) from None
+    return written
+
+
+def _iso(text: str) -> datetime:
+    """A date, or a date and time, in ISO 8601's extended form. Raises ValueError."""
+    if not _ISO.fullmatch(text):
+        raise ValueError("no ISO date and time")
+    return datetime.fromisoformat(text.upper().replace(",", ".")).replace(microsecond=0)
+
+
+def _time_of(text: str) -> day_time:
+    """The time of a time column: Acumatica sends it with some date, or as a label. Raises ValueError."""
+    if match := _CLOCK.fullmatch(text):
+        hour = int(match[1])
+        if match[4]:
+            if not 1 <= hour <= 12:
+                raise ValueError("no hour of half a day")
+            hour = hour % 12 + (12 if match[4] in "pP" else 0)
+        return day_time(hour, int(match[2]), int(match[3] or 0))
+    if not (match := _ISO.fullmatch(text)) or not match[2]:
+        raise ValueError("no time")
+    return _iso(text).time()
+
+
+def _has_no_time(written: datetime) -> bool:
+    return written.tzinfo is None and written.time() == _MIDNIGHT
+
+
+def _has_no_end(mapping: Mapping, row: Row) -> bool:
+    source = mapping.event.end
+    end = None if not source or isinstance(source, Duration) else _written("end", source, row)
+    return end is None or _has_no_time(end)
+
+
+def _told(moment: datetime, zone: Zone) -> dict[str, str]:
+    """A moment in Graph's terms: wall-clock time and zone; what the Windows zone cannot tell, in UTC."""
+    told, name = (moment, zone.windows) if zone.is_told_by(moment) else (moment.astimezone(UTC), "UTC")
+    return {"dateTime": told.replace(tzinfo=None).isoformat(timespec="seconds"), "timeZone": name}
 
 
 def _template_of(source: Template | DateAndTime | Duration | None) -> Template:
@@ -137,5 +166,9 @@ def _template_of(source: Template | DateAndTime | Duration | None) -> Template:
         case DateAndTime():
             return Template(source.date.source, (*source.date.parts, *source.time.parts))
         case Duration():
-            return source.minutes
+            return source.template
     return Template("", ())
+
+
+def _no_date(what: str, source: Template | DateAndTime, row: Row) -> Permanent:
+    return unusable(what, _template_of(source), row, "is no ISO date and time", _NO_DATE)

@@ -2,6 +2,7 @@
 
 | the row                                      | what follows                                                           |
 |----------------------------------------------|------------------------------------------------------------------------|
+| has no active mapping (any more)             | a dead letter, `no_mapping`                                            |
 | has no link, and the change is very old      | Stop: what came after it may be forgotten already                      |
 | is claimed, the change is no news            | Stop: later                                                            |
 | is claimed, the change is newer              | Save: the worker that has the row goes on with it (a message stands    |
@@ -51,6 +52,7 @@ class Work:
     link: EventLink
     wanted: CalendarEvent | None
     failure: Permanent | None = None
+    unmerged: bool = False  # the failure is of a change that the link does not know
 
 
 type Turn = Stop | Save | Work
@@ -73,12 +75,15 @@ def take_turn(  # noqa: PLR0917  (all that a decision depends on)
     if merged.held(now):
         return _under_another_claim(stored, merged, change, now, failure)
     link = merged.unconfirmed() if merged.claim else merged
+    unmerged = failure is not None
     if not failure and (columns := link.unknown(mapping)):
-        return Save(_unseen(link, columns))
+        if link.version and link.settled == link.version.timestamp:
+            return Save(_unseen(link, columns))
+        failure = _owed(columns)  # its newest state was left to this message, and lacks what is read by now
     wanted, unusable = _wanted(link, mapping, scope)
     failure = gave_up or failure or unusable
     if failure:
-        return _failing(link, failure, change, mapping, claim)
+        return _failing(link, failure, change, mapping, claim, unmerged=unmerged)
     if settled(link, wanted, mapping, now):
         return Save(in_order(link), settled=True)
     return Work(replace(intend(link, wanted, mapping), claim=claim), wanted)
@@ -86,9 +91,16 @@ def take_turn(  # noqa: PLR0917  (all that a decision depends on)
 
 def in_order(link: EventLink) -> EventLink:
     """The link of a row that is settled; a dead letter that holds a newer change stays."""
+    link = replace(link, settled=link.version.timestamp if link.version else 0)
     if link.buried and not link.outlived:
         return link
     return replace(link, last_error="", last_code="", buried=0, buried_row=False)
+
+
+def no_mapping(change: RowChange) -> Permanent:
+    """Why a row cannot be looked at whose mapping's file was removed."""
+    reason = f"There is no active mapping {change.mapping!r}."
+    return Permanent(Code.MAPPING_MISSING, reason, f"Add {change.mapping}.toml again; {RUN_AGAIN}")
 
 
 def _age(change: RowChange) -> float:
@@ -111,6 +123,9 @@ def _merged(link: EventLink, change: RowChange, mapping: Mapping) -> tuple[Event
             code, problem = Code.COLUMN_MISSING, str(error)
     if link.version and link.version.timestamp > change.timestamp:
         return link, None
+    if change.problem:
+        remedy = "Name all columns that tell rows apart in the mapping's key; then save the record in Acumatica again."
+        return link, Permanent(code, problem, remedy)
     return link, Permanent(code, problem, f"Bring the inquiry and the mapping together; {RUN_AGAIN}")
 
 
@@ -141,13 +156,20 @@ def _unseen(link: EventLink, columns: list[str]) -> EventLink:
     )
 
 
-def _failing(link: EventLink, failure: Permanent, change: RowChange, mapping: Mapping, claim: Claim) -> Turn:
+def _owed(columns: list[str]) -> Permanent:
+    reason = f"The newest state of the row came before the mapping was edited, and does not hold {', '.join(columns)}."
+    return Permanent(Code.COLUMN_MISSING, reason, "Save the record in Acumatica again.")
+
+
+def _failing(
+    link: EventLink, failure: Permanent, change: RowChange, mapping: Mapping, claim: Claim, *, unmerged: bool
+) -> Turn:
     """A row that needs a person. Its record is told, where the mapping has a field for that."""
     told = replace(link, written_to=link.written_to or _record(change, mapping))
     failing = replace(link, last_error=failure.reason, last_code=failure.code)
     present = link.present if link.version else change.row is not None
     if present and plan_report(told, failure.reason, mapping):
-        return Work(replace(told, claim=claim), None, failure)
+        return Work(replace(told, claim=claim), None, failure, unmerged)
     return Save(failing, failure)
 
 

@@ -1,8 +1,10 @@
 """What columns hold, read by the rules of a mapping: translated by [values], as a flag, as one of Graph's names."""
 
+from contextlib import suppress
+
 from handlers.sync.errors import Code, Permanent
 from handlers.sync.mapping import ELSE, Mapping
-from handlers.sync.template import Row, Template, as_text, kind_of
+from handlers.sync.template import Row, Template, as_text, compared, kind_of
 
 _TRUE = {"true", "1", "yes"}
 _FALSE = {"false", "0", "no", ""}
@@ -14,10 +16,10 @@ def translated(mapping: Mapping, row: Row) -> Row:
         return row
     row = dict(row)
     for column, labels in mapping.values.items():
-        known = {label.strip().casefold(): value for label, value in labels.items() if label != ELSE}
+        known = {form: value for label, value in labels.items() if label != ELSE for form in _forms(label)}
         label = as_text(row.get(column))
-        if label.casefold() in known:
-            row[column] = known[label.casefold()]
+        if (form := compared(row.get(column))) in known:
+            row[column] = known[form]
         elif ELSE in labels:
             row[column] = labels[ELSE]
         elif label:
@@ -27,6 +29,14 @@ def translated(mapping: Mapping, row: Row) -> Row:
                 f'Add it there, or a value for all others: "{ELSE}" = "…".',
             )
     return row
+
+
+def _forms(label: str) -> set[str]:
+    """What a label stands for: its text, and where that is a number ("1.0"), every column that holds this number."""
+    forms = {compared(label)}
+    with suppress(ValueError, OverflowError):
+        forms.add(compared(float(label)))
+    return forms
 
 
 def flag(what: str, template: Template, row: Row) -> bool:

@@ -1,18 +1,53 @@
-"""Time zones: Windows and IANA names, and what stands for them."""
+"""Time zones: Windows and IANA names, and which of them Graph can be told."""
 
 import difflib
+from datetime import datetime
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
 
 from tzlocal.windows_tz import tz_win, win_tz
 
-# Graph takes a Windows name everywhere; of the IANA names only some (https://learn.microsoft.com/graph/api/resources/datetimetimezone).
-_WINDOWS_NAMES = {name.casefold(): name for name in win_tz} | {"utc": "UTC"}
+# IANA names that CLDR's table of Windows zones leaves out. What has no Windows zone of its own is told in UTC.
+# https://github.com/unicode-org/cldr/blob/main/common/supplemental/windowsZones.xml
+_FURTHER = {
+    "GMT": "UTC",
+    "CST6CDT": "Central Standard Time",
+    "EST5EDT": "Eastern Standard Time",
+    "MST7MDT": "Mountain Standard Time",
+    "PST8PDT": "Pacific Standard Time",
+    "US/East-Indiana": "US Eastern Standard Time",
+    "Europe/Uzhgorod": "FLE Standard Time",
+    "Europe/Zaporozhye": "FLE Standard Time",
+    "Antarctica/Troll": "UTC",
+}
+_IANA = {name: str(windows) for name, windows in tz_win.items() if name} | _FURTHER
+_WINDOWS = {name.casefold(): name for name in win_tz} | {"utc": "UTC"}
+_CLOCKS = {**win_tz, "UTC": "Etc/UTC"}
 
 
-def windows_zone(zone: str) -> str:
-    """The Windows name of a time zone. Raises ValueError with the nearest name."""
-    if known := _WINDOWS_NAMES.get(zone.casefold()):
-        return known
-    if zone and zone in tz_win:  # (it has a name for nothing)
-        return str(tz_win[zone])
-    near = difflib.get_close_matches(zone, [*_WINDOWS_NAMES.values(), *tz_win], 1, 0.6)
-    raise ValueError(f"{zone!r} is no Windows or IANA time zone{f'; did you mean {near[0]!r}?' if near else ''}")
+class Zone(NamedTuple):
+    """A time zone, and the Windows zone that stands for it in Graph, whose clock may be another at times."""
+
+    clock: ZoneInfo
+    windows: str
+    windows_clock: ZoneInfo
+
+    def is_told_by(self, moment: datetime) -> bool:
+        """Whether a moment's time on the wall, with the Windows zone's name, means that moment and no other."""
+        there = moment.astimezone(self.windows_clock)
+        return there.replace(tzinfo=None) == moment.replace(tzinfo=None) and not there.fold
+
+
+def find_zone(name: str) -> Zone:
+    """The time zone of a Windows or IANA name. Raises ValueError with the nearest name.
+
+    Graph takes a Windows name everywhere; of the IANA names only some.
+    https://learn.microsoft.com/graph/api/resources/datetimetimezone
+    """
+    if windows := _WINDOWS.get(name.casefold()):
+        clock = ZoneInfo(_CLOCKS[windows])
+        return Zone(clock, windows, clock)
+    if windows := _IANA.get(name):
+        return Zone(ZoneInfo(name), windows, ZoneInfo(_CLOCKS[windows]))
+    near = difflib.get_close_matches(name, [*_WINDOWS.values(), *_IANA], 1, 0.6)
+    raise ValueError(f"{name!r} is no Windows or IANA time zone{f'; did you mean {near[0]!r}?' if near else ''}")

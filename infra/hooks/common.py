@@ -7,6 +7,8 @@ import subprocess
 import sys
 from typing import Any
 
+PYTHON = "python" if os.name == "nt" else "python3"
+
 
 def setting(name: str) -> str:
     """A value of the azd environment, which azd hands to its hooks; run by hand, azd is asked. Exits without one."""
@@ -22,8 +24,12 @@ def azd(*arguments: str, check: bool = True) -> str:
 
 
 def az(*arguments: str, check: bool = True) -> Any:
-    """What the Azure CLI answers, from its JSON; None where it prints nothing, or fails and `check` is false."""
-    text = _run("az", (*arguments, "--output", "json"), check=check)
+    """What the Azure CLI answers, from its JSON; None where it prints nothing, or fails and `check` is false.
+
+    In the subscription of the azd environment, whichever one the CLI has been set to.
+    """
+    where = () if arguments[0] == "rest" else ("--subscription", setting("AZURE_SUBSCRIPTION_ID"))
+    text = _run("az", (*arguments, *where, "--output", "json"), check=check)
     return json.loads(text) if text else None
 
 

@@ -3,7 +3,7 @@
     python infra/hooks/set_secrets.py            asks for those that are missing
     python infra/hooks/set_secrets.py NAME …     asks for these, to replace them: docs/deploy.md, "Changing secrets"
 
-RUNS_KEY is made up where it is missing; to make a new one, name it.
+RUNS_KEY is made up where it is missing; to make a new one, name it. Exits with 1 where the app does not get them.
 """
 
 import getpass
@@ -11,18 +11,21 @@ import os
 import secrets
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
 from common import az, setting
 
-# As infra/group.bicep refers to them.
+# As infra/main.bicep refers to them.
 SECRETS = {
     "ACUMATICA_PASSWORD": "acumatica-password",
     "ACUMATICA_CLIENT_SECRET": "acumatica-client-secret",
     "GRAPH_CLIENT_SECRET": "graph-client-secret",
     "RUNS_KEY": "runs-key",
 }
+WAIT_SECONDS = 120.0
+PAUSE_SECONDS = 5.0
 
 
 def main(names: list[str]) -> int:
@@ -31,50 +34,65 @@ def main(names: list[str]) -> int:
         print(f"There is no secret {', '.join(unknown)}; there are: {', '.join(SECRETS)}.", file=sys.stderr)
         return 2
     vault, app, group = setting("AZURE_KEY_VAULT_NAME"), setting("AZURE_FUNCTION_NAME"), setting("AZURE_RESOURCE_GROUP")
-    used = referred_to(app, group)
+    settings: list[dict[str, Any]] = az("functionapp", "config", "appsettings", "list", "-n", app, "-g", group)
+    used = [str(item["name"]) for item in settings if item["name"] in SECRETS]
     stored = {secret["name"] for secret in az("keyvault", "secret", "list", "--vault-name", vault)}
-    wanted = names or [name for name in used if SECRETS[name] not in stored]
-    for name in wanted:
+    versions = {}
+    for name in names or [name for name in used if SECRETS[name] not in stored]:
         value = secrets.token_urlsafe(32) if name == "RUNS_KEY" else getpass.getpass(f"{name}: ").strip()
         if not value:
             print(f"{name}: nothing was typed in; left as it is.")
             continue
-        store(vault, SECRETS[name], value)
+        versions[name] = store(vault, SECRETS[name], value)
         print(f"{name}: stored in {vault} as {SECRETS[name]}.")
-    if not wanted:
-        print("All secrets are set. Name those to replace.")
-        return 0
-    refresh(app, group)
-    print("The app reads them anew within a minute: GET /api/health says `ready` when nothing else is missing.")
-    return 0
+    if not versions:
+        print("Nothing was stored. Name those to replace.")
+    return hand_over(app, group, versions)
 
 
-def referred_to(app: str, group: str) -> list[str]:
-    """The settings of the app that refer to the vault."""
-    settings: list[dict[str, Any]] = az("functionapp", "config", "appsettings", "list", "-n", app, "-g", group)
-    return [str(item["name"]) for item in settings if item["name"] in SECRETS]
-
-
-def store(vault: str, name: str, value: str) -> None:
-    """Through a file that only we can read: arguments are visible to others on the machine."""
+def store(vault: str, name: str, value: str) -> str:
+    """Through a file that only we can read: arguments are visible to others on the machine. Returns its version."""
     handle, path = tempfile.mkstemp()
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(value)
-        az("keyvault", "secret", "set", "--vault-name", vault, "--name", name, "--file", path, "--encoding", "utf-8")
+        made = az("keyvault", "secret", "set", "--vault-name", vault, "--name", name, "--file", path, "--encoding", "utf-8")
+        return str(made["id"]).rpartition("/")[2]
     finally:
         Path(path).unlink()
 
 
-def refresh(app: str, group: str) -> None:
-    """Have the references resolved now instead of within a day, and the app started anew.
+def hand_over(app: str, group: str, versions: dict[str, str]) -> int:
+    """Have the app's references resolved now instead of within a day, and tell of each whether it is.
 
+    A restart alone may keep the old value: https://github.com/Azure/azure-functions-host/issues/11188. How to refresh:
     https://learn.microsoft.com/azure/app-service/app-service-key-vault-references#rotation
     """
     site = az("functionapp", "show", "-n", app, "-g", group)["id"]
-    address = f"https://management.azure.com{site}/config/configreferences/appsettings/refresh?api-version=2022-03-01"
-    az("rest", "--method", "post", "--url", address, check=False)  # the restart does it too, a little later
-    az("functionapp", "restart", "-n", app, "-g", group)
+    address = f"https://management.azure.com{site}/config/configreferences/appsettings"
+    if versions:
+        az("rest", "--method", "post", "--url", f"{address}/refresh?api-version=2022-03-01")
+        az("functionapp", "restart", "-n", app, "-g", group)
+    deadline = time.monotonic() + float(os.environ.get("SECRETS_WAIT_SECONDS") or WAIT_SECONDS)
+    while True:
+        found = az("rest", "--method", "get", "--url", f"{address}?api-version=2022-03-01")["value"]
+        states = {item["name"]: item["properties"] for item in found if item["name"] in SECRETS}
+        waiting = [name for name, state in states.items() if not resolved(state, versions.get(name))]
+        if not waiting or time.monotonic() > deadline:
+            break
+        time.sleep(PAUSE_SECONDS)
+    for name, state in states.items():
+        if name not in waiting:
+            print(f"{name}: the app has it.")
+        else:
+            print(f"{name}: the app does not have it: {state.get('status')} {state.get('details') or ''}", file=sys.stderr)
+    return 1 if waiting else 0
+
+
+def resolved(state: dict[str, Any], version: str | None) -> bool:
+    """Whether a reference has a value, and (where Azure tells which) the one that was just stored."""
+    active = state.get("activeVersion") or version
+    return state.get("status") == "Resolved" and version in {None, active}
 
 
 if __name__ == "__main__":

@@ -1,114 +1,74 @@
 // Alerts on what the app says of itself. Each query in queries/ gives one number, `value`; an alert fires above its
-// threshold. https://learn.microsoft.com/azure/azure-monitor/alerts/alerts-types#log-alerts
+// threshold, and is resolved when the state that it tells of is over: the app says each minute how it is (`health`).
+// https://learn.microsoft.com/azure/azure-monitor/alerts/alerts-types#log-alerts
 
 @export()
+@sealed()
 @description('What can be changed of an alert.')
 type AlertRule = {
-  @description('The alert fires when the query\'s value is greater.')
   @minValue(0)
-  threshold: int?
-
-  @description('The time that the query looks back.')
-  window: ('PT5M' | 'PT10M' | 'PT15M' | 'PT30M' | 'PT45M' | 'PT1H' | 'PT2H' | 'PT3H' | 'PT4H' | 'PT5H' | 'PT6H' | 'P1D' | 'P2D')?
-
-  @description('Whether it exists in effect.')
+  threshold: int? // the alert fires when the query's value is greater
+  window: ('PT30M' | 'PT1H' | 'PT2H' | 'PT6H' | 'P1D' | 'P2D')? // the time that the query looks back
   enabled: bool?
 }
 
 @export()
-@description('By name: deadLetters, rejected, access, oldest, sessions, health.')
+@sealed()
+@description('What can be changed, by alert; SILENCE_HOURS is the threshold of the alert on silence.')
 type AlertRules = {
-  *: AlertRule
+  deadLetters: (AlertRule)?
+  rejected: (AlertRule)?
+  access: (AlertRule)?
+  oldest: (AlertRule)?
+  sessions: (AlertRule)?
+  health: (AlertRule)?
 }
 
-@description('End of the names.')
-param token string
+param common { token: string, location: string, tags: { *: string } }
+param insightsId string // Resource id of Application Insights
+param appUrl string // Address of the app, whose runs page the mails name
+param email string // E-mail address that alerts go to; empty = none
+param rules AlertRules // What differs from the defaults below
+param silenceHours int // Alert when no notification came in for so many hours; 0 = off
+param silenceWeekdaysOnly bool // Leave Saturdays and Sundays out of these hours
 
-@description('Region.')
-param location string
+var page = '${appUrl}/api/runs'
+var silence = loadTextContent('../queries/silence.kql')
 
-@description('Tags of every resource.')
-param tags object
-
-@description('Resource id of Application Insights.')
-param insightsId string
-
-@description('E-mail address that alerts go to; empty = none.')
-param email string
-
-@description('What differs from the defaults below.')
-param rules AlertRules
-
-@description('Alert when no notification came in for so many hours; 0 = off.')
-@allowed([0, 1, 2, 3, 4, 5, 6, 24, 48])
-param silenceHours int
-
-var defaults = {
-  deadLetters: {
-    threshold: 0 // letters
-    window: 'PT15M'
-    enabled: true
-  }
-  rejected: {
-    threshold: 0 // notifications
-    window: 'PT15M'
-    enabled: true
-  }
-  access: {
-    threshold: 2 // failures: one may pass
-    window: 'PT30M'
-    enabled: true
-  }
-  oldest: {
-    threshold: 240 // minutes
-    window: 'PT1H'
-    enabled: true
-  }
-  sessions: {
-    threshold: 500 // times that a row went away without a session
-    window: 'PT1H'
-    enabled: true
-  }
-  health: {
-    threshold: 0 // 1 = not one good minute
-    window: 'PT15M'
-    enabled: true
-  }
-}
-var chosen = union(defaults, rules)
-
+// `periods`: looks in a row, each 15 minutes, that have to find it so: what passes by itself raises nobody.
 var alerts = [
   {
     name: 'dead-letters'
     title: 'Rows need a person (dead letters)'
-    remedy: 'Table DeadLetters of the app\'s storage has the reason and the remedy of each.'
+    remedy: '${page}/dead-letters shows the reason and the remedy of each, and has the button Resubmit.'
     severity: 2
     query: loadTextContent('../queries/dead-letters.kql')
-    rule: chosen.deadLetters
+    rule: union({ threshold: 0, window: 'PT1H', enabled: true }, rules.?deadLetters ?? {})
   }
   {
     name: 'rejected'
     title: 'Notifications of Acumatica were not taken in'
-    remedy: 'Table PushNotifications, partition rejected, has the problems; Acumatica lists them on form SM502000.'
+    remedy: '${page}?which=rejected shows what was wrong; Acumatica keeps them on form SM502000 for two days, to be sent again.'
     severity: 2
     query: loadTextContent('../queries/rejected.kql')
-    rule: chosen.rejected
+    rule: union({ threshold: 0, window: 'P1D', enabled: true }, rules.?rejected ?? {})
   }
   {
     name: 'access'
     title: 'Sign-in to Acumatica, or access to mailboxes, fails'
-    remedy: 'docs/deploy.md, "Troubleshooting": signs of expired secrets and of missing mailbox access.'
+    remedy: '${page}/health says which; docs/deploy.md, "Troubleshooting", what to do.'
     severity: 1
     query: loadTextContent('../queries/access.kql')
-    rule: chosen.access
+    rule: union({ threshold: 0, window: 'PT1H', enabled: true }, rules.?access ?? {})
+    periods: 2
   }
   {
     name: 'oldest'
     title: 'Changes wait for too long'
-    remedy: 'The log says why they are put off: search traces for "deferred".'
+    remedy: '${page}/health says why rows are put off.'
     severity: 2
     query: loadTextContent('../queries/oldest.kql')
-    rule: chosen.oldest
+    rule: union({ threshold: 240, window: 'PT1H', enabled: true }, rules.?oldest ?? {})
   }
   {
     name: 'sessions'
@@ -116,82 +76,67 @@ var alerts = [
     remedy: 'Raise ACUMATICA_MAX_SESSIONS if the licence allows it, or spread the changes.'
     severity: 3
     query: loadTextContent('../queries/sessions.kql')
-    rule: chosen.sessions
+    rule: union({ threshold: 1000, window: 'PT6H', enabled: true }, rules.?sessions ?? {})
   }
   {
     name: 'health'
     title: 'The app does not work'
-    remedy: 'GET /api/health names the part that is not ready; the log says why.'
+    remedy: '${appUrl}/api/health names the part that is not ready; no answer: docs/deploy.md, "Troubleshooting".'
     severity: 1
     query: loadTextContent('../queries/health.kql')
-    rule: chosen.health
+    rule: union({ threshold: 0, window: 'PT30M', enabled: true }, rules.?health ?? {})
+    periods: 2
   }
   {
     name: 'silence'
     title: 'No notification came in'
     remedy: 'Form SM302000 of Acumatica: is the destination active, and its address and header right?'
     severity: 2
-    query: loadTextContent('../queries/silence.kql')
-    rule: {
-      threshold: 0
-      window: silenceHours == 24 ? 'P1D' : silenceHours == 48 ? 'P2D' : 'PT${max(silenceHours, 1)}H'
-      enabled: silenceHours > 0
-    }
+    query: silenceWeekdaysOnly ? replace(silence, 'e.silent_hours', 'e.silent_weekday_hours') : silence
+    rule: { threshold: silenceHours, window: 'PT1H', enabled: silenceHours > 0 }
   }
 ]
 
 resource group 'Microsoft.Insights/actionGroups@2023-01-01' = if (!empty(email)) {
-  name: 'ag-${token}'
+  name: 'ag-${common.token}'
   location: 'global'
-  tags: tags
+  tags: common.tags
   properties: {
     groupShortName: 'calendar'
     enabled: true
-    emailReceivers: [
-      {
-        name: 'administrator'
-        emailAddress: email
-        useCommonAlertSchema: true
-      }
-    ]
+    emailReceivers: [{ name: 'administrator', emailAddress: email, useCommonAlertSchema: true }]
   }
 }
 
-resource alert 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = [for item in alerts: {
-  name: 'alert-${item.name}-${token}'
-  location: location
-  tags: tags
-  kind: 'LogAlert'
-  properties: {
-    displayName: item.title
-    description: item.remedy
-    severity: item.severity
-    enabled: item.rule.enabled
-    scopes: [
-      insightsId
-    ]
-    evaluationFrequency: item.rule.window == 'PT5M' || item.rule.window == 'PT10M' ? 'PT5M' : 'PT15M'
-    windowSize: item.rule.window
-    autoMitigate: true
-    criteria: {
-      allOf: [
-        {
-          query: item.query
-          timeAggregation: 'Maximum'
-          metricMeasureColumn: 'value'
-          operator: 'GreaterThan'
-          threshold: item.rule.threshold
-          failingPeriods: {
-            numberOfEvaluationPeriods: 1
-            minFailingPeriodsToAlert: 1
+resource alert 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = [
+  for item in alerts: {
+    name: 'alert-${item.name}-${common.token}'
+    location: common.location
+    tags: common.tags
+    kind: 'LogAlert'
+    properties: {
+      displayName: item.title
+      description: item.remedy
+      severity: item.severity
+      enabled: item.rule.enabled
+      scopes: [insightsId]
+      evaluationFrequency: 'PT15M'
+      windowSize: item.rule.window
+      autoMitigate: true
+      skipQueryValidation: true // a new workspace has no table `traces` yet; infra/hooks/postdeploy.py looks at them later
+      criteria: {
+        allOf: [
+          {
+            query: item.query
+            timeAggregation: 'Maximum'
+            metricMeasureColumn: 'value'
+            operator: 'GreaterThan'
+            threshold: item.rule.threshold
+            failingPeriods: { numberOfEvaluationPeriods: item.?periods ?? 1, minFailingPeriodsToAlert: item.?periods ?? 1 }
           }
-        }
-      ]
-    }
-    actions: {
-      actionGroups: empty(email) ? [] : [
-        group.id
-      ]
+        ]
+      }
+      actions: { actionGroups: empty(email) ? [] : [group.id] }
     }
   }
-}]
+]

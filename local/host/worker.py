@@ -21,7 +21,7 @@ from typing import Any, Literal
 from local.host.config import ConfigError
 
 RUNTIME = "azure-functions-runtime"
-RUNTIME_VERSION = "1.3.0"  # as in requirements-dev.txt
+RUNTIME_VERSION = "1.3.0"  # as in requirements-run.in
 
 type Binding = Mapping[str, Any]
 
@@ -108,8 +108,8 @@ class Worker:
         if installed != RUNTIME_VERSION:
             raise ConfigError(
                 f"This host is made for {RUNTIME} {RUNTIME_VERSION}; installed is {installed}. Run `make setup`, or, "
-                "to move to the other version, change it in requirements-dev.txt and in local/host/worker.py and run "
-                "the tests."
+                "to move to the other version, change it in requirements-run.in and in local/host/worker.py, run `make "
+                "requirements`, and run the tests."
             )
         import azure_functions_runtime  # noqa: PLC0415 - after the check above
 

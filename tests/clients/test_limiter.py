@@ -67,8 +67,8 @@ def test_a_move_takes_a_place_in_both_mailboxes_or_none(limiter: MailboxLimiter)
     refused(limiter, "b")
 
 
-def test_each_one_in_line_waits_longer(limiter: MailboxLimiter, clock: Clock) -> None:
-    """Half a second, and a third of it per place, so that each bounces about once."""
+def test_each_one_who_waits_gets_a_longer_estimate(limiter: MailboxLimiter, clock: Clock) -> None:
+    """Half a second, and a third of it per place, so that each is deferred about once."""
     for _ in range(3):
         limiter.enter({"a"})
     delays = [refused(limiter, "a") for _ in range(3)]
@@ -77,7 +77,7 @@ def test_each_one_in_line_waits_longer(limiter: MailboxLimiter, clock: Clock) ->
     assert refused(limiter, "a") == pytest.approx(0.5 + 0.5 / 3)
 
 
-def test_the_longest_line_counts(limiter: MailboxLimiter) -> None:
+def test_the_longest_wait_estimate_counts(limiter: MailboxLimiter) -> None:
     """Of several full mailboxes."""
     for mailbox in ("a", "b"):
         for _ in range(3):
@@ -88,7 +88,7 @@ def test_the_longest_line_counts(limiter: MailboxLimiter) -> None:
     assert refused(limiter, "b") == pytest.approx(0.5 + 2 * 0.5 / 3)
 
 
-def test_an_empty_mailbox_has_no_line(limiter: MailboxLimiter) -> None:
+def test_nobody_waits_for_an_empty_mailbox(limiter: MailboxLimiter) -> None:
     """Who waited for it would find it empty."""
     for _ in range(3):
         limiter.enter({"a"})

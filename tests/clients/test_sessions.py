@@ -16,8 +16,9 @@ from handlers.clients.sessions import Sessions
 from handlers.clients.slots import Slots
 from handlers.clients.storage import Storage
 from handlers.settings import Settings, StorageSettings, load_settings
-from handlers.sync.errors import Later
+from handlers.sync.errors import Code, Later, OutcomeUnknown
 from handlers.sync.record import RecordUpdate
+from handlers.sync.slots import Free, Open, SigningIn
 from local.fakes import FakeAcumatica, Fault
 
 UPDATE = RecordUpdate("Default/24.200.001/Opportunity", {"OpportunityID": {"value": "A"}})
@@ -55,9 +56,8 @@ def test_a_slot_stays_blocked_for_as_long_as_its_sign_in_may_have_left_a_session
         acumatica.faults.add(Fault("reset_after", path="/auth/login"))
         with pytest.raises(Later):
             sessions.put(UPDATE, clock.now + 1000)
-        state, _ = tables.slots.load("0")
-    assert state["state"] == "signing-in"
-    assert state["until"] == clock.now + settings.longest_request_seconds + settings.abandoned_seconds
+        slot, _ = tables.slots.load("0")
+    assert slot == SigningIn(clock.now + settings.longest_request_seconds + settings.abandoned_seconds)
 
 
 def test_a_sign_out_that_fails_keeps_no_other_session_open(storage: str) -> None:
@@ -82,13 +82,13 @@ def test_a_sign_out_that_fails_keeps_no_other_session_open(storage: str) -> None
         assert len(acumatica.sessions) == 0
         clock.now += settings.acumatica_lease_seconds
         sessions.upkeep()
-        assert [state["state"] for state, _ in tables.slots.all().values()] == ["free", "free"]
+        assert [slot for slot, _ in tables.slots.all().values()] == [Free(), Free()]
 
 
 def test_one_looks_for_a_free_slot_for_all_who_wait(storage: str) -> None:
     """Where other instances have all the sessions, waiting threads must not ask storage over and over, each for itself."""
     clock, looking, go_on = Clock(), threading.Semaphore(0), threading.Event()
-    taken = {name: ({"state": "open", "until": clock.now + 1000, "used": clock.now}, "etag") for name in ("0", "1")}
+    taken = {name: (Open(clock.now + 1000, clock.now, {}), "etag") for name in ("0", "1")}
     looks = 0
 
     def look(_: Slots) -> Any:
@@ -105,13 +105,58 @@ def test_one_looks_for_a_free_slot_for_all_who_wait(storage: str) -> None:
         patch.object(Slots, "all", look),
         ThreadPoolExecutor(6) as threads,
     ):
-        sessions._pool.look_again = 1.0  # all slots were taken at the last look
         waiting = [threads.submit(sessions.put, UPDATE, clock.now + 1000) for _ in range(6)]
         assert looking.acquire(timeout=30)
         while looks == 1 and len(sessions._changed._waiters) < 5:  # type: ignore[attr-defined]
             time.sleep(0.01)
         go_on.set()
         for each in waiting:
-            with pytest.raises(Later, match="sessions of the budget are in use"):
+            with pytest.raises(Later) as refused:
                 each.result(30)
+            assert refused.value.code == Code.SESSIONS_BUSY
     assert looks == 1
+
+
+def test_a_session_rests_while_an_abandoned_request_may_be_running_in_it(storage: str) -> None:
+    """No answer to a write: until its claim has expired, no other request is made in its session, not even to sign out."""
+    clock = Clock()
+    with FakeAcumatica() as acumatica, at_work(acumatica, storage, clock) as (sessions, tables, settings):
+        acumatica.put_record("Opportunity", {"OpportunityID": "A", "Subject": "s"})
+        acumatica.faults.add(Fault("reset_after", method="PUT", times=1))
+        deadline = clock.now + 360
+        with pytest.raises(OutcomeUnknown):
+            sessions.put(UPDATE, deadline)
+        first = acumatica.sessions
+        clock.now += 100
+        assert sessions.upkeep() == 0
+        sessions.put(UPDATE, clock.now + 360)  # in another session
+        assert len(acumatica.sessions) == 2
+        sessions.look_after()
+        clock.now += settings.acumatica_linger_seconds
+        sessions.look_after()
+        assert acumatica.sessions == first
+        clock.now = deadline
+        sessions.put(UPDATE, clock.now + 360)
+        assert (acumatica.sessions, acumatica.sign_ins) == (first, 2)
+        clock.now += settings.acumatica_linger_seconds
+        sessions.look_after()
+        assert acumatica.sessions == []
+        assert [slot for slot, _ in tables.slots.all().values()] == [Free(), Free()]
+
+
+def test_where_all_sessions_rest_nobody_waits_for_one(storage: str) -> None:
+    clock = Clock()
+    with FakeAcumatica() as acumatica, at_work(acumatica, storage, clock) as (sessions, _, _):
+        acumatica.put_record("Opportunity", {"OpportunityID": "A", "Subject": "s"})
+        acumatica.faults.add(Fault("reset_after", method="PUT", times=2))
+        for _ in range(2):
+            with pytest.raises(OutcomeUnknown):
+                sessions.put(UPDATE, clock.now + 360)
+            clock.now += 2
+        with pytest.raises(Later) as refused:
+            sessions.put(UPDATE, clock.now + 360)
+        assert (refused.value.code, refused.value.delay, refused.value.counted) == (Code.SESSIONS_BUSY, 60.0, False)
+        clock.now += 340
+        with pytest.raises(Later) as refused:
+            sessions.put(UPDATE, clock.now + 360)
+        assert refused.value.delay == 16.0

@@ -1,25 +1,31 @@
 """HTTP: what was certainly not sent is told apart from what nobody knows; no retries, redirects or cookies."""
 
+import gzip
+import select
 import socket
 import ssl
 import struct
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import override
+from typing import Any, override
 
 import pytest
 import requests
 import trustme
 from requests.adapters import HTTPAdapter
 
+from handlers.clients import web
+from handlers.clients.storage import Storage
 from handlers.clients.web import Http
+from handlers.settings import StorageSettings, load_settings
 from handlers.sync.errors import Later, OutcomeUnknown
 
-type Behaviour = Callable[[socket.socket], None]
+type Behaviour = Callable[[socket.socket], object]
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"
 
 
@@ -154,38 +160,42 @@ def test_no_answer_in_time() -> None:
         assert len(server.requests) == 1
 
 
-def test_sessions_of_libraries_have_the_time_out_too() -> None:
+def test_requests_of_libraries_have_the_time_out_too() -> None:
     """They set none; requests would wait for ever."""
     with closing(Http(0.2)) as http, closing(Server(silent)) as server, pytest.raises(OutcomeUnknown):
-        http.reach(lambda: http.session.get(server.url, timeout=None))
+        http.get(server.url)
 
 
-def test_certificates_are_checked(http: Http, tls: tuple[ssl.SSLContext, str], tmp_path: Path) -> None:
+def test_certificates_are_checked(tls: tuple[ssl.SSLContext, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of an authority that is not known, or for another name: certainly not sent."""
     (context, known), other = tls, str(tmp_path / "other.pem")
     trustme.CA().cert_pem.write_to_path(other)
     with closing(Server(answering(OK), context)) as server:
-        assert http.request("GET", server.url, verify=known).status_code == 200
-        with pytest.raises(Later, match=r"^no connection \(the certificate is not trusted\)$"):
-            http.request("GET", f"{server.url}/secret", verify=other)
-        with pytest.raises(Later, match=r"^no connection \(the certificate is not trusted\)$"):
-            http.request("GET", server.url.replace("127.0.0.1", "localhost"), verify=known)
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", known)
+        with closing(Http(1.0)) as http:
+            assert http.request("GET", server.url).status_code == 200
+            with pytest.raises(Later, match=r"^no connection \(the certificate is not trusted\)$"):
+                http.request("GET", server.url.replace("127.0.0.1", "localhost"))
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", other)
+        with closing(Http(1.0)) as http, pytest.raises(Later, match=r"^no connection \(the certificate is not trusted\)$"):
+            http.request("GET", f"{server.url}/secret")
         assert len(server.requests) == 1
 
 
-def test_an_answer_that_breaks_off_under_tls(http: Http, tls: tuple[ssl.SSLContext, str]) -> None:
+def test_an_answer_that_breaks_off_under_tls(tls: tuple[ssl.SSLContext, str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a good-bye, and with a reset: the request went out, so nobody knows."""
     context, known = tls
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", known)
 
     def vanish(connection: socket.socket) -> None:
         with socket.socket(fileno=connection.detach()) as bare:
             if len(server.requests) > 1:
                 reset(bare)
 
-    with closing(Server(vanish, context)) as server:
+    with closing(Http(1.0)) as http, closing(Server(vanish, context)) as server:
         for _ in range(2):
             with pytest.raises(OutcomeUnknown, match=r"^the connection broke before the answer$"):
-                http.request("POST", server.url, verify=known)
+                http.request("POST", server.url)
         assert len(server.requests) == 2
 
 
@@ -204,6 +214,100 @@ def test_bugs_stay_bugs(http: Http) -> None:
         http.reach(lambda: 1 / 0)
     with pytest.raises(requests.exceptions.InvalidURL):
         http.request("GET", "http://no address")
+
+
+# -- the end of a request -----------------------------------------------------------------------------------------------
+
+
+def dripping(beginning: bytes) -> Behaviour:
+    """Something, and then a byte now and then, for as long as anybody listens."""
+
+    def behave(connection: socket.socket) -> None:
+        with suppress(OSError):
+            connection.sendall(beginning)
+            while True:
+                connection.sendall(b"x")
+                select.select([connection], [], [], 0.05)
+
+    return behave
+
+
+@pytest.mark.parametrize(
+    "beginning",
+    [
+        b"",
+        b"HTTP/1.1 200 OK\r\nA: ",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1000\r\n",
+        b"HTTP/1.1 302 Found\r\nLocation: /\r\nContent-Length: 1000\r\n\r\n",
+    ],
+    ids=["nothing", "head", "body", "body without end", "chunk", "redirect"],
+)
+@pytest.mark.parametrize("secure", [False, True], ids=["http", "https"])
+def test_a_request_ends_in_time_however_slowly_it_is_answered(
+    monkeypatch: pytest.MonkeyPatch, tls: tuple[ssl.SSLContext, str], secure: bool, beginning: bytes
+) -> None:
+    """Each byte comes within the time-out, the last one long after it."""
+    context, known = tls
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", known)
+    with closing(Http(0.3)) as http, closing(Server(dripping(beginning), context if secure else None)) as server:
+        began = time.monotonic()
+        with pytest.raises(OutcomeUnknown):
+            http.request("GET", server.url)
+        assert time.monotonic() - began < 2
+        assert len(server.requests) == 1
+
+
+def test_a_server_that_takes_nothing_in(http: Http) -> None:
+    """What is sent counts as well."""
+    stopped = threading.Event()
+    with closing(Server(lambda _: stopped.wait(10))) as server:
+        began = time.monotonic()
+        with pytest.raises(OutcomeUnknown):
+            http.request("PUT", server.url, data=b"x" * 30_000_000)
+        assert time.monotonic() - began < 5
+        stopped.set()
+
+
+def test_all_addresses_of_a_host_share_one_time_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Silent ones leave time for the last; where all are silent, nothing was sent."""
+    silent_ones = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("192.0.2.1", 80))] * 4
+    connect = socket.socket.connect
+    tried = []
+
+    def connecting(self: socket.socket, address: Any) -> None:
+        tried.append(address)
+        if address[0] == "192.0.2.1":
+            time.sleep(self.gettimeout() or 0)
+            raise TimeoutError
+        connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", connecting)
+    with closing(Http(0.5)) as http, closing(Server(answering(OK))) as server:
+        port = int(server.url.rpartition(":")[2])
+        found = [*silent_ones, (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+        began = time.monotonic()
+        assert http.request("GET", "http://erp.example.com").status_code == 200
+        found = silent_ones
+        with pytest.raises(Later, match=r"^no connection \(ConnectTimeout\)$"):
+            http.request("GET", "http://erp.example.com")
+        assert time.monotonic() - began < 2
+        monkeypatch.undo()
+    assert len(tried) == 9
+
+
+def test_a_large_answer_is_not_read_to_its_end(http: Http, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor one that becomes large when it is unpacked."""
+    monkeypatch.setattr(web, "_LARGEST_ANSWER", 100_000)
+    packed = gzip.compress(b"x" * 10_000_000)
+    head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(packed)
+    small = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" + b"x" * 100_000
+    with closing(Server(answering(small, head + packed))) as server:
+        assert len(http.request("GET", server.url).content) == 100_000
+        with pytest.raises(OutcomeUnknown, match=r"^the answer 200 is too large$"):
+            http.request("GET", server.url)
 
 
 # -- JSON ---------------------------------------------------------------------------------------------------------------
@@ -230,10 +334,11 @@ def test_answers_that_are_json(http: Http) -> None:
 # -- what requests does by itself ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("location", [b"/elsewhere", b"http://[malformed", b"\xff", b""])
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_redirects_are_answers(http: Http, status: int) -> None:
-    """Following one would carry a token elsewhere, or turn a PUT into a GET."""
-    answer = b"HTTP/1.1 %d X\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n" % status
+def test_redirects_are_answers(http: Http, status: int, location: bytes) -> None:
+    """Following one would carry a token elsewhere, or turn a PUT into a GET; a malformed one is an answer as well."""
+    answer = b"HTTP/1.1 %d X\r\nLocation: %s\r\nContent-Length: 0\r\n\r\n" % (status, location)
     with closing(Server(answering(answer, OK))) as server:
         assert http.request("PUT", server.url).status_code == status
         assert len(server.requests) == 1
@@ -249,7 +354,7 @@ def test_cookies_are_not_kept(http: Http) -> None:
         http.request("GET", server.url, headers={"Cookie": "own=1"})
         assert [b"Cookie:" in request for request in server.requests] == [False, False, True]
         assert b"Cookie: own=1\r\n" in server.requests[2]
-    assert len(http.session.cookies) == 0
+    assert len(http._session.cookies) == 0
 
 
 def test_one_session_serves_all_threads(http: Http) -> None:
@@ -274,8 +379,11 @@ def test_one_session_serves_all_threads(http: Http) -> None:
         def log_message(self, *_: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Echo) as server:
-        serving = threading.Thread(target=server.serve_forever)
+    class Echoes(ThreadingHTTPServer):
+        request_queue_size = 64  # with 5, a busy machine drops connections that come at once
+
+    with Echoes(("127.0.0.1", 0), Echo) as server:
+        serving = threading.Thread(target=server.serve_forever, daemon=True)  # else a failure below never ends
         serving.start()
         url = f"http://127.0.0.1:{server.server_port}"
         with ThreadPoolExecutor(8) as threads:
@@ -296,7 +404,7 @@ def test_idle_connections_stay_known_to_the_network(http: Http) -> None:
 
     with closing(Server(answer)) as server:
         http.request("GET", server.url)
-        adapter = http.session.get_adapter(server.url)
+        adapter = http._session.get_adapter(server.url)
         assert isinstance(adapter, HTTPAdapter)
         (key,) = adapter.poolmanager.pools.keys()
         kept = adapter.poolmanager.pools[key].pool.get_nowait()
@@ -307,7 +415,7 @@ def test_idle_connections_stay_known_to_the_network(http: Http) -> None:
         kept.close()
 
 
-def test_the_environment_says_how_a_host_is_reached(http: Http, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_environment_says_how_a_host_is_reached(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """By its proxy, unless the host is excepted; a .netrc would replace the Authorization header, and is left alone."""
     netrc = tmp_path / "netrc"
     netrc.write_text("default login secret password secret\n", encoding="ascii")
@@ -315,31 +423,46 @@ def test_the_environment_says_how_a_host_is_reached(http: Http, monkeypatch: pyt
     with closing(Server(answering(OK))) as proxy:
         monkeypatch.setenv("http_proxy", proxy.url)
         monkeypatch.setenv("no_proxy", "127.0.0.1")
-        http.request("GET", "http://erp.invalid/entity", headers={"Authorization": "Bearer own"})
-        assert proxy.requests[0].startswith(b"GET http://erp.invalid/entity HTTP/1.1\r\n")
-        assert b"Authorization: Bearer own\r\n" in proxy.requests[0]
-        http.request("GET", f"{proxy.url}/direct")
-        assert proxy.requests[1].startswith(b"GET /direct HTTP/1.1\r\n")
-        assert b"Authorization" not in proxy.requests[1]
+        with closing(Http(1.0)) as http:
+            http.request("GET", "http://erp.invalid/entity", headers={"Authorization": "Bearer own"})
+            assert proxy.requests[0].startswith(b"GET http://erp.invalid/entity HTTP/1.1\r\n")
+            assert b"Authorization: Bearer own\r\n" in proxy.requests[0]
+            http.request("GET", f"{proxy.url}/direct")
+            assert proxy.requests[1].startswith(b"GET /direct HTTP/1.1\r\n")
+            assert b"Authorization" not in proxy.requests[1]
+            monkeypatch.delenv("http_proxy")  # looked up once
+            http.request("GET", "http://erp.invalid/again")
+            assert proxy.requests[2].startswith(b"GET http://erp.invalid/again HTTP/1.1\r\n")
 
 
+def test_storage_is_reached_by_the_proxy_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", "http://proxy.example:8080")
+    monkeypatch.setenv("no_proxy", "account.queue.core.windows.net")
+    key = "bm9uZQ=="
+    connection = f"DefaultEndpointsProtocol=https;AccountName=account;AccountKey={key};EndpointSuffix=core.windows.net"
+    with closing(Storage(load_settings(StorageSettings, {"AzureWebJobsStorage": connection}))) as storage:
+        assert storage._session.proxies == {"https://account.table.core.windows.net": "http://proxy.example:8080"}
+
+
+@pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
 def test_bundles_of_the_environment_are_trusted(
-    http: Http, monkeypatch: pytest.MonkeyPatch, tls: tuple[ssl.SSLContext, str]
+    monkeypatch: pytest.MonkeyPatch, tls: tuple[ssl.SSLContext, str], name: str
 ) -> None:
     """As on machines behind a proxy that looks into TLS."""
     context, known = tls
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", known)
-    with closing(Server(answering(OK), context)) as server:
+    monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
+    monkeypatch.setenv(name, known)
+    with closing(Http(1.0)) as http, closing(Server(answering(OK), context)) as server:
         assert http.request("GET", server.url).status_code == 200
 
 
 def test_what_libraries_send(http: Http) -> None:
     """Parameters, forms and JSON, each with the header that belongs to it."""
     with closing(Server(answering(OK))) as server:
-        http.session.get(server.url, params={"resource": "a b"}, headers={"Metadata": "true"})
-        http.session.post(server.url, data={"grant": "ä"})
-        http.session.post(server.url, json={"a": 1})
-        http.session.put(server.url)
+        http.get(server.url, params={"resource": "a b"}, headers={"Metadata": "true"})
+        http.post(server.url, data={"grant": "ä"})
+        http.post(server.url, json={"a": 1})
+        http.request("PUT", server.url)
     get, form, body, empty = server.requests
     assert get.startswith(b"GET /?resource=a+b HTTP/1.1\r\n")
     assert b"Metadata: true\r\n" in get

@@ -1,5 +1,6 @@
 """Bicep files as trees: just what the tests ask of them."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -139,6 +140,53 @@ def objects(node: Node) -> Iterator[Node]:
         if child.type == "object":
             yield child
         yield from objects(child)
+
+
+def leaves(node: Node, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Every property within a value, as (path, literal); the literal is None where it is an expression.
+
+    Both branches of a condition, all arguments of `union`, and what a loop makes of each item, count as there.
+    """
+    match node.type:
+        case "object":
+            for name, value in properties(node).items():
+                yield from leaves(value, f"{path}.{name}" if path else name)
+        case "array":
+            for child in node.named_children:
+                if child.type != "comment":
+                    yield from leaves(child, f"{path}[]")
+        case "for_statement":
+            yield from leaves(_body(node), f"{path}[]")
+        case "string" if b"${" not in (node.text or b""):
+            yield path, literal(node)
+        case "number" | "boolean":
+            yield path, literal(node)
+        case _:
+            yield path, None
+            for child in _values(node):
+                yield from leaves(child, path)
+
+
+def _values(node: Node) -> Iterator[Node]:
+    """The objects and arrays of an expression."""
+    for child in node.named_children:
+        if child.type in {"object", "array"}:
+            yield child
+        else:
+            yield from _values(child)
+
+
+def _body(node: Node) -> Node:
+    """What a loop makes of an item: its last part."""
+    return node.named_children[-1]
+
+
+def type_members(file: "Bicep", name: str) -> list[str]:
+    """The properties of an object type that a file declares."""
+    for node, _ in file._declared("type_declaration"):
+        if _text(node.named_children[0]) == name:
+            return re.findall(r"(?m)^  (\w+): ", _text(node))
+    raise KeyError(name)
 
 
 def _decorator(node: Node) -> tuple[str, str]:

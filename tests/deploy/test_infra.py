@@ -11,17 +11,16 @@ from typing import Any
 
 import pytest
 import yaml
-from pydantic import SecretStr
 
 from handlers.clients import queue, storage
-from handlers.settings import Settings, StorageSettings
-from tests.deploy.bicep import Bicep, literal, objects, properties
+from handlers.settings import PageSettings, Settings, StorageSettings
+from tests.deploy.bicep import Bicep, literal, objects, properties, type_members
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 INFRA = ROOT / "infra"
 FILES = {str(path.relative_to(INFRA)): Bicep(path) for path in sorted(INFRA.rglob("*.bicep"))}
-MAIN, GROUP = FILES["main.bicep"], FILES["group.bicep"]
-APP, STORAGE, VAULT = FILES["modules/app.bicep"], FILES["modules/storage.bicep"], FILES["modules/vault.bicep"]
+MAIN, APP, DATA = FILES["main.bicep"], FILES["modules/app.bicep"], FILES["modules/data.bicep"]
+PARAMETERS = json.loads((INFRA / "main.parameters.json").read_text(encoding="utf-8"))["parameters"]
 
 # Settings that Azure must not have: a plain connection, and the addresses of fakes.
 LOCAL_ONLY = {"AzureWebJobsStorage", "GRAPH_URL", "GRAPH_AUTHORITY"}
@@ -65,13 +64,13 @@ GUID = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
 
 def fields() -> dict[str, Any]:
     """All settings of the code by name."""
-    return {str(f.alias): f for model in (Settings, StorageSettings) for f in model.model_fields.values()}
+    return {str(f.alias): f for model in (Settings, PageSettings, StorageSettings) for f in model.model_fields.values()}
 
 
 def secret_names() -> dict[str, str]:
     """Name in Key Vault by setting."""
     merged: dict[str, str] = {}
-    for part in objects(GROUP.variables["secretNames"]):
+    for part in objects(MAIN.variables["secretNames"]):
         merged |= literal(part)
     return merged
 
@@ -84,26 +83,73 @@ def own_settings() -> dict[str, str]:
     return found
 
 
-def parameters_of(name: str) -> dict[str, str]:
-    """Environment variable by parameter, of a parameters file."""
-    document = json.loads((INFRA / name).read_text(encoding="utf-8"))
-    values = {key: value["value"] for key, value in document["parameters"].items()}
-    assert all(re.fullmatch(r"\$\{\w+}", value) for value in values.values())
-    return {key: value[2:-1] for key, value in values.items()}
+def variables() -> dict[str, tuple[str, str]]:
+    """Environment variable, and what counts where it is empty, by parameter; those of the settings by their own name."""
+    given = {name: value["value"] for name, value in PARAMETERS.items() if name != "settings"}
+    found = {}
+    for name, value in (given | PARAMETERS["settings"]["value"]).items():
+        match = re.fullmatch(r"\$\{(\w+)(?:=(.*))?}", value)
+        assert match, name
+        found[name] = (match[1], match[2] or "")
+    return found
 
 
 # -- the app's settings -------------------------------------------------------------------------------------------------
 
 
 def test_the_app_is_given_every_setting_of_the_code_and_no_other() -> None:
-    given = {*literal(GROUP.variables["settings"]), *secret_names(), *own_settings()}
+    given = {*type_members(MAIN, "Settings"), *secret_names(), *own_settings()}
     assert given == ({*fields()} | PLATFORM) - LOCAL_ONLY
+
+
+def test_a_setting_that_does_not_exist_is_refused() -> None:
+    """A typing error in a parameter must not pass without a word."""
+    for file, name in ((MAIN, "Settings"), (FILES["modules/alerts.bicep"], "AlertRules")):
+        assert re.search(rf"@sealed\(\)\n(?:@description[^\n]*\n)?type {name} = ", file.text), name
+    for parameter in MAIN.parameters.values():
+        assert parameter.type not in {"object", "array"}, parameter.name
+
+
+def test_a_setting_is_set_by_its_own_name() -> None:
+    """`azd env set ACUMATICA_URL …` becomes the app setting ACUMATICA_URL."""
+    settings = PARAMETERS["settings"]["value"]
+    assert list(settings) == type_members(MAIN, "Settings")
+    assert all(value == f"${{{name}}}" for name, value in settings.items())
+
+
+def test_azd_up_succeeds_with_a_name_and_a_location_alone() -> None:
+    """All else has a default; and an empty variable, which is how one is unset, is no value that is refused.
+
+    azd substitutes an array or object and reads it as JSON: an empty text would end the provisioning.
+    """
+    required = {name for name, parameter in MAIN.parameters.items() if parameter.default is None}
+    assert required == {"environmentName", "location"}
+    for name, parameter in MAIN.parameters.items():
+        if name == "settings":
+            continue
+        _, default = variables()[name]
+        if parameter.type.endswith("[]") or parameter.type in {"AlertRules", "{ *: string }"}:
+            assert default == "null", name
+        elif parameter.type == "string" and parameter.default not in {None, "''"} and name != "principalType":
+            assert f"'{default}'" == parameter.default, name
+
+
+def test_the_managed_identity_is_not_used_in_another_tenant() -> None:
+    assert "union(otherTenant ? {} : { GRAPH_CLIENT_ID: identity.properties.clientId }, settings)" in MAIN.text
+    assert "otherTenant ? { GRAPH_CLIENT_SECRET:" in MAIN.text
 
 
 def test_every_secret_of_the_code_is_a_key_vault_reference_and_nothing_else_is() -> None:
     secret = {name for name, field in fields().items() if "SecretStr" in str(field.annotation)} - LOCAL_ONLY
     assert {*secret_names()} == secret
-    assert "@Microsoft.KeyVault(VaultName=${vaultName};SecretName=${name})" in GROUP.text
+    assert "@Microsoft.KeyVault(VaultName=${vaultName};SecretName=${name})" in APP.text
+
+
+def test_references_are_made_once_the_identity_may_read_the_vault() -> None:
+    """The order follows from a value: the vault's name comes out of the module that has the role as well."""
+    (app,) = [module for module in MAIN.modules if module.symbol == "app"]
+    assert app.arguments["vaultName"] == "data.outputs.vaultName"
+    assert "dependsOn" not in MAIN.text
 
 
 def test_the_command_that_sets_secrets_uses_the_names_of_the_references(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,27 +161,6 @@ def test_no_secret_s_value_is_in_bicep() -> None:
     for name, file in FILES.items():
         assert "vaults/secrets" not in file.text, name
         assert not re.search(r"listKeys|listSecrets|@secure", file.text), name
-
-
-def test_defaults_and_bounds_of_parameters_are_those_of_the_code() -> None:
-    env = {variable: name for name, variable in parameters_of("main.parameters.json").items()}
-    for setting, field in fields().items():
-        parameter = GROUP.parameters.get(env.get(setting, ""))
-        if not parameter:
-            continue
-        unset = field.default in {None, ""} or isinstance(field.default, SecretStr)
-        if parameter.type == "int":
-            bounds = {key: value for m in field.metadata for key, value in vars_of(m).items()}
-            least, most = int(parameter.decorators["minValue"]), int(parameter.decorators.get("maxValue", 2**31))
-            assert parameter.default == ("0" if unset else f"{field.default:g}"), setting
-            assert unset or least >= bounds.get("ge", bounds.get("gt", 0)), setting
-            assert most <= bounds.get("le", 2**31), setting
-        elif parameter.type == "bool":
-            assert parameter.default == str(field.default).lower(), setting
-        elif field.is_required():
-            assert parameter.default is None, setting
-        else:
-            assert parameter.default == f"'{field.default or ''}'", setting
 
 
 def vars_of(constraint: Any) -> dict[str, Any]:
@@ -166,26 +191,22 @@ def test_no_setting_is_used_that_flex_consumption_forbids() -> None:
 
 
 def test_queues_tables_and_containers_are_those_of_the_code() -> None:
-    declared = {name: literal(STORAGE.variables[name]) for name in ("queues", "tables", "containers")}
+    declared = {name: literal(DATA.variables[name]) for name in ("queues", "tables", "containers")}
     assert set(declared["queues"]) == {queue.QUEUE, queue.POISON_QUEUE}
     assert set(declared["tables"]) == set(storage.TABLES)
     assert set(declared["containers"]) == {storage.ROW_BLOBS, storage.DEAD_LETTER_BLOBS, "deployments"}
-    assert STORAGE.outputs["deploymentContainer"].endswith("deployments'")
+    assert DATA.outputs["deploymentContainer"].endswith("deployments'")
 
 
 def test_large_rows_are_removed_when_no_message_can_refer_to_them() -> None:
-    rules = {
-        rule["definition"]["filters"]["prefixMatch"][0]: rule["definition"]["actions"]["baseBlob"]["delete"]
-        for rule in literal(STORAGE.body("lifecycle")["properties"])["policy"]["rules"]
-    }
-    assert set(rules) == {f"{storage.ROW_BLOBS}/", f"{storage.DEAD_LETTER_BLOBS}/"}
-    days = rules[f"{storage.ROW_BLOBS}/"]["daysAfterModificationGreaterThan"]
+    rules = {m[1]: int(m[2]) for m in re.finditer(r"container: '([\w-]+)', days: (\d+)", DATA.text)}
+    assert set(rules) == {storage.ROW_BLOBS, storage.DEAD_LETTER_BLOBS}
     longest = Settings.model_fields["defer_max_hours"].metadata
-    assert days > max(vars_of(m).get("le", 0) for m in longest) / 24 + queue._DELAY_MAX / 86_400
+    assert rules[storage.ROW_BLOBS] > max(vars_of(m).get("le", 0) for m in longest) / 24 + queue._DELAY_MAX / 86_400
 
 
 def test_storage_has_no_keys_no_anonymous_access_and_no_old_tls() -> None:
-    account = literal(STORAGE.body("account")["properties"])
+    account = literal(DATA.body("account")["properties"])
     assert account["allowSharedKeyAccess"] is False
     assert account["allowBlobPublicAccess"] is False
     assert account["supportsHttpsTrafficOnly"] is True
@@ -201,7 +222,7 @@ def test_the_app_takes_https_only_and_no_publishing_password() -> None:
 
 
 def test_the_vault_goes_by_roles_and_telemetry_by_tokens() -> None:
-    assert literal(VAULT.body("vault")["properties"])["enableRbacAuthorization"] is True
+    assert literal(DATA.body("vault")["properties"])["enableRbacAuthorization"] is True
     insights = FILES["modules/monitoring.bicep"].body("insights")["properties"]
     assert literal(insights)["DisableLocalAuth"] is True
     assert own_settings()["APPLICATIONINSIGHTS_AUTHENTICATION_STRING"] == "ClientId=${identityClientId};Authorization=AAD"
@@ -214,9 +235,9 @@ def test_every_role_is_a_known_one_with_its_name_and_none_is_broader() -> None:
     graph = {"00000003-0000-0000-c000-000000000000", "ef54d2bf-783f-4e0f-bca1-3210c0444d99"}
     used = {guid for file in FILES.values() for guid in GUID.findall(file.text)}
     assert used - graph == set(ROLES.values())
-    assert literal(STORAGE.variables["roles"]) == {name: ROLES[name] for name in ROLES if name.startswith("Storage")}
+    assert literal(DATA.variables["roles"]) == {name: ROLES[name] for name in ROLES if name.startswith("Storage")}
     monitoring = FILES["modules/monitoring.bicep"]
-    for file, symbol, variable in ((VAULT, "reads", "secretsUser"), (VAULT, "writes", "secretsOfficer")):
+    for file, symbol, variable in ((DATA, "reads", "secretsUser"), (DATA, "writes", "secretsOfficer")):
         described = literal(file.body(symbol)["properties"])["description"]
         assert literal(file.variables[variable]) == ROLES[described]
     described = literal(monitoring.body("sends")["properties"])["description"]
@@ -249,13 +270,10 @@ def test_nothing_is_left_that_the_parser_does_not_understand() -> None:
             assert not file.root.has_error, name
 
 
-def test_both_entries_have_the_same_parameters() -> None:
-    """main.bicep hands everything on to group.bicep; it alone knows the name of the group."""
-    main = dict(MAIN.parameters)
-    del main["resourceGroupName"]
-    assert main == GROUP.parameters
-    (everything,) = MAIN.modules
-    assert everything.arguments == {name: name for name in main}
+def test_modules_have_no_names_of_their_own() -> None:
+    """A name would be that of a deployment in the group: two environments in one group would overwrite each other's."""
+    assert len(MAIN.modules) == 5
+    assert not re.search(r"(?m)^module .*\{\n  name:", MAIN.text)
 
 
 @pytest.mark.parametrize("name", sorted(FILES))
@@ -270,33 +288,27 @@ def test_modules_get_what_they_need_and_give_what_is_read(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(FILES))
-def test_every_parameter_output_and_query_file_is_used_and_described(name: str) -> None:
+def test_every_parameter_and_query_file_is_used(name: str) -> None:
     file = FILES[name]
     for parameter in file.parameters.values():
-        assert parameter.decorators.get("description"), parameter.name
         assert len(re.findall(rf"\b{parameter.name}\b", file.text)) > 1, parameter.name
     for loaded in re.findall(r"loadTextContent\('([^']+)'\)", file.text):
         assert (file.path.parent / loaded).is_file(), loaded
 
 
+def test_every_parameter_of_the_entry_is_described() -> None:
+    assert [name for name, parameter in MAIN.parameters.items() if not parameter.decorators.get("description")] == []
+
+
 def test_every_query_file_is_loaded() -> None:
     loaded = {Path(path).name for file in FILES.values() for path in re.findall(r"loadTextContent\('([^']+)'\)", file.text)}
-    assert loaded == {path.name for path in (INFRA / "queries").iterdir()}
+    assert loaded == {path.name for path in (INFRA / "queries").iterdir()} | {"workbook.json"}
 
 
-@pytest.mark.parametrize(("entry", "parameters"), [(MAIN, "main.parameters.json"), (GROUP, "group.parameters.json")])
-def test_the_parameters_files_name_every_parameter(entry: Bicep, parameters: str) -> None:
-    variables = parameters_of(parameters)
-    assert list(variables) == list(entry.parameters)
-    assert len(set(variables.values())) == len(variables)
-
-
-def test_a_setting_is_set_by_its_own_name() -> None:
-    """`azd env set ACUMATICA_URL …` becomes the app setting ACUMATICA_URL."""
-    variables = parameters_of("main.parameters.json")
-    for setting, value in literal(GROUP.variables["settings"]).items():
-        words = set(re.findall(r"\w+", value))
-        assert setting in {variables[word] for word in words & set(variables)}, setting
+def test_the_parameters_file_names_every_parameter() -> None:
+    assert list(PARAMETERS) == list(MAIN.parameters)
+    names = [variable for variable, _ in variables().values()]
+    assert len(set(names)) == len(names)
 
 
 def test_azd_finds_the_app_by_its_tag() -> None:
@@ -309,8 +321,8 @@ def test_azd_finds_the_app_by_its_tag() -> None:
     assert (INFRA / f"{document['infra']['module']}.bicep").is_file()
     for hook in document["hooks"].values():
         assert (ROOT / hook["run"]).is_file()
-    assert "'azd-env-name': environmentName" in GROUP.text
-    assert MAIN.outputs.keys() == GROUP.outputs.keys()
+        assert hook["interactive"] is True, "azd shows the output of other hooks for a moment, and then takes it away"
+    assert "'azd-env-name': environmentName" in MAIN.text
 
 
 def test_azure_yaml_has_only_keys_that_azd_knows() -> None:

@@ -4,6 +4,7 @@ That is: the files that .funcignore leaves, the packages of requirements.txt and
 storage that is reached with a managed identity.
 """
 
+import fnmatch
 import importlib.metadata
 import json
 import os
@@ -30,6 +31,7 @@ from handlers.clients.queue import QUEUE
 from handlers.clients.storage import TABLES
 from handlers.sync.change import datetime_to_ticks
 from local.azurite import ACCOUNT, SERVICES, Azurite
+from local.requirements import pins
 from tests.deploy.bicep import Bicep, literal, objects
 from tests.host.test_identity import IdentityEndpoint
 
@@ -76,19 +78,8 @@ asyncio.run(main())
 """
 
 
-def pins() -> dict[str, str]:
-    """Version by package, of requirements.txt."""
-    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
-    return {
-        canonicalize_name(name): version for name, _, version in (line.partition("==") for line in lines if "==" in line)
-    }
-
-
-def deployed(folder: Path) -> list[str]:
-    """Copy the package: the repository's files without those that .funcignore names. Returns their paths.
-
-    azd reads .funcignore as git reads .gitignore, and always leaves out the file itself.
-    """
+def prepare(folder: Path) -> None:
+    """A clone as it is at the second `azd deploy`: with what azd, developers and tools have left there."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
@@ -96,28 +87,88 @@ def deployed(folder: Path) -> list[str]:
         check=True,
         text=True,
     )
-    everything = folder.parent / "everything"
     for name in filter(None, listed.stdout.split("\0")):
         if (ROOT / name).is_file():
-            (everything / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(ROOT / name, everything / name)
-    shutil.copyfile(ROOT / "ready-made/opportunity-meetings.toml", everything / "mappings/opportunity-meetings.toml")
-    (everything / "local.settings.json").write_text("{}")  # as developers have it
-    (everything / ".venv/lib").mkdir(parents=True)
-    (everything / ".venv/lib/x.py").write_text("")
-    subprocess.run(["git", "init", "--quiet"], cwd=everything, check=True)
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / name, folder / name)
+    shutil.copyfile(ROOT / "ready-made/opportunity-meetings.toml", folder / "mappings/opportunity-meetings.toml")
+    left = [".venv/lib/x.py", "acumatica_env/lib/x.py", "infra/hooks/hooks_env/pyvenv.cfg", ".azure/config.json"]
+    left += ["local.settings.json", "handlers/__pycache__/x.pyc", "notes.txt", "handlers.zip", "node_modules/x.js"]
+    for name in left:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("{}")
+
+
+def kept_by_azd(folder: Path) -> list[str]:
+    """The files that azd puts into the package, by the rules of its own reader of .funcignore.
+
+    https://github.com/Azure/azure-dev, cli/azd/pkg/project/project_utils.go; its patterns are those of
+    https://github.com/denormal/go-gitignore: the last that matches decides, `*` crosses folders in a pattern without an
+    inner slash, and a folder that is left out takes all within with it.
+    """
+    lines = (folder / ".funcignore").read_text(encoding="utf-8").splitlines()
+    patterns = [line for line in lines if line and not line.startswith("#")]
+
+    def ignored(path: str, *, is_folder: bool) -> bool:
+        for pattern in reversed(patterns):
+            core = pattern.removeprefix("!")
+            anchored, only_folders = core.startswith("/"), core.endswith("/")
+            name = core.strip("/")
+            if only_folders and not is_folder:
+                continue
+            if name.endswith("/**"):
+                matches = path == name[:-3] or path.startswith(name[:-2])
+            else:
+                matches = fnmatch.fnmatchcase(path if anchored else path.rpartition("/")[2], name)
+            if matches:
+                return not pattern.startswith("!")
+        return False
+
+    kept = []
+    for at, folders, files in folder.walk():
+        inside = at.relative_to(folder).as_posix().removeprefix(".")
+        join = f"{inside}/" if inside else ""
+        folders[:] = [name for name in folders if name != ".azure" and not ignored(join + name, is_folder=True)]
+        kept += [join + name for name in files if name not in {".funcignore", "local.settings.json"}]
+    return sorted(name for name in kept if not ignored(name, is_folder=False))
+
+
+def kept_by_git(folder: Path) -> list[str]:
+    """The same, as git reads such a list, and with it the Functions Core Tools."""
+    subprocess.run(["git", "init", "--quiet"], cwd=folder, check=True)
     kept = subprocess.run(
         ["git", "ls-files", "-z", "--others", "--exclude-from", ".funcignore"],
-        cwd=everything,
+        cwd=folder,
         capture_output=True,
         check=True,
         text=True,
     )
-    names = sorted(name for name in kept.stdout.split("\0") if name and name != ".funcignore")
+    return sorted(name for name in kept.stdout.split("\0") if name and name != ".funcignore")
+
+
+def deployed(folder: Path) -> list[str]:
+    """Copy what azd deploys. Returns the paths."""
+    everything = folder.parent / "everything"
+    prepare(everything)
+    names = kept_by_azd(everything)
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(everything / name, folder / name)
     return names
+
+
+def test_the_list_means_the_same_to_azd_and_to_git(tmp_path: Path) -> None:
+    prepare(tmp_path)
+    names = kept_by_azd(tmp_path)
+    assert names == kept_by_git(tmp_path)
+    assert {name.partition("/")[0] for name in names} == {
+        "function_app.py",
+        "handlers",
+        "host.json",
+        "mappings",
+        "requirements.txt",
+    }
+    assert not [name for name in names if "x." in name]
 
 
 def install(packages: list[str], folder: Path) -> None:
@@ -178,7 +229,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     folder = tmp_path_factory.mktemp("package")
     package, libraries, worker = folder / "app", folder / "libraries", folder / "worker"
     files = deployed(package)
-    install(list(pins()), libraries)
+    install(list(pins(ROOT / "requirements.txt")), libraries)
     install(["azure-functions-runtime", "azurefunctions-extensions-base"], worker)
     (worker / "local/host").mkdir(parents=True)
     for name in ("__init__.py", "host/__init__.py"):
@@ -259,7 +310,7 @@ def test_nothing_was_imported_that_azure_would_not_have(ran: Run) -> None:
 
 def test_requirements_pin_all_that_they_bring() -> None:
     """A remote build installs just these: what is missing here, it would choose by itself."""
-    pinned = pins()
+    pinned = pins(ROOT / "requirements.txt")
     for name, version in pinned.items():
         assert importlib.metadata.version(name) == version, f"{name}: run `make setup`"
         for text in importlib.metadata.requires(name) or []:

@@ -36,8 +36,8 @@ def running(module: str, env: dict[str, str], until: str, *arguments: str) -> It
                 break
         yield printed
         process.send_signal(signal.SIGINT)
-        process.stdout.read()
-        assert process.wait(30) == 0
+        process.communicate(timeout=30)
+        assert process.returncode == 0
     finally:
         process.kill()
         process.wait()
@@ -57,14 +57,14 @@ def test_the_demo_tells_its_story_and_ends_with_a_verdict() -> None:
         assert curl
         headers = {"x-runs-key": key[1], "Accept": "application/json"}
         (letter,) = requests.get(f"{page[1]}/letters", headers=headers, timeout=10).json()["letters"]
-        assert (letter["row"], letter["Reason"][:30]) == ("OP000107", "Mailbox nora@example.com does ")
+        assert (letter["row"], letter["reason"][:30]) == ("OP000107", "Mailbox nora@example.com does ")
         assert (
             requests.get(f"{page[1]}/search?q=OP000107", headers=headers, timeout=10).json()["rows"][0]["state"] == "failed"
         )
         assert requests.post(curl[1], json=json.loads(curl[2]), timeout=10).status_code == 200
 
 
-def test_make_run_works_against_stand_ins_elsewhere_with_nothing_but_settings(azurite: Azurite) -> None:
+def test_make_run_works_against_fakes_elsewhere_with_nothing_but_settings(azurite: Azurite) -> None:
     """`make fakes` in one terminal, `make run` with what it prints in another, curl in a third."""
     with running("local.fakes", {}, "ACUMATICA_PASSWORD") as printed:
         settings = dict(re.findall(r"([A-Z_]+)=(.*)", printed))

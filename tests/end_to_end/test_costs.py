@@ -29,8 +29,8 @@ def still(azurite: Azurite) -> Play:
 def requests(play: Play) -> Counter[str]:
     """What was counted, without the account's name and the addresses' changing parts.
 
-    Without the records of runs, which are written together every few seconds (tests/clients/test_runs.py), and without the
-    queue's being made by each process.
+    Without the records of runs, which are written together every few seconds (tests/clients/test_activity.py), and without
+    the queue's being made by each process.
     """
     names = "EventLinks|PushNotifications|AcumaticaSessions|row-changes/messages|events|token|logout|Opportunity"
     counted = (request for request in play.wire.requests if not re.search(r"Runs|\$batch|^queue PUT", request))
@@ -57,7 +57,7 @@ def test_a_new_row_costs_one_call_of_each_service_and_three_operations_on_its_li
     assert play.run(scenario) == []
     counted = requests(play)
     sessions = {name: counted.pop(name) for name in list(counted) if "AcumaticaSessions" in name}
-    assert sessions == {  # looked for, the gate looked at, signing-in, open, free
+    assert sessions == {  # looked for, the circuit breaker looked at, signing-in, open, free
         "table GET AcumaticaSessions": 2,
         "table POST AcumaticaSessions": 1,
         "table PUT AcumaticaSessions": 2,

@@ -19,6 +19,7 @@ from local.host.__main__ import main
 from local.host.config import ConfigError
 from local.host.process import ROOT, HostError
 from local.host.worker import RUNTIME, RUNTIME_VERSION, Worker, essence
+from local.requirements import pins
 from tests.host.conftest import HOST_JSON, Queue, StartApp, call, until, write_app
 
 WORK = """
@@ -121,7 +122,8 @@ def test_a_host_ends_with_the_test_that_started_it(tmp_path: Path, storage: str)
         "print(host.pid, flush=True); time.sleep(600)\n"
     )
     command = [sys.executable, "-c", program, str(app), storage]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as starter:
+    environment = os.environ | {"TMPDIR": str(tmp_path)}  # it leaves behind what it had there
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as starter:
         assert starter.stdout
         host = int(starter.stdout.readline())
         assert is_running(host)
@@ -328,8 +330,8 @@ def test_host_json_may_be_overridden_by_settings(start_app: StartApp, queue: Cal
 
 
 def test_the_worker_library_is_the_one_that_is_pinned() -> None:
-    """The version that the seam is made for is that of requirements-dev.txt."""
-    assert f"{RUNTIME}=={RUNTIME_VERSION}\n" in (ROOT / "requirements-dev.txt").read_text(encoding="utf-8")
+    """The version that the seam is made for is that of the requirements."""
+    assert pins(ROOT / "requirements-run.txt")[RUNTIME] == RUNTIME_VERSION
 
 
 def test_another_worker_library_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

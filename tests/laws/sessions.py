@@ -17,12 +17,13 @@ from handlers.clients.acumatica import Acumatica, Credentials, SignInRefused
 from handlers.clients.sessions import Sessions
 from handlers.clients.storage import Storage
 from handlers.settings import Settings
-from handlers.sync.errors import Later, OutcomeUnknown, SignedOut
+from handlers.sync.errors import Code, Later, OutcomeUnknown, SignedOut
 from handlers.sync.record import RecordUpdate
+from handlers.sync.slots import Breaker, Free, Slot
 from tests.laws.scheduler import Endless, Kind, Mishap, Scheduler, Task
 
 LEASE, LINGER, ABANDONED = 30.0, 20.0, 600.0
-CALLS = ("PUT", "PUT", "sign-in", "sign-out", "slots", "load slot", "save slot")
+CALLS = ("PUT", "PUT", "sign-in", "sign-out", "slots", "load breaker", "save slot", "save breaker")
 
 
 @dataclass(frozen=True)
@@ -131,6 +132,7 @@ class Site:
     open: dict[str, float] = field(default_factory=dict)
     busy: dict[str, Task] = field(default_factory=dict)
     broken: list[str] = field(default_factory=list)
+    abandoned: dict[str, float] = field(default_factory=dict)  # until when an unanswered request may be running
     refusals: list[float] = field(default_factory=list)
     outside: bool = False
     numbers: Any = field(default_factory=lambda: itertools.count(1))
@@ -162,7 +164,12 @@ class Site:
 
     def sign_out(self, credentials: Credentials) -> None:
         name = credentials["cookies"]["name"]
+        self._alone(name, "sign-out")
         self.scheduler.step("sign-out", f"signs {name} out", lambda: (self.open.pop(name, None), None)[1], remote=True)
+
+    def _alone(self, name: str, words: str) -> None:
+        if self.abandoned.get(name, 0.0) > self.scheduler.now:
+            self.broken.append(f"a {words} in session {name}, where an abandoned request may still be running")
 
     def put(self, credentials: Credentials, update: RecordUpdate) -> None:
         name, me = credentials["cookies"]["name"], self.scheduler.current
@@ -184,7 +191,12 @@ class Site:
             self.busy.pop(name, None)
             self.done(update.path)
 
-        known = self.scheduler.step("PUT", f"PUT {update.path} in {name}", begin, remote=True)
+        self._alone(name, "request")
+        try:
+            known = self.scheduler.step("PUT", f"PUT {update.path} in {name}", begin, remote=True)
+        except OutcomeUnknown:
+            self.abandoned[name] = self.scheduler.now + self.scheduler.latest
+            raise
         if not known:
             raise SignedOut("unknown session")
         self.busy[name] = me
@@ -196,42 +208,58 @@ class Site:
     done: Callable[[str], Any] = print
 
 
+def unchanged(known: str | None, etag: str | None) -> bool:
+    """Whether a save may be carried out."""
+    return known == etag
+
+
 class Slots:
     """handlers.clients.slots.Slots in memory."""
 
     def __init__(self, scheduler: Scheduler) -> None:
         self._scheduler = scheduler
-        self.content: dict[str, tuple[dict[str, Any], str]] = {}
+        self.content: dict[str, tuple[Slot, str]] = {}
+        self._breaker: tuple[Breaker, str | None] = (Breaker(), None)
         self._numbers = itertools.count(1)
 
-    def all(self) -> dict[str, tuple[dict[str, Any], str | None]]:
-        def slots() -> dict[str, tuple[dict[str, Any], str | None]]:
-            if self._scheduler.current:
-                self._scheduler.current.stood_still = False
+    def all(self) -> dict[str, tuple[Slot, str]]:
+        def slots() -> dict[str, tuple[Slot, str]]:
+            self._knows_the_time()
             return dict(self.content)
 
         return self._scheduler.step("slots", "reads the slots", slots, show=lambda found: f" {found}")
 
-    def load(self, name: str) -> tuple[dict[str, Any], str | None]:
-        return self._scheduler.step("load slot", f"reads slot {name}", lambda: self._load(name))
+    def save(self, name: str, slot: Slot, etag: str | None) -> str | None:
+        def save() -> str | None:
+            known = self.content[name][1] if name in self.content else None
+            if not unchanged(known, etag):
+                return None
+            self.content[name] = (slot, new := str(next(self._numbers)))
+            return new
 
-    def _load(self, name: str) -> tuple[dict[str, Any], str | None]:
+        words = f"saves slot {name} {slot}"
+        return self._scheduler.step("save slot", words, save, show=lambda new: "" if new else ": conflict")
+
+    def load_breaker(self) -> tuple[Breaker, str | None]:
+        def load() -> tuple[Breaker, str | None]:
+            self._knows_the_time()
+            return self._breaker
+
+        return self._scheduler.step("load breaker", "reads the circuit breaker", load)
+
+    def save_breaker(self, breaker: Breaker, etag: str | None) -> str | None:
+        def save() -> str | None:
+            if not unchanged(self._breaker[1], etag):
+                return None
+            self._breaker = (breaker, str(next(self._numbers)))
+            return self._breaker[1]
+
+        words = f"saves the circuit breaker, {breaker}"
+        return self._scheduler.step("save breaker", words, save, show=lambda new: "" if new else ": conflict")
+
+    def _knows_the_time(self) -> None:
         if self._scheduler.current:
             self._scheduler.current.stood_still = False
-        return self.content.get(name, ({}, None))
-
-    def save(self, name: str, state: dict[str, Any], etag: str | None) -> str | None:
-        words = f"saves slot {name} {state.get('state', state)}"
-        return self._scheduler.step(
-            "save slot", words, lambda: self._save(name, state, etag), show=lambda new: "" if new else ": conflict"
-        )
-
-    def _save(self, name: str, state: dict[str, Any], etag: str | None) -> str | None:
-        if self.content.get(name, ({}, None))[1] != etag:
-            return None
-        new = str(next(self._numbers))
-        self.content[name] = (dict(state), new)
-        return new
 
 
 class Run:
@@ -299,15 +327,14 @@ class Run:
             found.append(f"never written back: {sorted(self.waiting)}")
         if self.site.open:
             found.append(f"sessions left open: {sorted(self.site.open)}")
-        found += [f"slot {name} is left {self.slots.content[name][0]['state']}" for name in self._taken()]
-        # Each slot may be at its first sign-in before anybody knows; after that, the gate is shut for minutes.
+        found += [f"slot {name} is left {self.slots.content[name][0]}" for name in self._taken()]
+        # Each slot may be at its first sign-in before anybody knows; after that, the circuit breaker is open for minutes.
         if len(self.site.refusals) > self.traffic.budget and not self.traffic.mishaps:
             found.append(f"{len(self.site.refusals)} sign-ins with a wrong password")
         return found
 
     def _taken(self) -> list[str]:
-        slots = self.slots.content.items()
-        return [name for name, (state, _) in slots if name != "sign-in" and state["state"] != "free"]
+        return [name for name, (slot, _) in self.slots.content.items() if slot != Free()]
 
     def _sessions(self, process: str) -> Sessions:
         if process not in self._processes:
@@ -334,7 +361,7 @@ class Run:
                 sessions.put(RecordUpdate(str(number), {}), self.scheduler.now + 60)
             except Later as later:
                 self.scheduler.sleep(self.scheduler.now + max(later.delay, 1.0) + number)
-                if "shutting down" in later.reason:
+                if later.code == Code.SHUTTING_DOWN:
                     return  # the message is seen by another process
             except (OutcomeUnknown, ServiceRequestError):
                 self.scheduler.sleep(self.scheduler.now + 30)

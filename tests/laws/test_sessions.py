@@ -5,13 +5,14 @@
 | signing-in blocks its slot                       | more sessions are open than the budget       |
 | ... for as long as the site keeps the session    | more sessions are open than the budget       |
 | one request at a time                            | two requests at a time in a session          |
+| a session rests after an unanswered request      | a request beside an abandoned one            |
 | a lease in use is renewed                        | two requests at a time in a session          |
 | an expired lease is adopted                      | sessions are left open                       |
 | an idle session is signed out                    | sessions are left open                       |
 | saves of a slot are conditional                  | more sessions, two requests at a time        |
 | sign out, then free                              | more sessions are open than the budget       |
-| no sign-in while the gate is shut                | more sign-ins with a wrong password          |
-| the gate is shut before the slot is free         | more sign-ins with a wrong password          |
+| no sign-in while the breaker is open             | more sign-ins with a wrong password          |
+| the breaker opens before the slot is free        | more sign-ins with a wrong password          |
 """
 
 import re
@@ -20,9 +21,11 @@ from typing import Any
 
 import pytest
 
+from handlers.clients.acumatica_sign_in import AcumaticaSignIn
 from handlers.clients.sessions import Sessions
+from handlers.sync.slots import choose, neglected
 from tests.laws.ablation import without
-from tests.laws.sessions import CALLS, Slots, Traffic, explained, simulate, tell
+from tests.laws.sessions import CALLS, Traffic, explained, simulate, tell, unchanged
 
 BLOCK = 150
 
@@ -45,14 +48,14 @@ class Ablation:
 ABLATIONS = [
     Ablation(
         "signing-in blocks its slot",
-        Sessions._take_slot,
-        'state["state"] == "signing-in" and state["until"] <= now',
-        'state["state"] == "signing-in"',
+        choose,
+        "isinstance(slot, SigningIn) and slot.until <= now",
+        "isinstance(slot, SigningIn)",
         ("sign-in", "save slot"),
     ),
     Ablation(
         "... for as long as the site keeps the session",
-        Sessions._sign_in,
+        AcumaticaSignIn.open,
         "+ self._settings.abandoned_seconds",
         "",
         ("sign-in",),
@@ -61,25 +64,28 @@ ABLATIONS = [
     Ablation(
         "a lease in use is renewed",
         Sessions._renew,
-        "self._storage.slots.save(held.slot, state, held.etag)",
+        "self._slots.save(held.name, renewed, held.etag)",
         "held.etag",
         ("PUT", "answer"),
     ),
-    Ablation("an expired lease is adopted", Sessions.upkeep, "if held:", "if False:"),
-    Ablation("an idle session is signed out", Sessions.upkeep, 'state["state"] == "open" and', "False and"),
-    Ablation("saves of a slot are conditional", Slots._save, "[1] != etag", "[1] is self"),
+    Ablation("an expired lease is adopted", neglected, "return slot.available(now) and", "return slot.until == 0.0 and"),
+    Ablation("an idle session is signed out", neglected, "return slot.available(now) and", "return False and"),
+    Ablation("saves of a slot are conditional", unchanged, "known == etag", "True"),
+    Ablation(
+        "a session rests after an unanswered request", Sessions.use, "rests_until=deadline", "rests_until=0.0", ("PUT",)
+    ),
     Ablation(
         "sign out, then free",
         Sessions._sign_out,
-        "self._acumatica.sign_out(held.credentials)",
-        'self._drop(held, "free"); self._acumatica.sign_out(held.credentials)',
+        "self._acumatica.sign_out(held.slot.credentials)",
+        "self._give_back(held, Free()); self._acumatica.sign_out(held.slot.credentials)",
     ),
-    Ablation("no sign-in while the gate is shut", Sessions._pass_gate, 'if not gate.get("failures"):', "if True:"),
+    Ablation("no sign-in while the breaker is open", AcumaticaSignIn._pass_breaker, "if breaker.closed:", "if True:"),
     Ablation(
-        "the gate is shut before the slot is free",
-        Sessions._shut_gate,
-        "failures = gate",
-        'self._storage.slots.save("0", {"state": "free"}, self._storage.slots.load("0")[1]); failures = gate',
+        "the breaker opens before the slot is free",
+        AcumaticaSignIn._open_breaker,
+        "failed = breaker",
+        'self._slots.save("0", Free(), self._slots.all()["0"][1]); failed = breaker',
     ),
 ]
 
@@ -109,7 +115,7 @@ def test_every_ablation_is_in_the_table() -> None:
 
 
 def test_a_wrong_password_is_tried_once() -> None:
-    """Another instance found the slot free before it could see that the gate is shut, and tried the password again."""
+    """Another instance found the slot free before it could see that the breaker is open, and tried the password again."""
     traffic = Traffic(jobs=((6, 0), (7, 2)), switches=((5, 2),), rejected_until=200.0)
     assert simulate(traffic) == [], explained(traffic)
     assert simulate(replace(traffic, switches=((4, 2),))) == []

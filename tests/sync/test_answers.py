@@ -425,7 +425,7 @@ def test_reasons_can_be_stored(classify: Any) -> None:
         assert str(error).encode("utf-8").count(b"?") >= 1
 
 
-def test_own_gates_are_not_counted() -> None:
+def test_our_own_limits_are_not_counted() -> None:
     """Their delays do not grow, as nothing has failed."""
     assert Later(Code.ROW_CLAIMED, "r").counted
     assert not Later(Code.ROW_CLAIMED, "r", 1.0, counted=False).counted

@@ -1,4 +1,4 @@
-"""Event links: merging in any order, and what is remembered of events, claims and repairs."""
+"""Event links: merging in any order, and what is remembered of events, claims and strays."""
 
 import itertools
 import json
@@ -95,7 +95,7 @@ def test_long_outcomes_are_cut() -> None:
     assert len(past.outcome) == 300
 
 
-def test_a_holder_adopts_the_history_of_others() -> None:
+def test_a_holder_takes_over_the_history_of_others() -> None:
     link = merged(upsert(1))
     newer = link.noted(1.0, upsert(2), "", "left to the worker that has the row")
     assert link.caught_up(newer).history == newer.history
@@ -353,10 +353,10 @@ def test_stamps_hold_key_and_generation() -> None:
     assert LINK.stamp(7) == LINK.stamp(7).lower()
 
 
-# -- doubt and repair ---------------------------------------------------------------------------------------------------
+# -- unconfirmed, and strays of a lost claim ----------------------------------------------------------------------------
 
 
-def test_doubt_trusts_nothing() -> None:
+def test_unconfirmed_means_that_nothing_is_trusted() -> None:
     """No fingerprint, no write-back, no claim; what may have been posted is unsure; ids stay."""
     link = replace(LINK, written_back="id1", claim=Claim("t", 1.0), last_error="e", repairs=4)
     assert link.unconfirmed() == replace(
@@ -369,7 +369,7 @@ def test_doubt_trusts_nothing() -> None:
 
 
 def test_a_worker_that_lost_its_claim_adds_its_events_as_leaving() -> None:
-    """The holder's claim stays, all is in doubt, and the count tells the holder."""
+    """The holder's claim stays, nothing is trusted, and the count tells the holder."""
     mine = (replace(ONE, id="other"), Entry("c@x.com", 3, "id3", "f3"))
     link = replace(LINK, claim=Claim("theirs", 9.0), written_back="id1").with_strays(mine)
     assert link == replace(
@@ -385,19 +385,19 @@ def test_a_worker_that_lost_its_claim_adds_its_events_as_leaving() -> None:
     )
 
 
-def test_a_repair_never_lets_a_generation_be_used_twice() -> None:
+def test_strays_never_let_a_generation_be_used_twice() -> None:
     """A new entry after it has a stamp of its own; with the leaving one's it would be deleted as well."""
     link = LINK.with_strays((Entry("c@x.com", 3),)).with_new_entry("d@x.com")
     assert [entry.generation for entry in link.entries] == [1, 2, 3, 4]
 
 
-def test_a_repair_without_news_is_one_nevertheless() -> None:
+def test_strays_without_news_are_counted_nevertheless() -> None:
     """The other worker may have changed what an event holds."""
     assert LINK.with_strays(()).repairs == 1
     assert EventLink("P", "m", ("A",)).with_strays(()) == EventLink("P", "m", ("A",), repairs=1)
 
 
-def test_a_holder_adopts_what_came_in_meanwhile() -> None:
+def test_a_holder_takes_over_what_came_in_meanwhile() -> None:
     """Row content of others; its own events, write-back and claim."""
     saved = replace(merged(upsert(1)), entries=(Entry("a@x.com", 1),), generation=1, claim=Claim("mine", 9.0))
     mine = replace(saved, entries=(ONE,), written_back="id1")
@@ -405,7 +405,7 @@ def test_a_holder_adopts_what_came_in_meanwhile() -> None:
     assert mine.caught_up(newer) == replace(mine, version=newer.version, columns=newer.columns)
 
 
-def test_a_holder_adopts_events_of_a_repair_and_doubts_its_own() -> None:
+def test_a_holder_takes_over_stray_events_and_trusts_nothing_of_its_own() -> None:
     """What it has removed itself is leaving once more: the event may have come after its removal."""
     saved = replace(LINK, claim=Claim("mine", 9.0))
     mine = replace(saved.without_entry(TWO), written_back="id1")
@@ -422,8 +422,8 @@ def test_a_holder_adopts_events_of_a_repair_and_doubts_its_own() -> None:
     )
 
 
-def test_an_event_that_was_replaced_meanwhile_leaves_after_a_repair() -> None:
-    """It was the live one when the repair was saved; the holder's new one stays the only live one."""
+def test_an_event_that_was_replaced_meanwhile_leaves_after_strays() -> None:
+    """It was the live one when the strays were saved; the holder's new one stays the only live one."""
     saved = replace(LINK, claim=Claim("mine", 9.0))
     mine = saved.without_entry(ONE).with_new_entry("a@x.com")
     link = mine.caught_up(saved.with_strays(()))

@@ -11,7 +11,7 @@ from handlers.sync.mapping import Mapping
 from handlers.sync.mapping_file import MappingProblems, load_mapping, load_mappings
 from handlers.sync.scope import Scope
 from handlers.sync.template import MissingColumns
-from tests.sync.sample import ROW, TEXT, changed
+from local.sample import ROW, TEXT, changed
 
 KEYS = (
     "query, key, mailbox, calendar, time_zone, attributes, default_minutes, adopt, link, footer, event, when, values, on, "
@@ -219,7 +219,12 @@ def test_empty_keys(mapping: Mapping, value: Any) -> None:
         ("true", [True, "True"], [False, None, "1"]),
         ("false", [False], [True, None]),
         ("5", [5, 5.0, "5"], [50, True, None]),
+        ("5.0", [5, 5.0, "5"], [50, True, None]),
         ("1250.5", [1250.5, "1250.5"], [1250]),
+        ("1234567890123456", [1234567890123456, 1234567890123456.0], [1234567890123457, 1234567890123455]),
+        ("0.1", [0.1, "0.1"], [0.10000000000000002]),
+        ("5", [5], [10**400, -(10**400), 1e308, 5e-324]),
+        (f"{2**53 + 1}", [2**53 + 1], [float(2**53), 2**53]),
         ('""', ["", None], ["x"]),
     ],
 )
@@ -248,6 +253,26 @@ def test_all_conditions_have_to_hold() -> None:
         ),
         ("[when]\nStatus = [[1]]", "m.toml:21: when.Status.one_of.0: has to be text, true, false or a number"),
         ("[values.Rom]\nA = 1", "m.toml: values: 'Rom' is not used by any template"),
+        (
+            '[values.Room]\nA = "{Subject}"',
+            "m.toml:21: values.Room.A: {Subject} cannot stand here: this text is taken as it is",
+        ),
+        (
+            '[values.Room]\nA = "at {{Subject}}"',
+            "m.toml:21: values.Room.A: {Subject} cannot stand here: this text is taken as it is",
+        ),
+        (
+            '[when]\nRoom = ["1", "{Subject}"]',
+            "m.toml:21: when.Room.one_of.1: {Subject} cannot stand here: this text is taken as it is",
+        ),
+        (
+            '[when]\nRoom = { not = "{Subject}" }',
+            "m.toml:21: when.Room.not.0: {Subject} cannot stand here: this text is taken as it is",
+        ),
+        (
+            '[on]\ndelete = "cancel"\ncomment = "{Subject} is off"',
+            "m.toml:22: on.comment: {Subject} cannot stand here: this text is taken as it is",
+        ),
         ("[values.Room]\nA = [1]", "m.toml:21: values.Room.A: has to be text, true, false or a number"),
         ('[on]\nupdate = "never"', "m.toml:21: on.update: Input should be 'update' or 'ignore'"),
         ('[on]\ncomment = "x"', 'm.toml: on.comment: counts only with delete = "cancel"'),
@@ -264,6 +289,18 @@ def test_problems_of_further_tables(more: str, problem: str) -> None:
     ("change", "problem"),
     [
         (("location =", 'showAs = "bussy"\nlocation ='), "event.showAs: 'bussy' is none of free, tentative, busy"),
+        (
+            ('end = "{MeetingEnd}"', "end = { minutes = 5, hours = 1 }"),
+            "event.end: has to hold one of minutes, hours, time_span",
+        ),
+        (('end = "{MeetingEnd}"', "end = { time_span = 130 }"), "event.end.time_span: has to be a {Column}"),
+        (('end = "{MeetingEnd}"', 'end = { time_span = "130" }'), "event.end.time_span: has to be a {Column}"),
+        (('end = "{MeetingEnd}"', 'end = { hours = "2.5" }'), "event.end.hours: has to be a number or a {Column}"),
+        (('end = "{MeetingEnd}"', "end = { hours = -1.5 }"), "event.end.hours: cannot be negative"),
+        (('end = "{MeetingEnd}"', "end = { hours = inf }"), "event.end.hours: cannot be more than 999999"),
+        (('end = "{MeetingEnd}"', "end = { minutes = 1000000 }"), "event.end.minutes: cannot be more than 999999"),
+        (('end = "{MeetingEnd}"', "end = { minutes = true }"), "event.end.minutes: has to be a whole number or a {Column}"),
+        (('key = ["OpportunityID"]', 'key = ["{OpportunityID}"]'), "key: {OpportunityID} cannot stand here"),
         (("location =", "isAllDay = 1\nlocation ="), "event.isAllDay: has to be true, false or a {Column}"),
         (
             ("location =", "reminderMinutesBeforeStart = -1\nlocation ="),

@@ -11,6 +11,7 @@ import pytest
 from handlers.sync.change import (
     MESSAGE_VERSION,
     NotARowChange,
+    Row,
     RowChange,
     canonical,
     datetime_to_ticks,
@@ -19,7 +20,7 @@ from handlers.sync.change import (
 )
 from handlers.sync.mapping import Mapping
 from handlers.sync.mapping_file import load_mapping
-from handlers.sync.notification import NotificationProblems, PushNotification, parse_notification, row_changes
+from handlers.sync.notification import NotificationProblems, PushNotification, TooManyRows, parse_notification, row_changes
 
 FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
 NOW = datetime(2026, 2, 10, tzinfo=UTC)
@@ -74,8 +75,8 @@ def raw(member: str, value: bytes) -> bytes:
 # -- what is taken ------------------------------------------------------------------------------------------------------
 
 
-def test_all_seven_fields() -> None:
-    """Rows, query, tenant, transaction, time and additional information arrive as they were sent."""
+def test_all_fields() -> None:
+    """Rows, query, tenant, transaction and time arrive as they were sent."""
     notification = parsed(fixture("changed"))
     assert [row["MeetingStart"] for row in notification.inserted] == ["2026-02-04T14:00:00"]
     assert [row["MeetingStart"] for row in notification.deleted] == ["2026-02-03T09:30:00"]
@@ -83,7 +84,6 @@ def test_all_seven_fields() -> None:
     assert notification.company_id == "production"
     assert notification.id == "0a6b2f3c-3e0a-4a57-8a2e-0d2c5a1f7b10"
     assert notification.timestamp == 639056628123456781
-    assert notification.additional_info == {"PXPerformanceInfoStartTime": "02/01/2026 21:00:12"}
 
 
 @pytest.mark.parametrize("file", sorted(FIXTURES.glob("*.json")), ids=lambda file: file.stem)
@@ -103,11 +103,36 @@ def test_timestamps_are_exact_to_the_tick(ticks: int) -> None:
     assert parsed(WHOLE | {"TimeStamp": ticks}).timestamp == ticks
 
 
-@pytest.mark.parametrize("info", [{}, {"AdditionalInfo": None}, {"AdditionalInfo": {}}], ids=["absent", "null", "empty"])
-def test_additional_info_is_optional(info: dict[str, Any]) -> None:
-    """Without it, with null, and with nothing in it, a notification is one."""
-    body = {name: value for name, value in WHOLE.items() if name != "AdditionalInfo"} | info
-    assert parsed(body).additional_info == {}
+@pytest.mark.parametrize("info", [None, {}, {"a": 1}, [], [1], "x", 5, True])
+def test_additional_info_is_ignored(info: Any) -> None:
+    """Whatever a customization puts there, and whether it is there or not."""
+    without = {name: value for name, value in WHOLE.items() if name != "AdditionalInfo"}
+    assert parsed(WHOLE | {"AdditionalInfo": info}) == parsed(without)
+
+
+ROWS = [{"OpportunityID": "A"}]
+
+
+@pytest.mark.parametrize(
+    ("lists", "inserted", "deleted"),
+    [
+        ({"Inserted": ROWS, "Deleted": None}, 1, 0),
+        ({"Inserted": None, "Deleted": ROWS}, 0, 1),
+        ({"Inserted": ROWS}, 1, 0),
+        ({"Deleted": ROWS}, 0, 1),
+        ({"Inserted": None}, 0, 0),
+        ({"Inserted": None, "Deleted": None}, 0, 0),
+    ],
+)
+def test_a_list_that_is_missing_or_null_is_empty(lists: dict[str, Any], inserted: int, deleted: int) -> None:
+    whole = {name: value for name, value in WHOLE.items() if name not in {"Inserted", "Deleted"}}
+    notification = parsed(whole | lists)
+    assert (len(notification.inserted), len(notification.deleted)) == (inserted, deleted)
+
+
+def test_what_has_neither_list_is_no_notification() -> None:
+    whole = {name: value for name, value in WHOLE.items() if name not in {"Inserted", "Deleted"}}
+    assert problems(whole) == [f"{name} is missing; it has to be an array of rows." for name in ("Inserted", "Deleted")]
 
 
 def test_unknown_members_are_ignored() -> None:
@@ -204,7 +229,6 @@ def test_bodies_that_are_no_json_object(body: bytes, words: str) -> None:
 @pytest.mark.parametrize(
     ("field", "value", "problem"),
     [
-        ("Inserted", None, "Inserted is null; it has to be an array of rows."),
         ("Inserted", {}, "Inserted is an object; it has to be an array of rows."),
         ("Deleted", "x", "Deleted is a string; it has to be an array of rows."),
         ("Inserted", [{}, 1], "Inserted holds something that is not an object; every row has to be one."),
@@ -221,7 +245,6 @@ def test_bodies_that_are_no_json_object(body: bytes, words: str) -> None:
         ("TimeStamp", -TICKS, "TimeStamp is outside of what .NET ticks can be."),
         ("TimeStamp", 3_155_378_976_000_000_000, "TimeStamp is outside of what .NET ticks can be."),
         ("TimeStamp", 10**4000, "TimeStamp is outside of what .NET ticks can be."),
-        ("AdditionalInfo", [], "AdditionalInfo is an array; it has to be an object."),
         ("CompanyId", "Test", "CompanyId 'Test' is another tenant than ACUMATICA_TENANT ('Production')."),
         ("Query", "Other", f"Query 'Other' has no mapping. Mapped: '{QUERY}'."),
     ],
@@ -231,7 +254,7 @@ def test_wrong_fields(field: str, value: Any, problem: str) -> None:
     assert problems(WHOLE | {field: value}) == [problem]
 
 
-@pytest.mark.parametrize("field", ["Inserted", "Deleted", "Query", "CompanyId", "Id", "TimeStamp"])
+@pytest.mark.parametrize("field", ["Query", "CompanyId", "Id", "TimeStamp"])
 def test_missing_fields(field: str) -> None:
     """Each is named; names are compared exactly."""
     body = {name: value for name, value in WHOLE.items() if name != field} | {field.lower(): WHOLE[field]}
@@ -245,7 +268,6 @@ def test_every_problem_at_once() -> None:
     assert [problem.split()[0] for problem in problems(body)] == [
         "Deleted",
         "Id",
-        "AdditionalInfo",
         "Inserted",
         "Query",
         "CompanyId",
@@ -305,7 +327,7 @@ def test_the_same_request_has_the_same_key() -> None:
 )
 def test_the_key_depends_on(other: dict[str, Any]) -> None:
     """Id, query, tenant, and what was inserted and deleted."""
-    one = PushNotification(({"OpportunityID": "1"},), (), QUERY, "Production", "id", TICKS, {})
+    one = PushNotification(({"OpportunityID": "1"},), (), QUERY, "Production", "id", TICKS)
     assert replace(one, **other).dedup_key != one.dedup_key
 
 
@@ -379,7 +401,7 @@ def test_a_key_that_repeats_inside_inserted_is_a_problem() -> None:
 def test_a_key_that_repeats_inside_deleted_is_one_removal() -> None:
     """Old rows say nothing but that they are gone."""
     rows = ({"OpportunityID": "A"}, {"OpportunityID": "A "})
-    changes, _ = row_changes(PushNotification((), rows, QUERY, "P", "i", TICKS, {}), [a_mapping()], 0.0)
+    changes, _ = row_changes(PushNotification((), rows, QUERY, "P", "i", TICKS), [a_mapping()], 0.0)
     assert [(change.key, change.row, change.problem) for change in changes] == [(("A",), None, "")]
 
 
@@ -397,6 +419,43 @@ def test_rows_without_key_columns_are_kept_apart() -> None:
     assert unidentified[0].row == {"Subject": "Site visit", "OwnerEmail": "jane.doe@example.com"}
 
 
+def test_the_same_row_without_a_key_is_one_that_came_several_times() -> None:
+    """Not thousands of dead letters; another row, and another mapping, has its own."""
+    rows: tuple[Row, ...] = ({}, {"Subject": "a"}, {}, {"Subject": "a"}, {})
+    notification = PushNotification(rows, ({},), QUERY, "P", "i", TICKS)
+    _, unidentified = row_changes(notification, [a_mapping("one"), a_mapping("two")], 0.0)
+    assert [(row.mapping, row.row, row.times) for row in unidentified] == [
+        ("one", {}, 4),
+        ("one", {"Subject": "a"}, 2),
+        ("two", {}, 4),
+        ("two", {"Subject": "a"}, 2),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rows", "problem"),
+    [
+        ({"Inserted": [{}] * 3, "Deleted": [{}] * 2}, None),
+        ({"Inserted": [{}] * 4, "Deleted": [{}] * 2}, "The notification has 6 rows; MAX_NOTIFICATION_ROWS is 5."),
+        ({"Inserted": [1] * 6}, "The notification has 6 rows; MAX_NOTIFICATION_ROWS is 5."),
+        ({"Inserted": [{"a": "{[" * 2000}]}, None),
+        ({"Inserted": [{"a": '"\\{[' * 2000}]}, None),
+        ({"Inserted": [{}] * 1100}, "The body has more than 1010 objects and arrays; MAX_NOTIFICATION_ROWS is 5."),
+        ({"Inserted": [{"a": [[]] * 1100}]}, "The body has more than 1010 objects and arrays; MAX_NOTIFICATION_ROWS is 5."),
+        ({"AdditionalInfo": [[]] * 1100}, "The body has more than 1010 objects and arrays; MAX_NOTIFICATION_ROWS is 5."),
+    ],
+)
+def test_rows_are_counted_before_they_take_memory(rows: dict[str, Any], problem: str | None) -> None:
+    """And what else would take as much; braces in text are none."""
+    body = json.dumps(WHOLE | rows).encode()
+    if problem is None:
+        assert parse_notification(body, company="Production", queries=[QUERY], now=NOW, max_rows=5)
+        return
+    with pytest.raises(TooManyRows) as caught:
+        parse_notification(body, company="Production", queries=[QUERY], now=NOW, max_rows=5)
+    assert caught.value.problems == [problem]
+
+
 def test_every_mapping_of_the_query_gets_its_change() -> None:
     """And no mapping of another query; their links are apart."""
     mappings = [a_mapping("one"), a_mapping("two", QUERY.upper()), a_mapping("three", "Other")]
@@ -410,7 +469,7 @@ def test_keys_of_several_columns_and_types() -> None:
     """In the order of the mapping; numbers and flags as JSON writes them."""
     mapping = load_mapping("m", MAPPING.format(query=QUERY, key='Type", "Number", "Flag'))
     row = {"Flag": True, "Number": 7, "type": "SO "}
-    (change,), _ = row_changes(PushNotification((row,), (), QUERY, "P", "i", TICKS, {}), [mapping], 0.0)
+    (change,), _ = row_changes(PushNotification((row,), (), QUERY, "P", "i", TICKS), [mapping], 0.0)
     assert change.key == ("SO", "7", "true")
 
 
@@ -469,6 +528,8 @@ def test_no_member_is_named_like_metadata_of_the_trigger() -> None:
         (CHANGE.encode() | {"v": MESSAGE_VERSION + 1}, "not a row change of version"),
         (CHANGE.encode() | {"key": "a"}, "message's key is missing"),
         (CHANGE.encode() | {"key": ["a", 1]}, "message's key is missing"),
+        (CHANGE.encode() | {"mapping": "m" * 1001}, "message's mapping is longer than any"),
+        (CHANGE.encode() | {"mapping": "m" * 40_000, "company": "c" * 40_000}, "message's company, mapping is longer"),
         (CHANGE.encode() | {"timestamp": "1", "row": []}, "message's timestamp, row is missing"),
         ({k: v for k, v in CHANGE.encode().items() if k != "tries"}, "message's tries is missing"),
     ],

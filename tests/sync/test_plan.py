@@ -20,6 +20,7 @@ from handlers.sync.effects import (
 )
 from handlers.sync.errors import Permanent
 from handlers.sync.event import CalendarEvent
+from handlers.sync.late import waits_until
 from handlers.sync.link import Claim, Column, Entry, EventLink, Record, Version, merge
 from handlers.sync.mapping import Mapping
 from handlers.sync.mapping_file import load_mapping
@@ -33,8 +34,8 @@ mailbox = "{Owner}"
 time_zone = "UTC"
 [event]
 subject = "{Subject}"
-start = "2026-01-01"
-end = "2026-01-02"
+start = "2026-01-01T09:00:00"
+end = "2026-01-02T09:00:00"
 """
 WRITE_BACK = """
 [write_back]
@@ -198,7 +199,7 @@ def test_an_unknown_post_to_another_mailbox_leaves() -> None:
     assert effects == [CreateEvent(Entry("a@x.com", 2), LINK.stamp(2), WANTED), FindEvent(leaving, LINK.stamp(1))]
 
 
-def test_a_link_in_doubt_is_done_again() -> None:
+def test_an_unconfirmed_link_is_done_again() -> None:
     """Update and write-back, although both may be in order."""
     link = with_entries(Entry("a@x.com", 1, "id1", EQUAL), written_back="id1", claim=Claim("t", 0.0)).unconfirmed()
     entry = Entry("a@x.com", 1, "id1")
@@ -399,7 +400,7 @@ def test_what_a_late_request_may_change_is_written_again_once_it_is_over() -> No
     link = with_entries(entry, written_back="id1")
     assert plan(link, WANTED, WRITING, NOW - 1) == []
     assert not settled(link, WANTED, WRITING, NOW - 1)
-    assert planning.waits_until(link, WANTED, WRITING) == NOW
+    assert waits_until(link, WANTED, WRITING, NOW - 1) == NOW
     assert plan(link, WANTED, WRITING, NOW) == [UpdateEvent(entry, LINK.stamp(1), WANTED)]
     assert settled(with_entries(replace(entry, late_print=EQUAL), written_back="id1"), WANTED, WRITING, NOW - 1)
 

@@ -21,15 +21,25 @@ from handlers.sync.template import MissingColumns, Template, pick
         ("{A} {Null}", "x"),
         ("{Absent}", ""),
         ("{Padded}/{A}", "z/x"),
-        ("{Flag} {Number} {Float}", "true 7 12.5"),
+        ("{Flag} {Number} {Float} {Whole}", "true 7 12.5 12"),
         ("{Odd}", "{A}"),
         ("{Größe (m²)}", "groß"),
     ],
 )
 def test_rendering(source: str, text: str) -> None:
     """Columns are put in trimmed and once only; double braces are braces; null and nothing are nothing."""
-    row = {"A": "x", "B": "y", "Null": None, "Padded": " z  ", "Flag": True, "Number": 7, "Float": 12.5, "Odd": "{A}"}
-    assert Template.parse(source).render(row | {"Größe (m²)": "groß"}) == text
+    row = {
+        "A": "x",
+        "B": "y",
+        "Null": None,
+        "Padded": " z  ",
+        "Flag": True,
+        "Number": 7,
+        "Float": 12.5,
+        "Whole": 12.0,
+        "Odd": "{A}",
+    }
+    assert Template.parse(source).render(row | {"Größe (m²)": "groß", "Whole": 12.0}) == text
 
 
 @pytest.mark.parametrize(

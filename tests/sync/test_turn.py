@@ -12,7 +12,7 @@ from handlers.sync.mapping import Mapping
 from handlers.sync.mapping_file import load_mapping
 from handlers.sync.scope import Scope
 from handlers.sync.turn import Save, Stop, Turn, Work, take_turn
-from tests.sync.sample import NOTE_ID, ROW, TEXT, changed
+from local.sample import NOTE_ID, ROW, TEXT, changed
 
 MAPPING = load_mapping("m", TEXT)
 TICKS = 639_055_764_123_456_780
@@ -35,7 +35,7 @@ def settled_link() -> EventLink:
     assert isinstance(work, Work)
     assert work.wanted
     entry = replace(work.link.entries[0], id="id1", fingerprint=work.wanted.fingerprint)
-    return replace(work.link, entries=(entry,), claim=None, written_back="id1")
+    return replace(work.link, entries=(entry,), claim=None, written_back="id1", settled=TICKS)
 
 
 def test_work_begins_with_claim_and_intent() -> None:
@@ -129,7 +129,9 @@ def test_missing_columns_and_repeated_keys_fail_unless_they_are_superseded() -> 
         assert isinstance(save, Save)
         assert save.failure
         assert save.failure.code == code
-        newer = replace(settled_link(), version=settled_link().version._replace(timestamp=TICKS + 5))  # type: ignore[union-attr]
+        version = settled_link().version
+        assert version
+        newer = replace(settled_link(), version=version._replace(timestamp=TICKS + 5), settled=TICKS + 5)
         assert turn(newer, message) == Save(newer, settled=True)
 
 
@@ -147,6 +149,16 @@ def test_a_change_that_is_given_up_is_only_reported() -> None:
 
 WITH_ROOM = load_mapping("m", changed(('subject = "{Subject}"', 'subject = "{Subject} {Stage}"')))
 WHEN_OPEN = load_mapping("m", TEXT + '[when]\nStatus = "Open"\n')
+
+
+@pytest.mark.parametrize("edited", [WITH_ROOM, WHEN_OPEN])
+def test_a_state_that_was_left_to_a_dead_worker_is_not_forgotten_by_an_edited_mapping(edited: Mapping) -> None:
+    """Its own message was acknowledged; the one that comes back is older and does not hold it."""
+    left = replace(settled_link(), settled=TICKS - 5, claim=Claim("theirs", NOW))
+    save = turn(left, change(-1, Stage="x", Status="Open"), edited)
+    assert isinstance(save, Save)
+    assert save.failure
+    assert save.failure.code == Code.COLUMN_MISSING
 
 
 @pytest.mark.parametrize("edited", [WITH_ROOM, WHEN_OPEN])

@@ -1,0 +1,61 @@
+"""Requests without an answer: how long they may be carried out, what they may change, and until when that is waited for.
+
+Such a request is repeated at once. A late copy of it may land after newer content was written: that is written again when
+the copy cannot come any more, and what it may make is looked for again.
+"""
+
+from dataclasses import replace
+
+from handlers.sync.effects import ClearRecord, CreateEvent, Effect, ReportFailure, UpdateEvent, WriteBack
+from handlers.sync.event import CalendarEvent
+from handlers.sync.link import EventLink, Record
+from handlers.sync.mapping import Mapping
+from handlers.sync.record import reports
+
+_RECORD_LATE_SECONDS = 900.0  # Acumatica may carry out a request ten minutes after nobody waits for it any more
+
+
+def late_until(effect: Effect, claim_ends: float, now: float) -> float:
+    """Until when a request that is sent at `now` and not answered may be carried out: no longer than the claim, mostly."""
+    if isinstance(effect, WriteBack | ReportFailure | ClearRecord):
+        return max(claim_ends, now + _RECORD_LATE_SECONDS)
+    return claim_ends
+
+
+def in_doubt(link: EventLink, effect: Effect, until: float) -> EventLink:
+    """The link after an effect that was not answered, before the identical one is repeated: a late copy may still land.
+
+    Of two late copies with different content nobody can say which one lands last.
+    """
+    match effect:
+        case CreateEvent(entry=entry, event=event) | UpdateEvent(entry=entry, event=event):
+            current = next((e for e in link.entries if e.generation == entry.generation), entry)
+            known = current.late_print == event.fingerprint or not current.late_until
+            late = event.fingerprint if known else ""
+            return link.with_entry(replace(current, late_until=max(until, current.late_until), late_print=late))
+        case WriteBack(content=content) | ReportFailure(content=content):
+            return _late_record(link, content, until)
+        case ClearRecord():
+            return _late_record(link, Record("", ""), until)
+    return link
+
+
+def _late_record(link: EventLink, content: Record, until: float) -> EventLink:
+    until = max(until, link.record_late_until)
+    known = link.record_late == content or not link.record_late_until
+    return replace(link, record_late_until=until, record_late=content if known else None)
+
+
+def waits_until(link: EventLink, wanted: CalendarEvent | None, mapping: Mapping, now: float) -> float:
+    """Until when late requests have to be waited for; 0 where there is nothing to wait for.
+
+    What they may have changed is written again after that, and what they may make is removed again: only that counts.
+    """
+    updated = wanted is not None and mapping.on.update == "update"
+    moments = [
+        e.late_until for e in link.entries if (e.leaving and not e.id) or (updated and not e.leaving and e.endangered)
+    ]
+    told = bool(mapping.write_back) if wanted else (mapping.on.clear and link.written) or reports(mapping)
+    if link.record_endangered and told:
+        moments.append(link.record_late_until)
+    return max((moment for moment in moments if moment > now), default=0.0)
