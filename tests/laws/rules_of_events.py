@@ -26,7 +26,7 @@ from handlers.sync.effects import (
     UpdateEvent,
     WriteBack,
 )
-from handlers.sync.late import in_doubt, waits_until
+from handlers.sync.late import in_doubt, late_until, waits_until
 from handlers.sync.link import EventLink, new_link
 from handlers.sync.plan import intend, plan
 from handlers.sync.turn import take_turn

@@ -278,7 +278,7 @@ RULES = [
         "claim",
         within(EventLink, "held", lambda _: lambda *_: False),
         replace(CROWDED, kinds=("dies after", "late")),
-        first=24,
+        first=236,
     ),
     Ablation("claim and intent in one save", turned(_intent_later), ORDERLY, wasted),
     Ablation("conditional saves", within(Links, "_save", _saved_over), first=291),
