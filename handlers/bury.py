@@ -27,35 +27,21 @@ def bury(change: RowChange, failure: Permanent, storage: Storage) -> None:
     for _ in range(_TRIES):
         stored, etag = storage.links.load(change.link_key)
         link = stored or new_link(change, storage.now())
-<<<<<<< HEAD
-        if _superseded(link, change, failure):
-=======
         if _overtaken(link, change, failure, written=written):
             if written and link.version:
                 storage.dead_letters.clear(change.link_key, link.version.timestamp)
->>>>>>> laws
             return
         if link.version and link.version[:2] > _rank(change):
             change = replace(change, timestamp=link.version.timestamp, row=link.row if link.present else None)
         held = link.buried, link.buried_row
         buried, row = max(held, _rank(change))
-<<<<<<< HEAD
         # No message stands behind a claim any more whose message is a dead letter by now.
         claim = replace(link.claim, backed=False) if link.claim else None
         marked = replace(link, last_error=failure.reason, last_code=failure.code, buried=buried, buried_row=row, claim=claim)
         if marked != stored:
             marked = marked.noted(storage.now(), change, "", f"dead letter: {failure.reason}")
-        if marked == stored or storage.links.save(marked, etag):
-            if held <= _rank(change):
-                _put(change.link_key, canonical(change.encode()), failure, storage, change)
-                _reconsider(change, storage)
-=======
-        marked = replace(link, last_error=failure.reason, last_code=failure.code, buried=buried, buried_row=row)
-        if marked != stored:
-            marked = marked.noted(storage.now(), change, "", f"dead letter: {failure.reason}")
             etag = storage.links.save(marked, etag)
         if etag and held > _rank(change):
->>>>>>> laws
             return
         if etag:
             _put(change.link_key, canonical(change.encode()), failure, storage, change)
@@ -69,20 +55,6 @@ def _rank(change: RowChange) -> tuple[int, bool]:
     return change.timestamp, change.row is not None
 
 
-<<<<<<< HEAD
-def _superseded(link: EventLink, change: RowChange, failure: Permanent) -> bool:
-    """Whether a newer state of the row is in order, or the failure is one of an older change and not of the row's state."""
-    if not link.version or link.version[:2] <= _rank(change):
-        return False
-    return failure.code in _OF_A_CHANGE or not (link.last_error or link.claim)
-
-
-def _reconsider(change: RowChange, storage: Storage) -> None:
-    """Take the letter back, if the row came in order while it was written."""
-    link, _ = storage.links.load(change.link_key)
-    if link and link.version and not link.buried:
-        storage.dead_letters.clear(change.link_key, link.version.timestamp)
-=======
 def _overtaken(link: EventLink, change: RowChange, failure: Permanent, *, written: bool) -> bool:
     """Whether a newer state of the row is in order, or the failure is one of an older change and not of the row's state.
 
@@ -94,7 +66,6 @@ def _overtaken(link: EventLink, change: RowChange, failure: Permanent, *, writte
     if link.version[:2] == _rank(change):
         return written and in_order
     return in_order or failure.code in _OF_A_CHANGE
->>>>>>> laws
 
 
 def bury_unreadable(message: str, reason: str, storage: Storage) -> None:

@@ -9,13 +9,9 @@ import pytest
 from azure.core.exceptions import ServiceRequestError
 
 from handlers.apply import bury_poison
-<<<<<<< HEAD
-from handlers.sync.errors import Code, Later
-from handlers.sync.slots import Open, Slot
-=======
 from handlers.bury import bury
 from handlers.sync.errors import Code, Later, Permanent
->>>>>>> laws
+from handlers.sync.slots import Open, Slot
 from local.fakes import Fault
 from tests.bench import Bench
 

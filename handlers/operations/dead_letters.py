@@ -205,10 +205,6 @@ def discard(key: str, intake: Intake, who: str, why: str) -> None:
         change = found.change or RowChange(
             link.company, link.mapping, link.row_key, found.facts.timestamp, None, found.facts.notification, intake.clock()
         )
-<<<<<<< HEAD
         unburied = replace(link, buried=0, buried_row=False, last_error="").noted(intake.clock(), change, "", outcome)
-=======
-        unburied = replace(link, buried=0, buried_row=False, last_error="").noted(services.clock(), change, "", outcome)
->>>>>>> laws
         if storage.links.save(unburied, etag):
             return

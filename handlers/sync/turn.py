@@ -95,15 +95,12 @@ def in_order(link: EventLink) -> EventLink:
     if link.buried and not link.outlived:
         return link
     return replace(link, last_error="", last_code="", buried=0, buried_row=False)
-<<<<<<< HEAD
 
 
 def no_mapping(change: RowChange) -> Permanent:
     """Why a row cannot be looked at whose mapping's file was removed."""
     reason = f"There is no active mapping {change.mapping!r}."
     return Permanent(Code.MAPPING_MISSING, reason, f"Add {change.mapping}.toml again; {RUN_AGAIN}")
-=======
->>>>>>> laws
 
 
 def _age(change: RowChange) -> float:

@@ -11,6 +11,7 @@ from azure.core.exceptions import ServiceRequestError
 from handlers.clients.dead_letters import DeadLetter
 from handlers.clients.notifications import ReceivedNotification
 from handlers.sync.change import RowChange, canonical
+from handlers.sync.errors import Code
 from handlers.sync.link import EventLink, from_state, to_state
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class Store:
     def __init__(self, sim: "Simulation") -> None:
         self._sim = sim
         self.links, self.notifications = Links(sim), Notifications(sim)
-        self.queue, self.dead_letters, self.pins = Queue(sim), DeadLetters(sim), Pins()
+        self.queue, self.dead_letters, self.pins, self.put_off = Queue(sim), DeadLetters(sim), Pins(), PutOff()
 
     def now(self) -> float:
         return self._sim.now
@@ -153,6 +154,16 @@ class Queue:
 
     def read(self, text: str) -> RowChange:
         return RowChange.decode(json.loads(text))
+
+
+class PutOff:
+    """handlers.clients.put_off.PutOff, on which nothing depends."""
+
+    def note(self, change: RowChange, code: Code, delay: float, now: float) -> None:
+        pass
+
+    def forget(self, change: RowChange) -> None:
+        pass
 
 
 class Pins:

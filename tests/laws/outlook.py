@@ -1,5 +1,6 @@
 """Outlook and Acumatica in memory, as adversarial as the real ones: whatever a story says of them."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -60,7 +61,7 @@ class Outlook:
             raise answer.error
         return answer
 
-    def create(self, event: CalendarEvent, stamp: str) -> str:
+    def create(self, event: CalendarEvent, stamp: str, deadline: float = math.inf) -> str:  # noqa: ARG002
         words = f"POST {Event(event.mailbox, stamp, event.body)}, {stamp[-2:]}"
         event_id, same = self._step("POST", words, event.mailbox, lambda: self._post(event, stamp))
         if not same:
@@ -114,7 +115,7 @@ class Outlook:
             if link_key(row) == event.row and self._sim.mapping.matches(shown(row, state)):
                 self._sim.gaps.append(f"row {row} has no event for a while, although it is in the inquiry")
 
-    def find(self, mailbox: str, stamp: str, calendar: str = "") -> list[str]:  # noqa: ARG002
+    def find(self, mailbox: str, stamp: str, calendar: str = "", deadline: float = math.inf) -> list[str]:  # noqa: ARG002
         def find() -> list[str]:
             return sorted(i for i, e in self._sim.events.items() if (e.mailbox, e.stamp) == (mailbox, stamp))
 

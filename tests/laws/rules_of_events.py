@@ -6,7 +6,7 @@ from typing import Any
 
 from handlers.perform import perform
 from handlers.settle import _Settlement
-from handlers.sync.after import After, after, in_doubt, record_late_until
+from handlers.sync.after import After, after
 from handlers.sync.effects import (
     AlreadyCreated,
     ClearRecord,
@@ -26,8 +26,9 @@ from handlers.sync.effects import (
     UpdateEvent,
     WriteBack,
 )
+from handlers.sync.late import in_doubt, late_until, waits_until
 from handlers.sync.link import EventLink, new_link
-from handlers.sync.plan import intend, plan, waits_until
+from handlers.sync.plan import intend, plan
 from handlers.sync.turn import take_turn
 from tests.laws.ablation import Ablation, Switch, instead, within
 from tests.laws.judge import wasted
@@ -317,7 +318,7 @@ RULES = [
     Ablation("late write-backs are remembered", instead(in_doubt, _only_events_in_doubt), TO_AND_FRO, first=261),
     Ablation(
         "late write-backs outlive the claim",
-        instead(record_late_until, lambda _: lambda claim_ends, _: claim_ends),
+        instead(late_until, lambda _: lambda _effect, claim_ends, _now: claim_ends),
         LATE,
         first=151,
     ),
