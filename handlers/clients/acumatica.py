@@ -65,7 +65,8 @@ class Acumatica:
         answer = self._send("PUT", f"/entity/{update.target}", credentials, json=update.body, headers=headers)
         if succeeded(answer):
             echo = _record(answer)
-            if echo is None or str(echo.get("id")).casefold() != str(update.body["id"]).casefold():
+            wanted = str(update.body.get("id", "")).casefold()
+            if echo is None or (wanted and str(echo.get("id")).casefold() != wanted):
                 strange = met(answer.status_code, answer.headers, answer.content)
                 raise OutcomeUnknown(
                     Code.NOT_THE_SERVICE, f"Acumatica's answer to a write-back is not the record: {strange}"

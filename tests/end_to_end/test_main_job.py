@@ -267,7 +267,7 @@ def test_several_problems_are_all_answered_at_once(world: World) -> None:
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"\xff\xfe", b"null", b"9" * 10_000, b"[" * 100_000])
 def test_rubbish_is_refused_and_never_an_error_of_ours(world: World, body: bytes) -> None:
-    assert world.post(body).status_code == 400
+    assert world.post(body).status_code in {400, 413}  # the last one has more arrays than a notification may have rows
 
 
 def test_health_says_ready(world: World) -> None:
