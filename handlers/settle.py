@@ -17,7 +17,7 @@ from handlers.services import Services
 from handlers.sync.after import Failure, after
 from handlers.sync.change import RowChange
 from handlers.sync.effects import ClearRecord, Effect, FindEvent, ReportFailure, Result, Retry, Unknown, WriteBack
-from handlers.sync.errors import Code, Later, OutcomeUnknown, Permanent
+from handlers.sync.errors import Code, Later, OutcomeUnknown, Permanent, SyncError
 from handlers.sync.late import in_doubt, late_until, waits_until
 from handlers.sync.link import Claim, EventLink
 from handlers.sync.mapping import Mapping
@@ -138,7 +138,7 @@ class _Settlement:
         while True:
             try:
                 failure = self._advance()
-            except StorageError:
+            except (StorageError, SyncError):
                 raise
             except Exception as bug:  # the host tries again: it must not meet a claim, nor trust what was remembered
                 save_link(
