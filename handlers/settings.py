@@ -188,6 +188,13 @@ class Settings(IntakeSettings):
         ge=1,
         description="When the site itself ends an abandoned session; 600 (`cookie`) or 3600 (`oauth`) unless set.",
     )
+    acumatica_late_seconds: float = Field(
+        900,
+        alias="ACUMATICA_LATE_SECONDS",
+        ge=0,
+        le=3600,
+        description="How long Acumatica may still carry out a request that it did not answer.",
+    )
     graph_url: _Address = Field("https://graph.microsoft.com", alias="GRAPH_URL", description="Address of Microsoft Graph.")
     graph_authority: _Address = Field(
         "https://login.microsoftonline.com", alias="GRAPH_AUTHORITY", description="Address of Microsoft Entra ID."

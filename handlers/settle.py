@@ -211,7 +211,8 @@ class _Settlement:
             if not isinstance(result, Unknown):
                 return result
             unknown = result
-            until = late_until(effect, self.claim_ends, self.services.clock())
+            record_late = self.services.clock() + self.services.settings.acumatica_late_seconds
+            until = late_until(effect, self.claim_ends, record_late)
             self.link = in_doubt(self.link, effect, until)
         return result
 

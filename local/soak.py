@@ -32,6 +32,7 @@ from local.world import World
 # What takes minutes in production takes seconds.
 SETTINGS = {
     "ACUMATICA_AUTH": "cookie",
+    "ACUMATICA_LATE_SECONDS": "4",
     "ACUMATICA_LEASE_SECONDS": "2",
     "ACUMATICA_LINGER_SECONDS": "0.3",
     "ACUMATICA_SESSION_TIMEOUT_SECONDS": "4",
@@ -120,7 +121,7 @@ class Soak(World):
 
     def _read_log(self, host: HostProcess) -> None:
         log = host.log
-        self.counts["deferred"] += log.count("apply: deferred")
+        self.counts["deferred"] += log.count(": deferred {")
         self.counts["tracebacks"] += log.count("Traceback")
         if self._logs:
             (self._logs / f"host-{self.counts['hosts']:03}.log").write_text(log, encoding="utf-8")

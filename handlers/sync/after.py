@@ -1,6 +1,6 @@
 """What an effect's result means for the link: the second half of plan's case table. Pure: data in, data out.
 
-How long a request without an answer may still be carried out stands here too (`in_doubt`, `record_late_until`).
+Requests without an answer: see late.py.
 
 | effect               | result                  | what follows                                                          |
 |----------------------|-------------------------|-----------------------------------------------------------------------|

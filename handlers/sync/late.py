@@ -12,13 +12,11 @@ from handlers.sync.link import EventLink, Record
 from handlers.sync.mapping import Mapping
 from handlers.sync.record import reports
 
-_RECORD_LATE_SECONDS = 900.0  # Acumatica may carry out a request ten minutes after nobody waits for it any more
 
-
-def late_until(effect: Effect, claim_ends: float, now: float) -> float:
-    """Until when a request that is sent at `now` and not answered may be carried out: no longer than the claim, mostly."""
+def late_until(effect: Effect, claim_ends: float, record_late: float) -> float:
+    """Until when a request without an answer may be carried out: while the claim lasts; in Acumatica, till `record_late`."""
     if isinstance(effect, WriteBack | ReportFailure | ClearRecord):
-        return max(claim_ends, now + _RECORD_LATE_SECONDS)
+        return max(claim_ends, record_late)
     return claim_ends
 
 
