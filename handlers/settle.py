@@ -51,12 +51,15 @@ def settle(
     if not mapping:
         return Settled(failure=no_mapping(change))
     links, now = services.storage.links, services.clock
-    for _ in range(_TRIES):
-        stored, etag = links.load(change.link_key)
+    unseen = change.new and not change.tries  # then the link is inserted at once, and read only if there is one
+    for attempt in range(_TRIES + unseen):
+        blind = unseen and not attempt
+        stored, etag = (None, None) if blind else links.load(change.link_key)
         claim = Claim(uuid.uuid4().hex, now() + services.settings.claim_seconds, backed)
         match take_turn(stored, change, mapping, services.scope, claim, now(), services.settings.retention_days, gave_up):
             case Stop(failure=failure):
-                return Settled(failure=failure)
+                if not blind:
+                    return Settled(failure=failure)
             case Save(link=link, failure=failure) as save:
                 if save.settled and stored and stored.buried and not link.buried:
                     services.storage.dead_letters.clear(link.key, stored.buried)
