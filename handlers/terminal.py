@@ -5,6 +5,7 @@ import sys
 from datetime import UTC, datetime
 
 from handlers.clients.activity_record import Run
+from handlers.operations import words
 from handlers.operations.activity import RowState
 from handlers.operations.checks import Check
 from handlers.operations.dead_letters import Letter
@@ -29,13 +30,15 @@ def run_line(run: Run) -> str:
 def row_lines(row: RowState) -> list[str]:
     """A row with its last error."""
     lines = [f"  {', '.join(row.row_key)} ({row.mapping}): {row.state}  {row.mailbox}  {row.key}"]
+    if row.meeting.subject:
+        lines.append(f"      {' · '.join(filter(None, (row.meeting.subject, row.meeting.when)))}")
     return lines + ([f"      {row.link.last_error}"] if row.link and row.link.last_error else [])
 
 
 def history_lines(row: RowState) -> list[str]:
     """What happened to a row, newest first."""
     return [
-        f"      {_time(datetime.fromtimestamp(past.at, UTC))}  {past.effect or '-'}: {past.outcome}"
+        f"      {_time(datetime.fromtimestamp(past.at, UTC))}  {words.effects(past.effect) or '-'}: {past.outcome}"
         f"{f' ({past.times} times)' if past.times > 1 else ''}"
         for past in reversed(row.link.history if row.link else ())
     ]

@@ -14,6 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from werkzeug.wrappers import Response
 
 from handlers import __version__
+from handlers.operations import words
 from handlers.runs_page.visit import BASE, Visit
 from handlers.sync.change import ticks_to_datetime
 
@@ -21,6 +22,9 @@ _HERE = Path(__file__).resolve().parent
 _STYLE = (_HERE / "static/style.css").read_text(encoding="utf-8")
 _SCRIPT = (_HERE / "static/script.js").read_text(encoding="utf-8")
 _VALUE_MAX = 500  # characters of a value that are shown
+_LONG_WORD = 28  # characters; only longer ones may be broken
+_PLACES = {"letters": "letters", "letter": "letters", "mailboxes": "mailboxes", "mailbox": "mailboxes", "tried": "mailboxes"}
+_PLACES |= {"preview": "preview", "health": "health"}
 
 
 def _hash(text: str) -> str:
@@ -42,7 +46,7 @@ SECURITY = {
 
 def html(template: str, status: int = 200, visit: Visit | None = None, **values: Any) -> Response:
     """A page; `visit` stands around the pages of those who have signed in."""
-    place = template if template in {"letters", "health"} else ""
+    place = _PLACES.get(template, "")
     text = _templates.get_template(f"{template}.html").render(visit=visit, place=place, **values)
     return Response(text, status, mimetype="text/html")
 
@@ -50,6 +54,12 @@ def html(template: str, status: int = 200, visit: Visit | None = None, **values:
 def data(body: Any, status: int = 200) -> Response:
     """JSON for programs."""
     return Response(json.dumps(body, ensure_ascii=False, default=str), status, mimetype="application/json")
+
+
+def file(text: str, name: str) -> Response:
+    """Something to keep; a browser shows no part of it."""
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return Response(text, 200, headers, mimetype="application/json")
 
 
 def see_other(path: str = "") -> Response:
@@ -82,13 +92,17 @@ _templates = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_templates.globals |= {"base": BASE, "version": __version__, "style": _STYLE, "script": _SCRIPT}
+_templates.globals |= {"base": BASE, "version": __version__, "style": _STYLE, "script": _SCRIPT, "states": words.STATES}
 _templates.filters |= {
     "clock": _clock,
     "duration": _duration,
+    "effects": words.effects,
     "iso": _iso,
+    "long": lambda text: any(len(word) > _LONG_WORD for word in text.split()),
     "moment": lambda seconds: datetime.fromtimestamp(seconds, UTC),
+    "pretty": lambda value: json.dumps(value, ensure_ascii=False, indent=2),
     "number": "{:,}".format,
+    "short": lambda text: text if len(text) <= 14 else f"{text[:6]}…{text[-6:]}",
     "shown": _shown,
     "ticks": ticks_to_datetime,
 }

@@ -12,10 +12,11 @@ param purgeProtection bool
 param workspaceId string // Resource id of the Log Analytics workspace for audit logs
 param storageAudit bool
 
-// Row changes, and what the host gave up on; containers: the deployed package, rows too large for a message or an entity.
+// Row changes, and what the host gave up on; containers: the deployed package, rows too large for a message or an entity,
+// the list of all rows that people search in.
 var queues = ['row-changes', 'row-changes-poison']
 var tables = ['PushNotifications', 'EventLinks', 'DeadLetters', 'AcumaticaSessions', 'Mappings', 'Runs']
-var containers = ['deployments', 'row-changes', 'dead-letters']
+var containers = ['deployments', 'row-changes', 'dead-letters', 'search']
 
 // https://learn.microsoft.com/azure/role-based-access-control/built-in-roles/storage
 // The host keeps leases and keys in blobs (owner, not contributor, as the host's documentation asks for), and moves

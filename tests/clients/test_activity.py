@@ -99,9 +99,9 @@ def test_a_duplicate_is_counted_at_the_run_of_the_first(app: Storage) -> None:
 def test_the_same_refusal_within_a_minute_is_one_run(app: Storage) -> None:
     worker = recorder(app)
     for n in range(20):
-        worker.rejected(NOW.timestamp() + n, 400, ["Query 'X' has no mapping."], 10)
-    worker.rejected(NOW.timestamp(), 413, ["too large"], 10)
-    worker.rejected(NOW.timestamp() + 60, 400, ["Query 'X' has no mapping."], 10)
+        worker.rejected(NOW.timestamp() + n, 400, ["Query 'X' has no mapping."], b"{}")
+    worker.rejected(NOW.timestamp(), 413, ["too large"], b"{}")
+    worker.rejected(NOW.timestamp() + 60, 400, ["Query 'X' has no mapping."], b"{}")
     found = newest(app, which="rejected")
     assert sorted(run.numbers["times"] for run in found) == [1, 1, 20]
     assert {run.progress for run in found} == {"rejected"}

@@ -10,20 +10,6 @@ from handlers.operations import activity
 from tests.bench import Bench
 from tests.operations.steps import a_row, post
 
-# -- finding ------------------------------------------------------------------------------------------------------------
-
-
-def test_rows_are_found_by_their_exact_key_and_by_mailbox(bench: Bench) -> None:
-    bench.apply(bench.change(1))
-    services = bench.factory.services()
-
-    def found(text: str) -> list[tuple[str, ...]]:
-        return [row.row_key for row in activity.search(text, services.storage, services.mappings, "Production")]
-
-    assert found("OP1") == found(" OP1 ") == found("Ann@Example.com") == [("OP1",)]
-    assert found("op1") == found("OP") == found("") == found("bob@example.com") == found("' or 1 eq 1 or '@") == []
-
-
 def test_what_became_of_each_row_is_told_from_its_link(bench: Bench) -> None:
     """Also where the worker that took it in was killed, and wrote no run."""
     bench.graph.remove_mailbox("bob@example.com")

@@ -1,0 +1,183 @@
+"""The rows that can be looked for: one line of text for each event link, all of them in one blob, made anew each night.
+
+What changes until the next night stands beside it, as entities of table Runs that are written together with the runs, so
+that they cost no operation of their own. A search reads the blob (once, as long as it stays the same) and these entities.
+With the blob, every row is compared as a whole, so that any part of a text is found. It is for people; nothing is decided
+by it, and a line that is missing or old for a few seconds does no harm.
+"""
+
+import gzip
+import json
+import re
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from azure.core import MatchConditions
+from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
+
+from handlers.clients.activity_record import PARTITION
+from handlers.clients.tables import Entity, Table
+from handlers.sync.change import ticks_to_datetime
+from handlers.sync.link import EventLink
+from handlers.sync.mapping import Mapping
+from handlers.sync.meeting import meeting_of
+
+if TYPE_CHECKING:
+    from azure.storage.blob import ContainerClient
+
+ROWS_BLOBS = "search"
+VERSION = 1
+_NAME = "rows-v1"
+_PREFIX = "s"  # of the row keys of what changed since
+_MANY = 2000  # lines beside the blob: whoever meets more puts them into it
+_TEXT = 1000
+_BLANKS = re.compile(r"[\s,;]+")
+
+
+@dataclass(frozen=True)
+class IndexedRow:
+    """A row as it is looked for. `trouble`: failed, waiting, or nothing; `changed` is in seconds since 1970."""
+
+    key: str  # of its event link
+    mapping: str
+    row_key: tuple[str, ...]
+    subject: str = ""
+    start: str = ""
+    mailbox: str = ""  # where its event is, or was to be
+    owner: str = ""  # the mailbox that it asks for; in a trial the event is elsewhere
+    trouble: str = ""
+    changed: float = 0.0
+
+
+def indexed(link: EventLink, mapping: Mapping | None, *, failed: bool = False) -> IndexedRow:
+    """How a row is looked for. `failed`: it has just become a dead letter, which the link does not say yet."""
+    meeting = meeting_of(link, mapping)
+    entry = link.live or (link.entries[-1] if link.entries else None)
+    changed = link.history[-1].at if link.history else 0.0
+    if not changed and link.version:
+        changed = ticks_to_datetime(link.version.timestamp).timestamp()
+    return IndexedRow(
+        key=link.key,
+        mapping=link.mapping,
+        row_key=link.row_key,
+        subject=meeting.subject,
+        start=meeting.start,
+        mailbox=entry.mailbox if entry else meeting.mailbox,
+        owner=meeting.mailbox,
+        trouble="failed" if failed or link.buried else "waiting" if link.last_error else "",
+        changed=changed,
+    )
+
+
+def delta(row: IndexedRow) -> tuple[str, Entity]:
+    """Row key and properties of a row that has changed."""
+    return f"{_PREFIX}{row.key}", {"Line": _line(row)}
+
+
+class SearchIndex:
+    """All rows. Every method may raise StorageError."""
+
+    def __init__(self, table: Table, connect: "Callable[[], ContainerClient]") -> None:
+        self._table = table
+        self._connect = connect
+        self._lock = threading.Lock()
+        self._etag = ""
+        self._lines: dict[str, str] = {}  # of the blob with this ETag, by link key
+
+    def rebuild(self, rows: Iterable[IndexedRow]) -> int:
+        """Make it anew of all rows; returns how many. What changes meanwhile stays beside it."""
+        before = list(self._table.query(*_DELTAS, select=("Version",)))
+        lines = {row.key: _line(row) for row in rows}
+        self._write(lines, None)
+        self._table.remove_these(before)
+        return len(lines)
+
+    def is_built(self) -> bool:
+        """Whether there is a blob: before the first night, whoever looks has to make it."""
+        return bool(self._etag or self._base()[0])
+
+    def find(self, text: str) -> list[IndexedRow]:
+        """Rows that hold all words of a text, of any case, anywhere in key, subject or mailbox.
+
+        What is exactly this key or mailbox comes first, then the latest meeting.
+        """
+        words = [word for word in _BLANKS.split(_folded(text)) if word]
+        found = [_row(line) for line in self._all() if all(word in line.partition("\t")[0] for word in words)]
+        exact = _folded(text)
+        found.sort(key=lambda row: (row.start, row.changed), reverse=True)
+        found.sort(key=lambda row: (_folded(" ".join(row.row_key)) != exact, row.mailbox != exact))
+        return found
+
+    def rows(self, most: int | None = None) -> Iterator[IndexedRow]:
+        """All of them, or the last `most`."""
+        lines = self._all()
+        return map(_row, lines if most is None else lines[-most:])
+
+    def in_mailbox(self, mailbox: str) -> list[IndexedRow]:
+        """Those whose event is in a mailbox, or was to be; the newest change first."""
+        wanted = _folded(mailbox)
+        rows = (_row(line) for line in self._all() if wanted in line.partition("\t")[0])
+        return sorted((r for r in rows if wanted in {r.mailbox, r.owner}), key=lambda r: r.changed, reverse=True)
+
+    def _all(self) -> Sequence[str]:
+        etag, base = self._base()
+        newer = list(self._table.query(*_DELTAS))
+        lines = base | {stored.entity["RowKey"][len(_PREFIX) :]: stored.entity["Line"] for stored in newer}
+        if len(newer) > _MANY and self._write(lines, etag):
+            self._table.remove_these(newer)
+        return list(lines.values())
+
+    def _base(self) -> tuple[str, dict[str, str]]:
+        """The blob's ETag and lines; none where there is no blob."""
+        blob = self._connect().get_blob_client(_NAME)
+        try:
+            with self._lock:
+                etag = str(blob.get_blob_properties().etag)
+                if etag != self._etag:
+                    found = blob.download_blob()
+                    lines = gzip.decompress(found.readall()).decode().split("\n")
+                    self._etag, self._lines = str(found.properties.etag), {_key(line): line for line in lines if line}
+                return self._etag, self._lines
+        except ResourceNotFoundError:
+            return "", {}
+
+    def _write(self, lines: dict[str, str], etag: str | None) -> bool:
+        """Write the blob, over the one with `etag` where that is given; False if it is another one by now."""
+        data = gzip.compress("\n".join(lines.values()).encode(), 1)
+        condition = MatchConditions.IfNotModified if etag else None
+        try:
+            self._connect().get_blob_client(_NAME).upload_blob(data, overwrite=True, etag=etag, match_condition=condition)
+        except HttpResponseError as error:
+            if error.status_code == 412:
+                return False
+            raise
+        return True
+
+
+_DELTAS = (
+    "PartitionKey eq @partition and RowKey ge @first and RowKey lt @end",
+    {"partition": PARTITION, "first": _PREFIX, "end": chr(ord(_PREFIX) + 1)},
+)
+
+
+def _folded(text: str) -> str:
+    return _BLANKS.sub(" ", text).strip().casefold()
+
+
+def _line(row: IndexedRow) -> str:
+    """What is looked at, a tab, and what is shown; neither has a line end."""
+    looked_at = _folded(" ".join((*row.row_key, row.subject, *dict.fromkeys((row.mailbox, row.owner)))))
+    values = [VERSION, row.mapping, row.row_key, row.subject, row.start, row.mailbox, row.owner, row.trouble, row.changed]
+    return f"{looked_at[:_TEXT]}\t{row.key}\t{json.dumps(values)}"
+
+
+def _key(line: str) -> str:
+    return line.split("\t", 2)[1]
+
+
+def _row(line: str) -> IndexedRow:
+    _, key, values = line.split("\t", 2)
+    _, mapping, row_key, subject, start, mailbox, owner, trouble, changed = json.loads(values)
+    return IndexedRow(key, mapping, tuple(row_key), subject, start, mailbox, owner, trouble, changed)
