@@ -38,7 +38,7 @@ _BLANKS = re.compile(r"[\s,;]+")
 
 @dataclass(frozen=True)
 class IndexedRow:
-    """A row as it is looked for. `trouble`: failed, waiting, or nothing; `changed` is in seconds since 1970."""
+    """A row as it is looked for. `state`: event, failed, waiting, or nothing; `changed` is in seconds since 1970."""
 
     key: str  # of its event link
     mapping: str
@@ -47,7 +47,7 @@ class IndexedRow:
     start: str = ""
     mailbox: str = ""  # where its event is, or was to be
     owner: str = ""  # the mailbox that it asks for; in a trial the event is elsewhere
-    trouble: str = ""
+    state: str = ""
     changed: float = 0.0
 
 
@@ -66,9 +66,15 @@ def indexed(link: EventLink, mapping: Mapping | None, *, failed: bool = False) -
         start=meeting.start,
         mailbox=entry.mailbox if entry else meeting.mailbox,
         owner=meeting.mailbox,
-        trouble="failed" if failed or link.buried else "waiting" if link.last_error else "",
+        state=_state(link, failed=failed),
         changed=changed,
     )
+
+
+def _state(link: EventLink, *, failed: bool) -> str:
+    if failed or link.buried:
+        return "failed"
+    return "waiting" if link.last_error or link.claim else "event" if link.live else ""
 
 
 def delta(row: IndexedRow) -> tuple[str, Entity]:
@@ -146,9 +152,12 @@ class SearchIndex:
     def _write(self, lines: dict[str, str], etag: str | None) -> bool:
         """Write the blob, over the one with `etag` where that is given; False if it is another one by now."""
         data = gzip.compress("\n".join(lines.values()).encode(), 1)
-        condition = MatchConditions.IfNotModified if etag else None
+        blob = self._connect().get_blob_client(_NAME)
         try:
-            self._connect().get_blob_client(_NAME).upload_blob(data, overwrite=True, etag=etag, match_condition=condition)
+            if etag:
+                blob.upload_blob(data, overwrite=True, etag=etag, match_condition=MatchConditions.IfNotModified)
+            else:
+                blob.upload_blob(data, overwrite=True)
         except HttpResponseError as error:
             if error.status_code == 412:
                 return False
@@ -169,7 +178,7 @@ def _folded(text: str) -> str:
 def _line(row: IndexedRow) -> str:
     """What is looked at, a tab, and what is shown; neither has a line end."""
     looked_at = _folded(" ".join((*row.row_key, row.subject, *dict.fromkeys((row.mailbox, row.owner)))))
-    values = [VERSION, row.mapping, row.row_key, row.subject, row.start, row.mailbox, row.owner, row.trouble, row.changed]
+    values = [VERSION, row.mapping, row.row_key, row.subject, row.start, row.mailbox, row.owner, row.state, row.changed]
     return f"{looked_at[:_TEXT]}\t{row.key}\t{json.dumps(values)}"
 
 
@@ -179,5 +188,5 @@ def _key(line: str) -> str:
 
 def _row(line: str) -> IndexedRow:
     _, key, values = line.split("\t", 2)
-    _, mapping, row_key, subject, start, mailbox, owner, trouble, changed = json.loads(values)
-    return IndexedRow(key, mapping, tuple(row_key), subject, start, mailbox, owner, trouble, changed)
+    _, mapping, row_key, subject, start, mailbox, owner, state, changed = json.loads(values)
+    return IndexedRow(key, mapping, tuple(row_key), subject, start, mailbox, owner, state, changed)

@@ -58,7 +58,7 @@ class RowState:
     row_key: tuple[str, ...]
     link: EventLink | None
     timestamp: int = 0  # of the change that is asked about; 0 = none in particular
-    meeting: Meeting = Meeting()
+    meeting: Meeting = field(default_factory=Meeting)
 
     @property
     def title(self) -> str:

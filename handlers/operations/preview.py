@@ -209,7 +209,7 @@ def text(outlooks: list[Outlook]) -> Iterator[str]:
         yield ""
         yield f"{row.mapping}: {', '.join(row.key) or 'a row without a key'}"
         for name, value in shown(row).items():
-            yield f"  {name:<12} {value}"
+            yield f"  {name.upper() if row.problem and name != 'Remedy' else name:<12} {value}"
         if not row.steps and not row.problem:
             yield "  Nothing to do"
         for step in row.steps:

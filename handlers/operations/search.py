@@ -43,8 +43,13 @@ class Mailbox:
 
     def with_row(self, row: IndexedRow) -> "Mailbox":
         """The same with one row more."""
-        trouble = {row.trouble: getattr(self, row.trouble) + 1} if row.trouble else {"events": self.events + 1}
-        return replace(self, **trouble, changed=max(self.changed, row.changed))
+        return replace(
+            self,
+            events=self.events + (row.state == "event"),
+            failed=self.failed + (row.state == "failed"),
+            waiting=self.waiting + (row.state == "waiting"),
+            changed=max(self.changed, row.changed),
+        )
 
 
 def search(text: str, storage: Storage, about: About) -> Search:
@@ -77,7 +82,7 @@ def mailbox(address: str, storage: Storage, about: About) -> tuple[Mailbox, list
     found = _index(storage, about).in_mailbox(address)
     for known in found:
         box = box.with_row(known)
-    found.sort(key=lambda known: not known.trouble)
+    found.sort(key=lambda known: known.state not in {"failed", "waiting"})
     return box, rows([known.key for known in found[:ROWS]], storage, about)
 
 

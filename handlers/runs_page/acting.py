@@ -43,10 +43,10 @@ def health(visit: Visit) -> Response:
     return html("health", visit=visit, checks=found, mailbox=mailbox, deep=True)
 
 
-def test_event(visit: Visit, address: str) -> Response:
+def test_event(visit: Visit, key: str) -> Response:
     """Make an event in a mailbox, and remove it again."""
-    found = list(trying.try_mailbox(address[:320], visit.factory.services()))
-    return html("tried", visit=visit, checks=found, address=address)
+    found = list(trying.try_mailbox(key[:320], visit.factory.services()))
+    return html("tried", visit=visit, checks=found, address=key)
 
 
 def show_preview(visit: Visit) -> Response:

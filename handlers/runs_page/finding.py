@@ -29,12 +29,12 @@ def mailboxes(visit: Visit) -> Response:
     return html("mailboxes", visit=visit, boxes=found[: finding.MAILBOXES], total=len(found))
 
 
-def mailbox(visit: Visit, address: str) -> Response:
+def mailbox(visit: Visit, key: str) -> Response:
     """A mailbox: its events, failures and last change."""
-    box, rows = finding.mailbox(address[:320], visit.factory.storage(), activity.about(visit.factory))
+    box, rows = finding.mailbox(key[:320], visit.factory.storage(), activity.about(visit.factory))
     if visit.request.wants_json:
         return data({**asdict(box), "rows": [row.as_json() for row in rows]})
-    return html("mailbox", visit=visit, box=box, rows=rows)
+    return html("mailbox", visit=visit, box=box, rows=rows, most=finding.ROWS)
 
 
 def preview(visit: Visit) -> Response:

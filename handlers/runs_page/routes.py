@@ -12,7 +12,7 @@ _VIEWS = (
     ("GET", "/row/<key>", looking.row),
     ("GET", "/search", finding.search),
     ("GET", "/mailboxes", finding.mailboxes),
-    ("GET", "/mailbox/<address>", finding.mailbox),
+    ("GET", "/mailbox/<key>", finding.mailbox),
     ("GET", "/preview", finding.preview),
     ("GET", "/letters", looking.letters),
     ("GET", "/letter/<key>", looking.letter),
@@ -21,7 +21,7 @@ _VIEWS = (
     ("POST", "/health", acting.health),
     ("POST", "/resubmit", acting.resubmit),
     ("POST", "/discard", acting.discard),
-    ("POST", "/mailbox/<address>/test", acting.test_event),
+    ("POST", "/mailbox/<key>/test", acting.test_event),
     ("POST", "/preview", acting.show_preview),
 )
 ROUTES = Map(

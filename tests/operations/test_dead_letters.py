@@ -43,7 +43,7 @@ def test_a_mailbox_that_was_missing(bench: Bench) -> None:
     assert (find(storage), bench.subjects()) == ([], ["s"])
     bench.factory.services().activity.flush()
     first, second = activity.newest(storage)
-    assert (first.state, first.by, first.progress, second.progress) == ("resubmitted", WHO, "done", "failed")
+    assert (first.state, first.by, first.progress, second.progress) == ("resubmitted", WHO, "done", "mended")
     for run in (first, second):
         states, total = activity.rows_of(run, storage)
         assert ([(row.state, row.mailbox) for row in states], total) == ([("in order", "ann@example.com")], 1)

@@ -28,3 +28,4 @@ if (tries < 60)
     u.searchParams.set("follow", tries + 1);
     location.replace(u);
   }, Math.min(tries, 10) * 1000);
+document.querySelector("nav a[aria-current]")?.scrollIntoView({block: "nearest", inline: "center"});
