@@ -12,6 +12,7 @@ import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from heapq import nlargest
 from typing import TYPE_CHECKING
 
 from azure.core import MatchConditions
@@ -33,6 +34,7 @@ _NAME = "rows-v1"
 _PREFIX = "s"  # of the row keys of what changed since
 _MANY = 2000  # lines beside the blob: whoever meets more puts them into it
 _TEXT = 1000
+_TAB = "\t"
 _BLANKS = re.compile(r"[\s,;]+")
 
 
@@ -104,27 +106,36 @@ class SearchIndex:
         """Whether there is a blob: before the first night, whoever looks has to make it."""
         return bool(self._etag or self._base()[0])
 
-    def find(self, text: str) -> list[IndexedRow]:
-        """Rows that hold all words of a text, of any case, anywhere in key, subject or mailbox.
+    def find(self, text: str, most: int) -> tuple[list[IndexedRow], int]:
+        """Rows that hold all words of a text, of any case, anywhere in key, subject or mailbox; and how many there are.
 
-        What is exactly this key or mailbox comes first, then the latest meeting.
+        What begins with the text (a key) or ends with it (a mailbox) comes first, then the latest meeting; at most `most`.
         """
-        words = [word for word in _BLANKS.split(_folded(text)) if word]
-        found = [_row(line) for line in self._all() if all(word in line.partition("\t")[0] for word in words)]
-        exact = _folded(text)
-        found.sort(key=lambda row: (row.start, row.changed), reverse=True)
-        found.sort(key=lambda row: (_folded(" ".join(row.row_key)) != exact, row.mailbox != exact))
-        return found
+        whole = _folded(text)
+        words = whole.split()
+        found = [line for line in self._all() if all(word in line.partition(_TAB)[0] for word in words)]
 
-    def rows(self, most: int | None = None) -> Iterator[IndexedRow]:
-        """All of them, or the last `most`."""
-        lines = self._all()
-        return map(_row, lines if most is None else lines[-most:])
+        def rank(line: str) -> tuple[bool, str]:
+            looked_at, _, start, _ = line.split(_TAB, 3)
+            return f"{looked_at} ".startswith(f"{whole} ") or looked_at.endswith(f" {whole}"), start
+
+        return [_row(line) for line in nlargest(most, found, key=rank)], len(found)
+
+    def sample(self, most: int) -> list[IndexedRow]:
+        """Some of them, the newest among them."""
+        return [_row(line) for line in self._all()[-most:]]
+
+    def in_mailboxes(self) -> Iterator[tuple[str, str, float]]:
+        """Of each row its mailbox (where there is one), state, and when it changed."""
+        for line in self._all():
+            _, _, _, mailbox, _, state, changed, _ = line.split(_TAB, 7)
+            if mailbox:
+                yield mailbox, state, float(changed)
 
     def in_mailbox(self, mailbox: str) -> list[IndexedRow]:
         """Those whose event is in a mailbox, or was to be; the newest change first."""
         wanted = _folded(mailbox)
-        rows = (_row(line) for line in self._all() if wanted in line.partition("\t")[0])
+        rows = (_row(line) for line in self._all() if wanted in line.partition(_TAB)[0])
         return sorted((r for r in rows if wanted in {r.mailbox, r.owner}), key=lambda r: r.changed, reverse=True)
 
     def _all(self) -> Sequence[str]:
@@ -176,17 +187,18 @@ def _folded(text: str) -> str:
 
 
 def _line(row: IndexedRow) -> str:
-    """What is looked at, a tab, and what is shown; neither has a line end."""
+    """What is looked at, then what is shown, with tabs between; no part holds one, or a line end."""
     looked_at = _folded(" ".join((*row.row_key, row.subject, *dict.fromkeys((row.mailbox, row.owner)))))
-    values = [VERSION, row.mapping, row.row_key, row.subject, row.start, row.mailbox, row.owner, row.state, row.changed]
-    return f"{looked_at[:_TEXT]}\t{row.key}\t{json.dumps(values)}"
+    rest = json.dumps([VERSION, row.mapping, row.row_key, row.subject])
+    people = (_folded(row.mailbox), _folded(row.owner))
+    return _TAB.join((looked_at[:_TEXT], row.key, row.start, *people, row.state, f"{row.changed:.3f}", rest))
 
 
 def _key(line: str) -> str:
-    return line.split("\t", 2)[1]
+    return line.split(_TAB, 2)[1]
 
 
 def _row(line: str) -> IndexedRow:
-    _, key, values = line.split("\t", 2)
-    _, mapping, row_key, subject, start, mailbox, owner, state, changed = json.loads(values)
-    return IndexedRow(key, mapping, tuple(row_key), subject, start, mailbox, owner, state, changed)
+    _, key, start, mailbox, owner, state, changed, rest = line.split(_TAB, 7)
+    _, mapping, row_key, subject = json.loads(rest)
+    return IndexedRow(key, mapping, tuple(row_key), subject, start, mailbox, owner, state, float(changed))

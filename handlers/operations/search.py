@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from handlers import upkeep
-from handlers.clients.search import IndexedRow, SearchIndex
+from handlers.clients.search import SearchIndex
 from handlers.clients.storage import Storage
 from handlers.operations.activity import About, RowState, row, rows
 from handlers.sync.change import link_key
@@ -41,14 +41,14 @@ class Mailbox:
     waiting: int = 0
     changed: float = 0.0
 
-    def with_row(self, row: IndexedRow) -> "Mailbox":
+    def with_row(self, state: str, changed: float) -> "Mailbox":
         """The same with one row more."""
         return replace(
             self,
-            events=self.events + (row.state == "event"),
-            failed=self.failed + (row.state == "failed"),
-            waiting=self.waiting + (row.state == "waiting"),
-            changed=max(self.changed, row.changed),
+            events=self.events + (state == "event"),
+            failed=self.failed + (state == "failed"),
+            waiting=self.waiting + (state == "waiting"),
+            changed=max(self.changed, changed),
         )
 
 
@@ -59,20 +59,19 @@ def search(text: str, storage: Storage, about: About) -> Search:
         return Search([], 0)
     exact = [state for state in (row(key, storage, about) for key in _as_keys(text, about)) if state]
     keys = {state.key for state in exact}
-    found = [known.key for known in _index(storage, about).find(text) if known.key not in keys]
-    states = [*exact, *rows(found[: ROWS - len(exact)], storage, about)]
+    found, total = _index(storage, about).find(text, ROWS)
+    states = [*exact, *rows([known.key for known in found if known.key not in keys], storage, about)][:ROWS]
     if states:
-        return Search(states, len(exact) + len(found))
-    sample = [", ".join(known.row_key) for known in storage.search.rows(_SAMPLE)]
+        return Search(states, max(total, len(states)))
+    sample = [", ".join(known.row_key) for known in storage.search.sample(_SAMPLE)]
     return Search([], 0, _form(text) in set(map(_form, sample)), tuple(sample[-_EXAMPLES:]))
 
 
 def mailboxes(storage: Storage, about: About) -> list[Mailbox]:
     """All that rows name, first those where something fails, then by address."""
     found: dict[str, Mailbox] = {}
-    for known in _index(storage, about).rows():
-        if known.mailbox:
-            found[known.mailbox] = found.get(known.mailbox, Mailbox(known.mailbox)).with_row(known)
+    for address, state, changed in _index(storage, about).in_mailboxes():
+        found[address] = (found.get(address) or Mailbox(address)).with_row(state, changed)
     return sorted(found.values(), key=lambda box: (not box.failed, not box.waiting, box.address))
 
 
@@ -81,7 +80,7 @@ def mailbox(address: str, storage: Storage, about: About) -> tuple[Mailbox, list
     box = Mailbox(address.strip().lower())
     found = _index(storage, about).in_mailbox(address)
     for known in found:
-        box = box.with_row(known)
+        box = box.with_row(known.state, known.changed)
     found.sort(key=lambda known: known.state not in {"failed", "waiting"})
     return box, rows([known.key for known in found[:ROWS]], storage, about)
 
