@@ -10,7 +10,7 @@ from handlers.clients.storage import Storage
 from handlers.operations.activity import About, RowState, row, rows
 from handlers.sync.change import link_key
 
-ROWS = 50  # shown at a time
+ROWS = 30  # shown at a time
 MAILBOXES = 200
 _LONGEST = 200  # characters that are looked for
 _SAMPLE = 2000  # rows whose keys say what keys look like
@@ -76,7 +76,7 @@ def mailboxes(storage: Storage, about: About) -> list[Mailbox]:
 
 
 def mailbox(address: str, storage: Storage, about: About) -> tuple[Mailbox, list[RowState]]:
-    """A mailbox, and its rows: first those in trouble, then the newest change; at most 50."""
+    """A mailbox, and its rows: first those in trouble, then the newest change; at most 30."""
     box = Mailbox(address.strip().lower())
     found = _index(storage, about).in_mailbox(address)
     for known in found:

@@ -1,6 +1,7 @@
 """Rows are found by what people know of them; on real storage and the fakes, without a host."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
