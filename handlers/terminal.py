@@ -24,7 +24,7 @@ def run_line(run: Run) -> str:
     """A run with its id."""
     numbers = ", ".join(f"{run.numbers[n]} {n}" for n in ("changed", "unchanged", "deferred", "failed") if run.numbers[n])
     what = (run.problems or run.first or run.row_key or run.query).partition("\n")[0][:60]
-    return f"{_time(run.received)}  {run.progress:<11} {what}  {numbers}\n    {run.id}"
+    return f"{words.clock(run.received)}  {run.progress:<11} {what}  {numbers}\n    {run.id}"
 
 
 def row_lines(row: RowState) -> list[str]:
@@ -38,7 +38,7 @@ def row_lines(row: RowState) -> list[str]:
 def history_lines(row: RowState) -> list[str]:
     """What happened to a row, newest first."""
     return [
-        f"      {_time(datetime.fromtimestamp(past.at, UTC))}  {words.effects(past.effect) or '-'}: {past.outcome}"
+        f"      {words.clock(datetime.fromtimestamp(past.at, UTC))}  {words.effects(past.effect) or '-'}: {past.outcome}"
         f"{f' ({past.times} times)' if past.times > 1 else ''}"
         for past in reversed(row.link.history if row.link else ())
     ]
@@ -47,18 +47,14 @@ def history_lines(row: RowState) -> list[str]:
 def letter_lines(letter: Letter) -> list[str]:
     """A dead letter with code, reason and remedy."""
     facts = letter.facts
-    again = f", resubmitted {_time(letter.resubmitted)}" if letter.resubmitted else ""
-    since = _time(facts.first) if facts.first else "-"
+    again = f", resubmitted {words.clock(letter.resubmitted)}" if letter.resubmitted else ""
+    since = words.clock(facts.first) if facts.first else "-"
     return [
         f"{letter.row_key or '(no key)'} ({facts.mapping or '-'}), since {since}{again}",
         f"  {facts.reason}",
         f"  {facts.remedy}",
         f"  code {facts.code or '-'}, id {facts.key}",
     ]
-
-
-def _time(moment: datetime) -> str:
-    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _paint(text: str, colour: str) -> str:

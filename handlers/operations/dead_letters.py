@@ -31,6 +31,7 @@ class Resubmitted:
     count: int
     problems: list[str]
     run: str = ""
+    under_way: int = 0  # how many of the others are on their way already
 
 
 class Refused(Exception):
@@ -119,8 +120,13 @@ def resubmit(keys: Sequence[str], intake: Intake, who: str) -> Resubmitted:
     whole: dict[str, Letter | None] = {}
     storage.in_parallel([partial(lambda key: whole.update({key: get(key, storage)}), key) for key in keys[:_AT_ONCE]])
     sent: list[tuple[Letter, RowChange]] = []
+    under_way = 0
     for key in keys[:_AT_ONCE]:
         if found := whole[key]:
+            if found.resubmitted and now - found.resubmitted.timestamp() < _UNDER_WAY_SECONDS:
+                under_way += 1
+                problems.append(f"{found.row_key or key[:16]}: it was resubmitted a moment ago, and is on its way.")
+                continue
             try:
                 sent += [(found, change) for change in _again(found, intake, now)]
             except Refused as error:
@@ -128,7 +134,7 @@ def resubmit(keys: Sequence[str], intake: Intake, who: str) -> Resubmitted:
         else:
             problems.append(f"{key[:16]}: there is no such dead letter (any more).")
     run = _send_all(sent, intake, who, problems) if sent else ""
-    return Resubmitted(len({found.facts.key for found, _ in sent}), problems, run)
+    return Resubmitted(len({found.facts.key for found, _ in sent}), problems, run, under_way)
 
 
 def _send_all(sent: Sequence[tuple[Letter, RowChange]], intake: Intake, who: str, problems: Sequence[str]) -> str:
@@ -160,8 +166,6 @@ def _send(found: Letter, change: RowChange, intake: Intake, who: str) -> None:
 def _again(found: Letter, intake: Intake, now: float) -> list[RowChange]:
     """The changes that a dead letter makes when its row is mapped anew. Raises Refused."""
     change, content = found.change, _content(found)
-    if found.resubmitted and now - found.resubmitted.timestamp() < _UNDER_WAY_SECONDS:
-        raise Refused("it was resubmitted a moment ago, and is on its way.")
     if found.facts.content is None:
         raise Refused("what it held is not stored any more. Save the record in Acumatica again, or discard it.")
     if change is None and not {"mapping", "timestamp", "row"} <= content.keys():

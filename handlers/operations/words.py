@@ -1,6 +1,8 @@
 """What the app does and knows, in words for people."""
 
-from typing import NamedTuple
+import json
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
 
 from handlers.operations.activity import RowState
 
@@ -14,6 +16,8 @@ _EFFECTS = {
     "ReportFailure": "reason written to Acumatica",
     "ClearRecord": "fields emptied in Acumatica",
 }
+_VALUE_MAX = 500  # characters of a value that are shown
+_LONG_WORD = 28  # characters; only longer ones may be broken
 STATES = {
     "in order": "Calendar and record agree with the newest state of the row.",
     "left out": "The row is in the inquiry, but the mapping's [when] leaves it out.",
@@ -30,6 +34,38 @@ def effects(names: str) -> str:
     """`CreateEvent, WriteBack` as a person says it; the first letter is large."""
     words = ", ".join(_EFFECTS.get(name, name) for name in names.split(", ") if name)
     return words[:1].upper() + words[1:]
+
+
+def shown(value: Any) -> str:
+    """A value as text, and only so much of it."""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _VALUE_MAX else f"{text[:_VALUE_MAX]}… ({len(text):,} characters)"
+
+
+def short(text: str) -> str:
+    """The ends of an id."""
+    return text if len(text) <= 14 else f"{text[:6]}…{text[-6:]}"
+
+
+def has_long_words(text: str) -> bool:
+    """Whether a text may be broken within a word, since it cannot be shown otherwise."""
+    return any(len(word) > _LONG_WORD for word in text.split())
+
+
+def iso(moment: datetime) -> str:
+    """For programs, in UTC."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds")
+
+
+def clock(moment: datetime, form: str = "") -> str:
+    """For people, in UTC; `form` hour: the time of day alone."""
+    utc = moment.astimezone(UTC)
+    return f"{utc:%H:%M}" if form == "hour" else f"{utc:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def duration(seconds: int) -> str:
+    """Seconds in the unit that fits."""
+    return f"{seconds} s" if seconds < 120 else f"{seconds // 60} min" if seconds < 7200 else f"{seconds // 3600} h"
 
 
 class Step(NamedTuple):

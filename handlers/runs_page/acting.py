@@ -2,7 +2,7 @@
 
 from werkzeug.wrappers import Response
 
-from handlers.operations import checks, dead_letters, preview, trying
+from handlers.operations import activity, checks, dead_letters, preview, trying
 from handlers.runs_page.render import html, see_other
 from handlers.runs_page.visit import Visit
 from handlers.sync.notification import NotificationProblems
@@ -18,7 +18,7 @@ def resubmit(visit: Visit) -> Response:
         found = dead_letters.find(intake.storage, code)
         keys = [letter.facts.key for letter in found if form.get("all") or letter.facts.reason == reason]
     done = dead_letters.resubmit(keys, intake, visit.who)
-    if key and (letter := dead_letters.get(key, intake.storage)) and letter.resubmitted:
+    if key and (done.run or done.under_way) and activity.row(key, intake.storage):
         return see_other(f"row/{key}?follow=1")  # also where the button was pressed twice
     if done.run:
         return see_other(f"run/{done.run}?follow=1")
@@ -32,8 +32,7 @@ def discard(visit: Visit) -> Response:
         dead_letters.discard(form.get("key", ""), visit.factory.intake(), visit.who, form.get("why", "").strip())
     except dead_letters.Refused as error:
         return html("message", 409, visit, title="Not discarded", text=str(error).capitalize())
-    text = "The dead letter is gone; the list of runs keeps why."
-    return html("message", visit=visit, title="Discarded", text=text)
+    return html("message", visit=visit, title="Discarded", text="The dead letter is gone; the list of runs keeps why.")
 
 
 def health(visit: Visit) -> Response:
@@ -45,17 +44,14 @@ def health(visit: Visit) -> Response:
 
 def test_event(visit: Visit, key: str) -> Response:
     """Make an event in a mailbox, and remove it again."""
-    found = list(trying.try_mailbox(key[:320], visit.factory.services()))
-    return html("tried", visit=visit, checks=found, address=key)
+    return html("tried", visit=visit, checks=list(trying.try_mailbox(key[:320], visit.factory.services())), address=key)
 
 
 def show_preview(visit: Visit) -> Response:
     """What a pasted notification would lead to; nothing of it is kept."""
     text = visit.request.form.get("notification", "")
-    problems: list[str] = []
-    rows: list[preview.Outlook] = []
     try:
-        rows = preview.in_app(text.encode(), visit.factory.services())
+        rows, problems = preview.in_app(text.encode(), visit.factory.services()), []
     except NotificationProblems as error:
-        problems = error.problems
+        rows, problems = [], error.problems
     return html("preview", visit=visit, text=text, rows=[(row, preview.shown(row)) for row in rows], problems=problems)

@@ -3,11 +3,10 @@
 from collections import Counter
 from dataclasses import asdict
 
-from werkzeug.exceptions import NotFound
 from werkzeug.wrappers import Response
 
 from handlers.operations import activity, checks, dead_letters, notification_files, words
-from handlers.runs_page.render import data, file, html
+from handlers.runs_page.render import data, file, html, there
 from handlers.runs_page.visit import Visit
 
 _RUNS = 50  # on a page
@@ -44,9 +43,7 @@ def overview(visit: Visit) -> Response:
 def run(visit: Visit, key: str) -> Response:
     """A run, and what became of its rows; what a refused one held."""
     storage = visit.factory.storage()
-    found = activity.run(key, storage)
-    if not found:
-        raise NotFound
+    found = there(activity.run(key, storage))
     rows, total = activity.rows_of(found, storage, activity.about(visit.factory))
     if visit.request.wants_json:
         return data({**found.as_json(), "rows_in_all": total, "row_states": [row.as_json() for row in rows]})
@@ -60,26 +57,21 @@ def run(visit: Visit, key: str) -> Response:
         total=total,
         so_far=activity.in_words(found),
         states=[f"{count} {state}" for state, count in Counter(row.state for row in rows).most_common()],
-        under_way=any(row.under_way for row in rows),
+        under_way=found.progress == "under way" or any(row.under_way for row in rows),
     )
 
 
 def run_file(visit: Visit, key: str) -> Response:
     """The push notification of a run, or one made of its rows."""
     storage = visit.factory.storage()
-    found = activity.run(key, storage)
-    text = notification_files.of_run(found, storage, activity.about(visit.factory)) if found else None
-    if text is None:
-        raise NotFound
-    return file(text, f"notification-{key[1:14]}.json")
+    text = notification_files.of_run(there(activity.run(key, storage)), storage, activity.about(visit.factory))
+    return file(there(text), f"notification-{key[1:14]}.json")
 
 
 def row(visit: Visit, key: str) -> Response:
     """A row: what the meeting is, how it is, what happened to it, and what is known of it."""
     storage = visit.factory.storage()
-    found = activity.row(key, storage, activity.about(visit.factory))
-    if not found:
-        raise NotFound
+    found = there(activity.row(key, storage, activity.about(visit.factory)))
     if visit.request.wants_json:
         return data(found.as_json())
     letter = dead_letters.get(key, storage)
@@ -106,19 +98,14 @@ def letters(visit: Visit) -> Response:
 
 def letter(visit: Visit, key: str) -> Response:
     """One dead letter, with what it holds."""
-    found = dead_letters.get(key, visit.factory.storage())
-    if not found:
-        raise NotFound
+    found = there(dead_letters.get(key, visit.factory.storage()))
     return data(found.as_json()) if visit.request.wants_json else html("letter", visit=visit, letter=found)
 
 
 def letter_file(visit: Visit, key: str) -> Response:
     """A dead letter as a push notification."""
-    found = dead_letters.get(key, visit.factory.storage())
-    text = notification_files.of_letter(found, activity.about(visit.factory)) if found else None
-    if text is None:
-        raise NotFound
-    return file(text, f"notification-{key[:13]}.json")
+    found = there(dead_letters.get(key, visit.factory.storage()))
+    return file(there(notification_files.of_letter(found, activity.about(visit.factory))), f"notification-{key[:13]}.json")
 
 
 def health(visit: Visit) -> Response:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from werkzeug.exceptions import NotFound
 from werkzeug.wrappers import Response
 
 from handlers import __version__
@@ -21,8 +22,6 @@ from handlers.sync.change import ticks_to_datetime
 _HERE = Path(__file__).resolve().parent
 _STYLE = (_HERE / "static/style.css").read_text(encoding="utf-8")
 _SCRIPT = (_HERE / "static/script.js").read_text(encoding="utf-8")
-_VALUE_MAX = 500  # characters of a value that are shown
-_LONG_WORD = 28  # characters; only longer ones may be broken
 _PLACES = {"letters": "letters", "letter": "letters", "mailboxes": "mailboxes", "mailbox": "mailboxes", "tried": "mailboxes"}
 _PLACES |= {"preview": "preview", "health": "health"}
 
@@ -62,27 +61,16 @@ def file(text: str, name: str) -> Response:
     return Response(text, 200, headers, mimetype="application/json")
 
 
+def there[T](found: T | None) -> T:
+    """What was looked for, if there is any. Raises NotFound."""
+    if found is None:
+        raise NotFound
+    return found
+
+
 def see_other(path: str = "") -> Response:
     """Lead the browser to another page of ours."""
     return Response("", 303, {"Location": f"{BASE}/{path}" if path else BASE}, mimetype="text/html")
-
-
-def _shown(value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= _VALUE_MAX else f"{text[:_VALUE_MAX]}… ({len(text):,} characters)"
-
-
-def _iso(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds")
-
-
-def _clock(moment: datetime, form: str = "") -> str:
-    utc = moment.astimezone(UTC)
-    return f"{utc:%H:%M}" if form == "hour" else f"{utc:%Y-%m-%d %H:%M:%S} UTC"
-
-
-def _duration(seconds: int) -> str:
-    return f"{seconds} s" if seconds < 120 else f"{seconds // 60} min" if seconds < 7200 else f"{seconds // 3600} h"
 
 
 _templates = Environment(
@@ -94,15 +82,15 @@ _templates = Environment(
 )
 _templates.globals |= {"base": BASE, "version": __version__, "style": _STYLE, "script": _SCRIPT, "states": words.STATES}
 _templates.filters |= {
-    "clock": _clock,
-    "duration": _duration,
+    "clock": words.clock,
+    "duration": words.duration,
     "effects": words.effects,
-    "iso": _iso,
-    "long": lambda text: any(len(word) > _LONG_WORD for word in text.split()),
+    "iso": words.iso,
+    "long": words.has_long_words,
     "moment": lambda seconds: datetime.fromtimestamp(seconds, UTC),
     "pretty": lambda value: json.dumps(value, ensure_ascii=False, indent=2),
     "number": "{:,}".format,
-    "short": lambda text: text if len(text) <= 14 else f"{text[:6]}…{text[-6:]}",
-    "shown": _shown,
+    "short": words.short,
+    "shown": words.shown,
     "ticks": ticks_to_datetime,
 }

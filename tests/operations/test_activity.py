@@ -10,6 +10,7 @@ from handlers.operations import activity, dead_letters, words
 from tests.bench import Bench
 from tests.operations.steps import a_row, post, work
 
+
 def test_what_became_of_each_row_is_told_from_its_link(bench: Bench) -> None:
     """Also where the worker that took it in was killed, and wrote no run."""
     bench.graph.remove_mailbox("bob@example.com")

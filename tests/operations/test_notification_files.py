@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from handlers.clients.activity_record import Run
 from handlers.operations import activity, dead_letters, preview
 from handlers.operations.activity import about
 from handlers.operations.notification_files import held, of_letter, of_run
@@ -10,7 +11,7 @@ from tests.bench import QUERY, Bench
 from tests.operations.steps import a_row, post, work
 
 
-def newest(bench: Bench) -> activity.Run:
+def newest(bench: Bench) -> Run:
     bench.factory.services().activity.flush()
     return activity.newest(bench.factory.storage())[0]
 

@@ -20,7 +20,8 @@ def test_an_event_is_made_and_removed(bench: Bench) -> None:
 @pytest.mark.parametrize("executed", [True, False])
 def test_a_request_without_an_answer_is_repeated_and_leaves_nothing(bench: Bench, executed: bool) -> None:
     for method in ("POST", "DELETE"):
-        bench.graph.faults.add(Fault(method=method, path="/events", kind="reset_after" if executed else "reset_before", times=1))
+        fault = Fault("reset_after" if executed else "reset_before", method=method, path="/events", times=1)
+        bench.graph.faults.add(fault)
     assert tried(bench)["Event made"] == "ok"
     assert bench.subjects() == []
 
@@ -34,7 +35,8 @@ def test_what_graph_refuses_is_told_with_its_remedy(bench: Bench) -> None:
 def test_an_event_that_cannot_be_removed_is_told_with_its_name(bench: Bench) -> None:
     bench.graph.faults.add(Fault(method="DELETE", status=503, times=9))
     *_, check = try_mailbox("ann@example.com", bench.factory.services())
-    assert (check.what, check.verdict, SUBJECT in check.remedy, bench.subjects()) == ("Event removed", "fails", True, [SUBJECT])
+    assert (check.what, check.verdict, SUBJECT in check.remedy) == ("Event removed", "fails", True)
+    assert bench.subjects() == [SUBJECT]
 
 
 def test_a_mailbox_that_is_busy_is_tried_later(bench: Bench) -> None:

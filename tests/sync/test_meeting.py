@@ -97,7 +97,8 @@ def test_a_meeting_is_told_with_its_record(mapping: Mapping) -> None:
 
 
 @pytest.mark.parametrize(
-    ("columns", "mailbox"), [({"MeetingEnd": "2026-12-09T10:00:00"}, "nora@example.com"), ({"OwnerEmail": "?"}, "there@x.com")]
+    ("columns", "mailbox"),
+    [({"MeetingEnd": "2026-12-09T10:00:00"}, "nora@example.com"), ({"OwnerEmail": "?"}, "there@x.com")],
 )
 def test_of_a_row_that_cannot_be_shown_what_is_known_is_told(
     mapping: Mapping, columns: dict[str, Any], mailbox: str
