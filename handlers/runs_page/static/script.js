@@ -28,4 +28,6 @@ if (tries < 60)
     u.searchParams.set("follow", tries + 1);
     location.replace(u);
   }, Math.min(tries, 10) * 1000);
-document.querySelector("nav a[aria-current]")?.scrollIntoView({block: "nearest", inline: "center"});
+// The way to this page is in view, where not all fit beside each other.
+const nav = document.querySelector("nav"), here = nav && nav.querySelector("[aria-current]");
+if (here) nav.scrollLeft += here.getBoundingClientRect().left - nav.getBoundingClientRect().left - 48;
