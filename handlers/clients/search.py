@@ -113,7 +113,7 @@ class SearchIndex:
         """
         whole = _folded(text)
         words = whole.split()
-        found = [line for line in self._all() if all(word in line.partition(_TAB)[0] for word in words)]
+        found = [line for line in _holding(words, self._all()) if all(word in line.partition(_TAB)[0] for word in words)]
 
         def rank(line: str) -> tuple[bool, str]:
             looked_at, _, start, _ = line.split(_TAB, 3)
@@ -135,12 +135,12 @@ class SearchIndex:
     def in_mailbox(self, mailbox: str) -> list[IndexedRow]:
         """Those whose event is in a mailbox, or was to be; the newest change first."""
         wanted = _folded(mailbox)
-        rows = (_row(line) for line in self._all() if wanted in line.partition(_TAB)[0])
+        rows = (_row(line) for line in _holding([wanted], self._all()))
         return sorted((r for r in rows if wanted in {r.mailbox, r.owner}), key=lambda r: r.changed, reverse=True)
 
     def _all(self) -> Sequence[str]:
         etag, base = self._base()
-        newer = list(self._table.query(*_DELTAS))
+        newer = list(self._table.query(*_DELTAS, select=("Line",)))
         lines = base | {stored.entity["RowKey"][len(_PREFIX) :]: stored.entity["Line"] for stored in newer}
         if len(newer) > _MANY and self._write(lines, etag):
             self._table.remove_these(newer)
@@ -180,6 +180,12 @@ _DELTAS = (
     "PartitionKey eq @partition and RowKey ge @first and RowKey lt @end",
     {"partition": PARTITION, "first": _PREFIX, "end": chr(ord(_PREFIX) + 1)},
 )
+
+
+def _holding(words: Sequence[str], lines: Iterable[str]) -> Iterator[str]:
+    """Lines that hold the longest of the words anywhere: most others need no second look."""
+    longest = max(words, key=len, default="")
+    return (line for line in lines if longest in line)
 
 
 def _folded(text: str) -> str:
