@@ -142,7 +142,7 @@ def test_azd_up_succeeds_with_a_name_and_a_location_alone() -> None:
 
 
 def test_graph_is_called_as_the_app_s_identity_unless_another_tenant_is_given() -> None:
-    """azd hands on an empty text for what is not set: it must not take the place of the identity's client id."""
+    """Azd hands on an empty text for what is not set: it must not take the place of the identity's client id."""
     (union,) = [part for part in MAIN.body("appSettings")["properties"].named_children if part.type == "arguments"]
     tenant, given, references, own = [text(part) for part in union.named_children]
     assert tenant == "otherTenant ? {} : { GRAPH_CLIENT_ID: identity.properties.clientId }"
@@ -239,7 +239,8 @@ def test_the_vault_goes_by_roles_and_telemetry_by_tokens() -> None:
     assert literal(DATA.body("vault")["properties"])["enableRbacAuthorization"] is True
     insights = FILES["modules/monitoring.bicep"].body("insights")["properties"]
     assert literal(insights)["DisableLocalAuth"] is True
-    assert own_settings()["APPLICATIONINSIGHTS_AUTHENTICATION_STRING"] == "ClientId=${identity.properties.clientId};Authorization=AAD"
+    as_identity = "ClientId=${identity.properties.clientId};Authorization=AAD"
+    assert own_settings()["APPLICATIONINSIGHTS_AUTHENTICATION_STRING"] == as_identity
 
 
 # -- roles --------------------------------------------------------------------------------------------------------------
