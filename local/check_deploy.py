@@ -24,10 +24,10 @@ POWERSHELL = ("tree-sitter==0.26.1", "tree-sitter-powershell==0.26.4")
 BICEP = "the Bicep compiler, linter and formatter (jobs `bicep` of .github/workflows/ci.yml)"
 # What azure-functions-doctor warns of, and why it may: title of its check, reason.
 WARNINGS = {
-    "Application Insights configuration": "set in infra/modules/app.bicep",
+    "Application Insights configuration": "set in infra/main.bicep",
     "Azure Functions Core Tools (func)": "not needed: local/host runs the app",
     "Azure Functions Core Tools version": "the same",
-    "Binding connection resolution": "infra/modules/app.bicep sets AzureWebJobsStorage__accountName and its like",
+    "Binding connection resolution": "infra/main.bicep sets AzureWebJobsStorage__accountName and its like",
     "Dev-storage emulator connection": "in local.settings.template.json, which is not deployed",
     "Detect unused or invalid files": ".funcignore keeps them out; tests/deploy/test_package.py",
     "Native dependency risk": "Azure builds the package (remoteBuild in azure.yaml)",
