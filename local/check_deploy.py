@@ -149,16 +149,16 @@ def tool(package: str, *, python: str = sys.executable) -> str:
 
 
 def environment(name: str, *packages: str, python: str = sys.executable) -> Path:
-    """An environment with just these packages, made at its first use and when a version changes."""
+    """An environment with just these packages, made at its first use, when a version changes, and when it was moved."""
     folder = TOOLS / name
-    stamp = folder / "packages.txt"
-    if not stamp.is_file() or stamp.read_text(encoding="utf-8").split() != list(packages):
+    stamp, made_of = folder / "packages.txt", "\n".join([str(folder.resolve()), *packages])
+    if not stamp.is_file() or stamp.read_text(encoding="utf-8") != made_of:
         shutil.rmtree(folder, ignore_errors=True)
         quiet: Callable[[list[str]], int] = lambda command: run(command, quiet=True)  # noqa: E731
         pip = [str(folder / "bin/python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *packages]
         if quiet([python, "-m", "venv", str(folder)]) or quiet(pip):
             raise NotHere(f"{', '.join(packages)} could not be installed here.")
-        stamp.write_text("\n".join(packages), encoding="utf-8")
+        stamp.write_text(made_of, encoding="utf-8")
     return folder
 
 

@@ -234,6 +234,13 @@ def test_the_page_on_scale_and_the_decision_have_the_concurrency_that_is_deploye
     assert f"{queues['batchSize'] + queues['newBatchThreshold']} rows at a time" in scale
 
 
+def test_what_azd_or_azure_ignore_is_not_asked_for() -> None:
+    """A registration that nobody waits for; a flag that is none any more; variables that azd sets by itself."""
+    assert [line for line in commands() if "provider register" in line and "--wait" not in line] == []
+    assert "alpha.resourceGroupDeployments" not in DEPLOY
+    assert not re.search(r"azd env set AZURE_(PRINCIPAL|LOCATION|ENV_NAME)", DEPLOY)
+
+
 def test_sources_are_named_where_azd_surprises() -> None:
     """Files of https://github.com/Azure/azure-dev, by name; and the version that they were read at is the one asked for."""
     for name in ("bicep_provider.go", "github_provider.go", "standard_deployments.go"):
