@@ -173,6 +173,7 @@ def paused(bench: Bench) -> None:
 
 
 WEEK = 168  # hours
+GAP_MAX = 360  # minutes between two looks at most; the app was silent where it is longer
 LATE = timedelta(minutes=25)  # of telemetry that is taken in late
 
 type Story = Callable[[Bench], None]
@@ -288,7 +289,9 @@ class Week:
         row = {**known, **({"OpportunityID": f"OP{self.number}"} if self.new_rows else {}), **columns}
         assert notify(self.bench, self.number, Inserted=[row]) == 202
 
-    def live(self, hours: float, *, traffic: float = 20.0, speaks: bool = True, works: bool = True) -> None:
+    def live(
+        self, hours: float, *, traffic: float = 20.0, speaks: bool = True, works: bool = True, seldom: bool = False
+    ) -> None:
         """Time passes: a notification each so many hours (0 = none), every try when it is due, and looks at health."""
         bench, end = self.bench, self.bench.now + hours * 3600
         coming = bench.now + 600 if traffic else end
@@ -315,7 +318,7 @@ class Week:
             if speaks and (news or bench.now >= look):
                 tell(bench)
             if bench.now >= look:
-                look = bench.now + (3600 if self.pending else 7200)
+                look = bench.now + (3600 if self.pending else GAP_MAX * 60 if seldom else 7200)
 
     def told(self) -> dict[str, list[tuple[str, float]]]:
         """What each alert did in the whole week, with the hours since the start; those that did nothing are left out.
@@ -334,8 +337,8 @@ class Week:
         return found
 
     def rest(self, *, traffic: float = 20.0) -> None:
-        """The rest of the week, in which all is as it is."""
-        self.live(max(0, WEEK - (self.bench.now - self.start) / 3600), traffic=traffic)
+        """The rest of the week, in which all is as it is: it is looked at seldom."""
+        self.live(max(0, WEEK - (self.bench.now - self.start) / 3600), traffic=traffic, seldom=True)
 
 
 def kinds(rows: list[Row]) -> frozenset[tuple[str, Any]]:
@@ -345,12 +348,12 @@ def kinds(rows: list[Row]) -> frozenset[tuple[str, Any]]:
 
 
 def each_minute(rows: list[Row]) -> list[Row]:
-    """The app looks at itself each minute: what it said two hours ago and now, it said all the time between."""
+    """The app looks at itself each minute: what it said at one look and at the next, it said all the time between."""
     looks = [row for row in rows if row[1].startswith("health {")]
     filled = list(rows)
     for before, after in pairwise(looks):
         gap = int((after[0] - before[0]).total_seconds() // 60)
-        if gap <= 120:
+        if gap <= GAP_MAX:
             filled += [(before[0] + timedelta(minutes=minute), *before[1:]) for minute in range(1, gap)]
     return sorted(filled, key=lambda row: row[0])
 
@@ -536,16 +539,16 @@ def test_a_pause_in_the_middle_of_a_fault_ends_no_alert_but_that_on_waiting(week
     week.bench.apply(week.bench.change(10**6, MeetingEnd="absent"))
     right, week.bench.acumatica.password = week.bench.acumatica.password, "another"
     week.restart()  # the open session would do
-    week.live(28)
+    week.live(10)
     week.restart(SYNC_PAUSED="true")
-    week.live(40, works=False)
+    week.live(12, works=False)
     week.bench.acumatica.password = right
     week.restart()
     week.rest()
     told = week.told()
     once(told["dead-letters"], fired=(2, 2.6), resolved=None)
-    once(told["access"], fired=(2, 3), resolved=(70, 91))
-    once(told["oldest"], fired=(6, 7.6), resolved=(30, 30.6))
+    once(told["access"], fired=(2, 3), resolved=(24, 45))
+    once(told["oldest"], fired=(6, 7.6), resolved=(12, 12.6))
     assert set(told) == {"dead-letters", "access", "oldest"}
 
 
