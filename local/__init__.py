@@ -3,8 +3,10 @@
 import importlib.util
 import sys
 
+_NEEDED = ("aiohttp", "azure_functions_runtime", "pydantic", "requests")
+
 # `python3 -m local.demo` with a Python that was not set up: one sentence instead of a traceback.
-if sys.version_info < (3, 13) or not all(map(importlib.util.find_spec, ("aiohttp", "pydantic", "requests"))):
+if sys.version_info < (3, 13) or not all(map(importlib.util.find_spec, _NEEDED)):
     raise SystemExit(
         "This Python (%s) is not the one that `make setup` (or `python3 local/setup.py`) makes. "  # noqa: UP031
         "Run that, then .venv/bin/python -m local.… (Windows: .venv\\Scripts\\python)." % sys.executable

@@ -13,16 +13,17 @@ from handlers.operations.preview import Outlook, preview
 from handlers.services import load_mappings
 from handlers.sync.notification import parse_notification
 from handlers.sync.scope import Scope
+from local import sample
 
 ROOT = Path(__file__).resolve().parent.parent
-FIXTURES = ROOT / "tests/fixtures/ready-made"
+FIXTURES = ROOT / sample.NOTIFICATIONS
 MAPPINGS = load_mappings(ROOT / "ready-made")
 NAMES = ["appointment", "case-follow-up", "crm-event", "crm-task", "opportunity-meetings"]
 
 
 def previewed(name: str, **columns: Any) -> list[Outlook]:
     """What a fixture leads to, with columns of its inserted rows changed."""
-    data = json.loads((FIXTURES / f"{name}.notification.json").read_text(encoding="utf-8"))
+    data = sample.notification(name)
     data["Inserted"] = [row | columns for row in data["Inserted"]]
     queries = [mapping.query for mapping in MAPPINGS.values()]
     body = json.dumps(data).encode()

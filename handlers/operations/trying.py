@@ -37,7 +37,7 @@ def try_mailbox(mailbox: str, services: Services) -> Iterator[Check]:
             return
         yield Check("Event made", "ok", f"{SUBJECT} is in the calendar of {mailbox}")
         try:
-            _repeated(lambda: graph.delete(mailbox, event_id))
+            _repeated(lambda: graph.delete(mailbox, event_id, deadline))
         except EventGone:
             yield Check("Event removed", "note", "somebody else has removed it meanwhile")
         except SyncError as error:

@@ -3,7 +3,7 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import islice
@@ -137,48 +137,47 @@ def row_changes(
     changes: list[RowChange] = []
     unidentified: dict[str, Unidentified] = {}  # by content: the same row again is the same dead letter
     for mapping in mappings:
-        if folded(mapping.query) != folded(notification.query):
-            continue
-
-        def keyed(rows: tuple[Row, ...], mapping: Mapping = mapping) -> list[tuple[tuple[str, ...], Row]]:
-            found = []
-            for row in rows:
-                try:
-                    found.append((mapping.key_of(row), row))
-                except MissingColumns as error:
-                    unknown = Unidentified(mapping.name, row, str(error))
-                    first = unidentified.setdefault(canonical([mapping.name, row]), unknown)
-                    if first is not unknown:
-                        unidentified[canonical([mapping.name, row])] = replace(first, times=first.times + 1)
-            return found
-
-        inserted, deleted = keyed(notification.inserted), keyed(notification.deleted)
-        times, known = Counter(key for key, _ in inserted), {key for key, _ in deleted}
-
-        def change(
-            key: tuple[str, ...],
-            row: Row | None,
-            problem: str = "",
-            mapping: Mapping = mapping,
-            known: Collection[tuple[str, ...]] = known,
-        ) -> RowChange:
-            return RowChange(
-                company=notification.company_id,
-                mapping=mapping.name,
-                key=key,
-                timestamp=notification.timestamp,
-                row=row,
-                notification=notification.id,
-                first_sent=now,
-                problem=problem,
-                new=row is not None and key not in known,
-            )
-
-        repeated = f"The key columns ({', '.join(mapping.key)}) are the same in several rows of one notification."
-        once = {key: row for key, row in inserted}  # noqa: C416  (the last row stands for a repeated key)
-        changes += [change(key, row, repeated if times[key] > 1 else "") for key, row in once.items()]
-        changes += [change(key, None) for key in dict.fromkeys(key for key, _ in deleted) if key not in once]
+        if folded(mapping.query) == folded(notification.query):
+            changes += _changes_under(mapping, notification, now, unidentified)
     return changes, list(unidentified.values())
+
+
+def _changes_under(
+    mapping: Mapping, notification: PushNotification, now: float, unidentified: dict[str, Unidentified]
+) -> list[RowChange]:
+    inserted = _keyed(notification.inserted, mapping, unidentified)
+    deleted = dict(_keyed(notification.deleted, mapping, unidentified))
+    times, once = Counter(key for key, _ in inserted), dict(inserted)  # the last row stands for a repeated key
+    repeated = f"The key columns ({', '.join(mapping.key)}) are the same in several rows of one notification."
+    removal = RowChange(
+        company=notification.company_id,
+        mapping=mapping.name,
+        key=(),
+        timestamp=notification.timestamp,
+        row=None,
+        notification=notification.id,
+        first_sent=now,
+    )
+    return [
+        replace(removal, key=key, row=row, problem=repeated if times[key] > 1 else "", new=key not in deleted)
+        for key, row in once.items()
+    ] + [replace(removal, key=key) for key in deleted if key not in once]
+
+
+def _keyed(
+    rows: tuple[Row, ...], mapping: Mapping, unidentified: dict[str, Unidentified]
+) -> list[tuple[tuple[str, ...], Row]]:
+    """Rows with their keys; those without one are added to `unidentified`."""
+    found = []
+    for row in rows:
+        try:
+            found.append((mapping.key_of(row), row))
+        except MissingColumns as error:
+            content = canonical([mapping.name, row])
+            known = unidentified.get(content)
+            again = replace(known, times=known.times + 1) if known else Unidentified(mapping.name, row, str(error))
+            unidentified[content] = again
+    return found
 
 
 def folded(name: str) -> str:

@@ -9,11 +9,6 @@ names the page that says so. Differences: time-outs cannot stop a thread, and ti
 Tests use `HostProcess`, which runs the command in a process of its own.
 """
 
-import sys
-
-if sys.version_info < (3, 13):  # noqa: UP036 - whoever runs another Python shall read why it fails
-    raise SystemExit(f"This needs Python 3.13, as in Azure; this is {sys.version.split()[0]}. Run `make setup`.")
-
 from local.host.process import HostProcess, start
 
 __all__ = ["HostProcess", "start"]

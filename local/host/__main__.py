@@ -17,18 +17,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-try:
-    from aiohttp import ClientError, ClientSession, ClientTimeout, web
+from aiohttp import ClientError, ClientSession, ClientTimeout, web
 
-    from local.azurite import Azurite, AzuriteError
-    from local.host.config import ConfigError, HostJson, read_settings
-    from local.host.invocations import Invocations
-    from local.host.queues import QueueListener, Queues
-    from local.host.timers import Timer
-    from local.host.web import Fire, Front, Route, routes
-    from local.host.worker import Function, IndexingError, Worker
-except ModuleNotFoundError as missing:
-    raise SystemExit(f"{missing}. Run `make setup`, then `make run` or .venv/bin/python.") from missing
+from local.azurite import Azurite, AzuriteError
+from local.host.config import ConfigError, HostJson, read_settings
+from local.host.invocations import Invocations
+from local.host.queues import QueueListener, Queues
+from local.host.timers import Timer
+from local.host.web import Fire, Front, Route, routes
+from local.host.worker import Function, IndexingError, Worker
 
 log = logging.getLogger("host")
 

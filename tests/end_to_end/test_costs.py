@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from collections.abc import Callable
 
 from local.azurite import Azurite
 from local.crashpoints import Clock, Play
@@ -38,12 +39,28 @@ def requests(play: Play) -> Counter[str]:
     return Counter(f"{match[1]} {match[2]}" if match else "something else" for match in found)
 
 
-def save_all(play: Play, subject: str) -> None:
-    """One notification with all rows, each in a mailbox of its own."""
+def save_all(play: Play, subject: str, *, lone: bool = False) -> None:
+    """One notification with all rows, each in a mailbox of its own; `lone`: without their older state."""
     saved = [play.inquiry.save(f"R{n}", Subject=subject, OwnerEmail=f"user{n}@example.com") for n in range(ROWS)]
     inserted = [row for notification in saved for row in notification["Inserted"]]
     deleted = [row for notification in saved for row in notification["Deleted"]]
-    play.arrive(play.inquiry.notification(inserted, deleted))
+    play.arrive(play.inquiry.notification(inserted, [] if lone else deleted))
+
+
+def cost_of(act: Callable[[Play], None], azurite: Azurite) -> Counter[str]:
+    """The requests that something leads to which happens to rows that are known, and in order."""
+
+    def scenario(play: Play) -> None:
+        save_all(play, "new")
+        play.drain()
+        play.begin()
+        act(play)
+        play.drain()
+        play.wire.counting = False
+
+    play = still(azurite)
+    assert play.run(scenario) == []
+    return requests(play)
 
 
 def test_a_new_row_costs_one_call_of_each_service_and_two_operations_on_its_link(azurite: Azurite) -> None:
@@ -75,17 +92,7 @@ def test_a_new_row_costs_one_call_of_each_service_and_two_operations_on_its_link
 
 
 def test_an_update_costs_one_call_of_graph_and_none_of_acumatica(azurite: Azurite) -> None:
-    def scenario(play: Play) -> None:
-        save_all(play, "new")
-        play.drain()
-        play.begin()
-        save_all(play, "changed")
-        play.drain()
-        play.wire.counting = False
-
-    play = still(azurite)
-    assert play.run(scenario) == []
-    assert requests(play) == ONCE | {
+    assert cost_of(lambda play: save_all(play, "changed"), azurite) == ONCE | {
         "queue POST row-changes/messages": ROWS,
         "table GET EventLinks": ROWS,
         "table PUT EventLinks": 2 * ROWS,
@@ -95,20 +102,7 @@ def test_an_update_costs_one_call_of_graph_and_none_of_acumatica(azurite: Azurit
 
 def test_a_row_that_is_taken_for_new_and_is_not_costs_an_insert_in_vain(azurite: Azurite) -> None:
     """As when the two halves of an update come in two notifications: the conflict is looked at, then the link is read."""
-
-    def scenario(play: Play) -> None:
-        save_all(play, "new")
-        play.drain()
-        play.begin()
-        save_all(play, "changed")
-        play.drain()
-        play.wire.counting = False
-
-    play = still(azurite)
-    whole = play.arrive
-    play.arrive = lambda notification: whole({**notification, "Deleted": []})  # type: ignore[method-assign]
-    assert play.run(scenario) == []
-    assert requests(play) == ONCE | {
+    assert cost_of(lambda play: save_all(play, "changed", lone=True), azurite) == ONCE | {
         "queue POST row-changes/messages": ROWS,
         "table POST EventLinks": ROWS,
         "table GET EventLinks": 2 * ROWS,
@@ -118,18 +112,11 @@ def test_a_row_that_is_taken_for_new_and_is_not_costs_an_insert_in_vain(azurite:
 
 
 def test_an_echo_costs_one_read_and_one_write_of_its_link(azurite: Azurite) -> None:
-    def scenario(play: Play) -> None:
-        save_all(play, "new")
-        play.drain()
-        play.begin()
+    def echo(play: Play) -> None:
         rows = list(play.inquiry.rows.values())
         play.arrive(play.inquiry.notification(rows, rows))
-        play.drain()
-        play.wire.counting = False
 
-    play = still(azurite)
-    assert play.run(scenario) == []
-    assert requests(play) == ONCE | {
+    assert cost_of(echo, azurite) == ONCE | {
         "queue POST row-changes/messages": ROWS,
         "table GET EventLinks": ROWS,
         "table PUT EventLinks": ROWS,

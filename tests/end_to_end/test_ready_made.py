@@ -14,7 +14,7 @@ from local.azurite import Azurite
 from local.world import World
 from tests.end_to_end.conftest import new_world
 
-FIXTURES = Path(__file__).resolve().parents[1] / "fixtures/ready-made"
+FIXTURES = Path(__file__).resolve().parents[2] / sample.NOTIFICATIONS
 
 
 @pytest.fixture(scope="module")

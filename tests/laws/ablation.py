@@ -15,17 +15,23 @@ _OURS = ("handlers", "tests.laws")
 
 
 @dataclass(frozen=True)
-class Ablation:
-    """A rule, what switches it off, and the stories of which one breaks a law then; `first` is the seed to begin with."""
+class Rule:
+    """A rule by its name, and what switches it off."""
 
     rule: str
     off: Switch
-    plot: Plot = ANY
-    law: Callable[[Story], list[str]] = simulate
-    first: int = 0
 
     def __str__(self) -> str:
         return self.rule.replace(" ", "-")
+
+
+@dataclass(frozen=True)
+class Ablation(Rule):
+    """A rule, and the stories of which one breaks a law without it; `first` is the seed to begin with."""
+
+    plot: Plot = ANY
+    law: Callable[[Story], list[str]] = simulate
+    first: int = 0
 
 
 def everywhere(monkeypatch: pytest.MonkeyPatch, function: Callable[..., Any], new: Callable[..., Any]) -> None:

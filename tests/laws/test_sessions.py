@@ -25,22 +25,17 @@ from handlers.clients.acumatica_sign_in import AcumaticaSignIn
 from handlers.clients.sessions import Sessions, _Held
 from handlers.settings import Settings
 from handlers.sync.slots import Free, SigningIn, choose, neglected
-from tests.laws.ablation import Switch, instead, within
+from tests.laws.ablation import Rule, instead, within
 from tests.laws.sessions import CALLS, LEASE, Traffic, explained, simulate, tell, unchanged
 
 BLOCK = 150
 
 
 @dataclass(frozen=True)
-class SessionAblation:
-    """As Ablation, for sessions: `calls` narrows what goes wrong."""
+class SessionAblation(Rule):
+    """A rule of sessions; `calls` narrows what goes wrong."""
 
-    rule: str
-    off: Switch
     calls: tuple[str, ...] = CALLS
-
-    def __str__(self) -> str:
-        return self.rule.replace(" ", "-")
 
 
 def _no_slot_is_blocked(old: Any) -> Any:
