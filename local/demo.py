@@ -153,7 +153,7 @@ def main() -> int:
     made.add_argument("--keep", action="store_true", help="leave all of it running, with a meeting that is missing")
     options = made.parse_args()
     began = time.monotonic()
-    key = os.environ.get("RUNS_KEY") or secrets.token_urlsafe(15)
+    key = os.environ.get("RUNS_KEY") or secrets.token_hex(16)
     differences: list[str] | None = None
     try:
         with _step("Starting storage (Azurite)", Azurite) as azurite:

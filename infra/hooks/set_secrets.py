@@ -39,7 +39,7 @@ def main(names: list[str]) -> int:
     stored = {secret["name"] for secret in az("keyvault", "secret", "list", "--vault-name", vault)}
     versions = {}
     for name in names or [name for name in used if SECRETS[name] not in stored]:
-        value = secrets.token_urlsafe(32) if name == "RUNS_KEY" else getpass.getpass(f"{name}: ").strip()
+        value = secrets.token_hex(32) if name == "RUNS_KEY" else getpass.getpass(f"{name}: ").strip()
         if not value:
             print(f"{name}: nothing was typed in; left as it is.")
             continue

@@ -50,9 +50,9 @@ def main() -> None:
     )
     with graph, acumatica:
         make_records(acumatica)
-        key = secrets.token_urlsafe(18)
+        key = secrets.token_hex(16)
         settings = graph.identity_settings | app_settings(graph, acumatica)
-        settings |= {"RUNS_KEY": secrets.token_urlsafe(18), "LOCAL_FUNCTION_KEY": key}
+        settings |= {"RUNS_KEY": secrets.token_hex(16), "LOCAL_FUNCTION_KEY": key}
         if any(Path("mappings").glob("*.toml")):
             settings["MAPPINGS_DIR"] = "mappings"
         line, curl = _SHELLS[options.shell]

@@ -99,7 +99,7 @@ class Host:
         self._worker = worker
         self._storage = storage
         self._options = options
-        self._key = settings.get("LOCAL_FUNCTION_KEY") or secrets.token_urlsafe(24)
+        self._key = settings.get("LOCAL_FUNCTION_KEY") or secrets.token_hex(16)
         self._queues = Queues(settings, host_json.queues)
         self.grace = float(settings.get("LOCAL_GRACE_SECONDS", GRACE))
         self._invocations = Invocations(worker, {"queue": self._queues}, host_json.function_timeout)
