@@ -26,9 +26,9 @@ from handlers.sync.effects import (
     UpdateEvent,
     WriteBack,
 )
-from handlers.sync.late import in_doubt, late_until, waits_until
+from handlers.sync.late import in_doubt, late_until
 from handlers.sync.link import EventLink, new_link
-from handlers.sync.plan import intend, plan
+from handlers.sync.plan import intend, plan, waits_until
 from handlers.sync.turn import take_turn
 from tests.laws.ablation import Ablation, Switch, instead, within
 from tests.laws.judge import wasted
@@ -234,7 +234,7 @@ def _write_back_is_believed(old: Any) -> Any:
 
 
 def _strays_are_forgotten(old: Any) -> Any:
-    return lambda self, mine: replace(old(self, mine), entries=old(self, ()).entries)
+    return lambda self, mine: replace(old(self, mine), entries=old(self, replace(mine, entries=())).entries)
 
 
 def _strays_doubt_nothing(old: Any) -> Any:
