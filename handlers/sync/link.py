@@ -135,6 +135,12 @@ class EventLink:
         return {name: column.value for name, column in self.columns.items()}
 
     @property
+    def newest(self) -> dict[str, Any]:
+        """The row as its newest version had it: an attribute that came earlier was null in it."""
+        at = self.version.timestamp if self.version else 0
+        return {name: column.value if column.timestamp == at else None for name, column in self.columns.items()}
+
+    @property
     def outlived(self) -> bool:
         """Whether there is a dead letter, and the row's state is as new as what it holds.
 
@@ -266,6 +272,8 @@ def merge(link: EventLink, change: RowChange, mapping: Mapping) -> EventLink:
             known is None or (change.timestamp, canonical(value)) > (known.timestamp, canonical(known.value))
         ):
             columns[name] = Column(change.timestamp, value)
+        elif value is None:
+            columns.setdefault(name, Column(0, None))  # the inquiry has it
     return replace(link, version=version if latest else link.version, columns=columns)
 
 

@@ -118,8 +118,8 @@ def test_the_first_row() -> None:
     """Mapped columns with their TimeStamp, as they came; attributes without a value are not known."""
     link = merged(upsert(5, Topic="t", Unmapped=1))
     assert link.present
-    assert link.row == {"Key": "A ", "Owner": "a@x.com", "Start": "2026-01-01", "Topic": "t"}
-    assert {column.timestamp for column in link.columns.values()} == {5}
+    assert link.row == {"Key": "A ", "Owner": "a@x.com", "Start": "2026-01-01", "Topic": "t", "Room": None}
+    assert {column.timestamp for column in link.columns.values() if column.value} == {5}
     assert link.version is not None
     assert link.version[:2] == (5, True)
 
@@ -164,7 +164,7 @@ def test_rows_that_are_gone_in_every_order(changes: list[RowChange], attributes:
     for order in itertools.permutations(changes):
         link = merged(*order)
         assert not link.present
-        assert link.row == attributes
+        assert {name: value for name, value in link.row.items() if value is not None} == attributes
 
 
 def test_late_news_of_an_attribute_count_alone() -> None:
@@ -250,8 +250,8 @@ def told(changes: list[RowChange]) -> tuple[bool, dict[str, Any]]:
         row = {name: ordered[-1].row[name] for name in ("Key", "Owner", "Start")}
     for change in ordered:
         for name in MAPPING.attributes:
-            if change.row is not None and change.row[name] is not None:
-                row[name] = change.row[name]
+            if change.row is not None:
+                row[name] = row.get(name) if change.row[name] is None else change.row[name]
     return bool(ordered) and ordered[-1].row is not None, row
 
 
@@ -443,6 +443,13 @@ def test_catching_up_never_lists_a_generation_twice() -> None:
     link = mine.caught_up(newer)
     assert sorted((entry.generation, entry.leaving) for entry in link.entries) == [(1, False), (2, True), (3, False)]
     assert link.with_new_entry("d").generation == 4
+
+
+def test_the_newest_version_is_told_as_it_was_sent() -> None:
+    """An attribute that came earlier was null in it: run again as of it, it must not outdo one that came between."""
+    link = merged(upsert(1, Room="r1"), upsert(3, Room=None))
+    again = merged(replace(upsert(3), row=link.newest), upsert(2, Room="r2"), link=link)
+    assert (link.row["Room"], link.newest["Room"], again.row["Room"]) == ("r1", None, "r2")
 
 
 def test_a_late_write_back_of_a_worker_that_lost_its_claim_is_remembered() -> None:
