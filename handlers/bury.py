@@ -38,7 +38,8 @@ def bury(change: RowChange, failure: Permanent, storage: Storage) -> None:
         buried, row = max(held, _rank(change))
         # No message stands behind a claim any more whose message is a dead letter by now.
         claim = replace(link.claim, backed=False) if link.claim else None
-        marked = replace(link, last_error=failure.reason[:_REASON], last_code=failure.code, buried=buried, buried_row=row, claim=claim)
+        marked = replace(link, last_error=failure.reason[:_REASON], last_code=failure.code, claim=claim)
+        marked = replace(marked, buried=buried, buried_row=row)
         if marked != stored:
             marked = marked.noted(storage.now(), change, "", f"dead letter: {failure.reason}")
             etag = storage.links.save(marked, etag)

@@ -34,21 +34,22 @@ type Json = dict[str, Any]
 
 
 class Graph:
-    """Create, change, remove and find events. All methods may raise any SyncError."""
+    """Create, change, remove and find events. All methods may raise any SyncError.
+
+    No request starts that might end after `deadline` (seconds since 1970), however many a method makes.
+    """
 
     def __init__(self, settings: Settings, clock: Callable[[], float] = time.time) -> None:
         self._settings = settings
         self._http = Http(settings.request_timeout_seconds)
-        self._tokens = Tokens(settings, self._http)
         self._clock = clock
         self._patience = min(CONNECT_SECONDS, settings.request_timeout_seconds)
+        self._tokens = Tokens(settings, self._patience)
         self._calendars: dict[tuple[str, str], tuple[list[str], float]] = {}  # ids and expiry by mailbox and name
         self.limiter = MailboxLimiter(clock)
 
     def create(self, event: CalendarEvent, stamp: str, deadline: float = math.inf) -> str:
         """POST an event; returns its id. Repeating it with the same stamp makes no second event.
-
-        No request starts that might end after `deadline` (seconds since 1970).
 
         Raises DuplicateTransaction where the stamp has made an event of other content, EventGone where the calendar is gone.
         """
@@ -62,14 +63,16 @@ class Graph:
                     raise
         raise AssertionError("never reached")
 
-    def update(self, mailbox: str, event_id: str, event: CalendarEvent, stamp: str | None = None) -> None:
+    def update(
+        self, mailbox: str, event_id: str, event: CalendarEvent, stamp: str | None = None, deadline: float = math.inf
+    ) -> None:
         """PATCH an event with all that is mapped (and, where it is not ours yet, with its stamp). Raises EventGone."""
-        self._call(to_graph.update_event(mailbox, event_id, event, stamp))
+        self._call(to_graph.update_event(mailbox, event_id, event, stamp), deadline)
 
-    def adoptable(self, mailbox: str, event_id: str, link_key: str) -> bool:
+    def adoptable(self, mailbox: str, event_id: str, link_key: str, deadline: float = math.inf) -> bool:
         """Whether an event that another integration has made may become a row's. Raises EventGone where it is not there."""
         try:
-            answer = self._call(to_graph.get_ownership(mailbox, event_id))
+            answer = self._call(to_graph.get_ownership(mailbox, event_id), deadline)
         except MailboxGone:
             raise
         except EventGone as error:
@@ -82,24 +85,24 @@ class Graph:
         ours = all(stamp.lower().startswith(link_key) for stamp in stamps)
         return bool(answer.get("isOrganizer")) and answer.get("type") == "singleInstance" and ours
 
-    def details(self, mailbox: str, event_id: str) -> dict[str, str]:
+    def details(self, mailbox: str, event_id: str, deadline: float = math.inf) -> dict[str, str]:
         """What else of an event a record can be told. Raises EventGone."""
-        answer = self._call(to_graph.get_details(mailbox, event_id))
+        answer = self._call(to_graph.get_details(mailbox, event_id), deadline)
         return {name: str(answer.get(name) or "") for name in ("webLink", "iCalUId")}
 
-    def cancel(self, mailbox: str, event_id: str, comment: str) -> bool:
+    def cancel(self, mailbox: str, event_id: str, comment: str, deadline: float = math.inf) -> bool:
         """Tell attendees that a meeting is off; False where there is nobody to tell. Raises EventGone, MailboxGone."""
         try:
-            self._call(to_graph.cancel_event(mailbox, event_id, comment))
+            self._call(to_graph.cancel_event(mailbox, event_id, comment), deadline)
         except MailboxGone:
             raise
         except Permanent:
             return False
         return True
 
-    def delete(self, mailbox: str, event_id: str) -> None:
+    def delete(self, mailbox: str, event_id: str, deadline: float = math.inf) -> None:
         """DELETE an event; an appointment without attendees sends no mail. Raises EventGone, MailboxGone."""
-        self._call(to_graph.delete_event(mailbox, event_id))
+        self._call(to_graph.delete_event(mailbox, event_id), deadline)
 
     def find(self, mailbox: str, stamp: str, calendar: str = "", deadline: float = math.inf) -> list[str]:
         """Ids of the events that carry a stamp, in a stable order, wherever in the mailbox they are. Raises MailboxGone.
@@ -139,6 +142,7 @@ class Graph:
 
     def close(self) -> None:
         """End the connections."""
+        self._tokens.close()
         self._http.close()
 
     # -- calendars -----------------------------------------------------------------------------------------------------
@@ -194,7 +198,7 @@ class Graph:
             request = replace(request, path=f"/{mailbox_path.partition('/')[2]}")
         raise Later(Code.NOT_THE_SERVICE, f"Graph's list has more than {_PAGES} pages", 30.0)
 
-    def _call(self, request: GraphRequest, deadline: float = math.inf) -> Json:
+    def _call(self, request: GraphRequest, deadline: float) -> Json:
         if self._clock() + self._settings.longest_request_seconds > deadline:
             raise Later(Code.NO_TIME_LEFT, "no time left for one more request", counted=False)
         request_id, began, token = str(uuid.uuid4()), self._clock(), ""

@@ -83,7 +83,14 @@ class Outlook:
         found = self._made.get(key)
         return None if found and self._sim.story.forgets and found[0] not in self._sim.events else found
 
-    def update(self, mailbox: str, event_id: str, event: CalendarEvent, stamp: str | None = None) -> None:  # noqa: ARG002
+    def update(
+        self,
+        mailbox: str,
+        event_id: str,
+        event: CalendarEvent,
+        stamp: str | None = None,  # noqa: ARG002
+        deadline: float = math.inf,  # noqa: ARG002
+    ) -> None:
         def patch() -> bool:
             known = self._sim.events.get(event_id)
             if known and known.mailbox == mailbox:
@@ -93,7 +100,7 @@ class Outlook:
 
         self._check(done=self._step("PATCH", f"PATCH {event_id} {Event(mailbox, '', event.body)}", mailbox, patch))
 
-    def delete(self, mailbox: str, event_id: str) -> None:
+    def delete(self, mailbox: str, event_id: str, deadline: float = math.inf) -> None:  # noqa: ARG002
         def delete() -> bool:
             known = self._sim.events.get(event_id)
             if not (known and known.mailbox == mailbox):
