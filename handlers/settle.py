@@ -54,7 +54,8 @@ def settle(
     for _ in range(_TRIES):
         stored, etag = links.load(change.link_key)
         claim = Claim(uuid.uuid4().hex, now() + services.settings.claim_seconds, backed)
-        match take_turn(stored, change, mapping, services.scope, claim, now(), services.settings.retention_days, gave_up):
+        forgotten = 0.0 if stored and stored.version else _forgotten(change, services)
+        match take_turn(stored, change, mapping, services.scope, claim, now(), forgotten, gave_up):
             case Stop(failure=failure):
                 return Settled(failure=failure)
             case Save(link=link, failure=failure) as save:
@@ -82,6 +83,13 @@ def save_link(link: EventLink, etag: str | None, services: Services) -> str | No
     except StateTooLarge:
         reason = "The row's mapped columns are too large to be remembered."
         raise Permanent(Code.ROW_TOO_LARGE, reason, "Map fewer or shorter columns.") from None
+
+
+def _forgotten(change: RowChange, services: Services) -> float:
+    """Before which moment the last change of a row was, if it is forgotten: by its age at intake, or by what was purged."""
+    keep = services.settings.retention_days * 86_400
+    young = services.clock() - change.moment <= keep
+    return max(change.first_sent - keep, 0.0 if young else services.storage.pins.forgotten())
 
 
 def _enter_mailboxes(work: Work, mapping: Mapping, services: Services, places: ExitStack) -> dict[int, Failure]:
