@@ -273,7 +273,7 @@ def merge(link: EventLink, change: RowChange, mapping: Mapping) -> EventLink:
         ):
             columns[name] = Column(change.timestamp, value)
         elif value is None:
-            columns.setdefault(name, Column(0, None))  # the inquiry has it
+            columns.setdefault(name, Column(-1, None))  # the inquiry has it; any value is newer
     return replace(link, version=version if latest else link.version, columns=columns)
 
 

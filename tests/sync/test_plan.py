@@ -361,6 +361,20 @@ def test_an_event_of_an_earlier_integration_is_adopted() -> None:
     assert intend(present(ADOPTING, Old="none"), wanted, ADOPTING).entries == (Entry("a@x.com", 1),)
 
 
+def test_an_adoption_that_was_not_carried_out_is_carried_over_to_the_next_entry() -> None:
+    """The row moves before anybody could look: the column still holds the other integration's id. Once made, it does not."""
+    mapping = writing(top='adopt = "{EventId}"\n')
+    row = present(mapping, EventId="AAMk" * 10)
+    pending = with_entries(Entry("b@x.com", 1, adopt="AAMk" * 10), columns=row.columns, version=row.version)
+    moved = intend(pending, WANTED, mapping)
+    assert [(e.mailbox, e.leaving, e.adopt) for e in moved.entries] == [
+        ("b@x.com", True, None),
+        ("a@x.com", False, "AAMk" * 10),
+    ]
+    made = with_entries(Entry("b@x.com", 1, "id1", EQUAL), columns=row.columns, version=row.version)
+    assert [entry.adopt for entry in intend(made, WANTED, mapping).entries] == [None, None]
+
+
 def test_what_was_to_be_adopted_is_removed_by_its_stamp_only() -> None:
     """Where the row goes before that is known to be done, the event may be anyone's."""
     link = intend(with_entries(Entry("a@x.com", 1, adopt=OLD_ID)), None, ADOPTING)
