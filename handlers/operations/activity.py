@@ -33,7 +33,7 @@ class RowState:
 
     @property
     def state(self) -> str:
-        """In order, left out (by [when]), removed, failed, deferred, in doubt, working, waiting (not looked at yet)."""
+        """In order, left out (by [when]), removed, failed, deferred, working, waiting (not looked at yet)."""
         link = self.link
         if link is None:
             return "waiting"
@@ -42,7 +42,7 @@ class RowState:
         if link.version is None or link.version.timestamp < self.timestamp:
             return "waiting"
         if link.claim:
-            return "in doubt" if link.last_error else "working"
+            return "working"
         if link.last_error:
             return "deferred"
         if not link.present:
