@@ -25,7 +25,6 @@ from handlers.sync.effects import (
 )
 from handlers.sync.errors import (
     RUN_AGAIN,
-    Code,
     DuplicateTransaction,
     EventGone,
     Later,
@@ -40,9 +39,10 @@ from handlers.sync.record import record_update, wants_details
 
 
 def perform(effect: Effect, mapping: Mapping, services: Services, deadline: float) -> Result:
-    """Carry out one effect, unless it might end after `deadline` (seconds since 1970). Raises on bugs and lost storage."""
-    if services.clock() + services.settings.longest_request_seconds > deadline:
-        return Retry(Later(Code.NO_TIME_LEFT, "no time left for one more request", counted=False))
+    """Carry out one effect; no request of it starts that might end after `deadline` (seconds since 1970).
+
+    Raises on bugs and lost storage.
+    """
     try:
         return _carried_out(effect, mapping, services, deadline)
     except EventGone:

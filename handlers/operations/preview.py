@@ -139,7 +139,7 @@ def _success(effect: Effect, made: str) -> Result:
 
 def _step(effect: Effect, mapping: Mapping, scope: Scope) -> Step:
     name = type(effect).__name__
-    if isinstance(effect, WriteBack | ReportFailure | ClearRecord):
+    if isinstance(effect, RecordEffect):
         update = _update(effect, mapping)
         return Step(name, "", f"PUT {scope.site}/entity/{update.target} (If-Match: *)", update.body)
     request = _request(effect)

@@ -256,6 +256,7 @@ class Week:
     rows: list[Row]
     number: int = 0
     pending: list[tuple[float, RowChange]] = field(default_factory=list)
+    outcome: frozenset[tuple[str, Any]] = frozenset()  # of the last tries
     new_rows: bool = False  # each change is of a row of its own, and is written back
 
     def __post_init__(self) -> None:
@@ -297,15 +298,20 @@ class Week:
                 return
             ready = [entry for entry in self.pending if works and entry[0] <= bench.now]
             self.pending = [entry for entry in self.pending if entry not in ready]
+            known = len(self.rows)
             for _, change in ready:
                 bench.apply(change)
+            if ready:
+                before, self.outcome = self.outcome, kinds(self.rows[known:])
+            # One more try that is put off for the same reason changes nothing of what is told.
+            news = ready and not (self.outcome == before and {name for name, _ in before} == {"deferred"})
             if bench.now >= coming:
                 self.notify()
                 coming += traffic * 3600
-            if speaks and (ready or bench.now >= look):
+            if speaks and (news or bench.now >= look):
                 tell(bench)
             if bench.now >= look:
-                look = bench.now + 7200
+                look = bench.now + (3600 if self.pending else 7200)
 
     def told(self, late: timedelta = timedelta()) -> dict[str, list[tuple[str, float]]]:
         """What each alert did, with the hours since the start; those that did nothing are left out."""
@@ -315,6 +321,12 @@ class Week:
             if steps:
                 found[name] = [(what, round((when.timestamp() - self.start) / 3600, 2)) for what, when in steps]
         return found
+
+
+def kinds(rows: list[Row]) -> frozenset[tuple[str, Any]]:
+    """The events in a log, by name and code."""
+    told = [message.partition(" ")[::2] for _, message, _ in rows]
+    return frozenset((name, json.loads(text).get("code")) for name, text in told if text.startswith("{"))
 
 
 def each_minute(rows: list[Row]) -> list[Row]:

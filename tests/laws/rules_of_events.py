@@ -10,7 +10,6 @@ from handlers.sync import after as following_results
 from handlers.sync.after import After, after
 from handlers.sync.effects import (
     AlreadyCreated,
-    ClearRecord,
     CreateEvent,
     DeleteEvent,
     Done,
@@ -19,8 +18,8 @@ from handlers.sync.effects import (
     Found,
     Gone,
     NoMailbox,
+    RecordEffect,
     Refused,
-    ReportFailure,
     Result,
     Retry,
     Unknown,
@@ -107,7 +106,7 @@ def planning(change_plan: Any) -> Switch:
 
 
 def _leaving(effect: Effect) -> bool:
-    return not isinstance(effect, WriteBack | ReportFailure | ClearRecord) and effect.entry.leaving
+    return not isinstance(effect, RecordEffect) and effect.entry.leaving
 
 
 # -- 7. Events ---------------------------------------------------------------------------------------------------------
@@ -260,7 +259,7 @@ def _not_told(monkeypatch: Any) -> None:
 
 def _only_events_in_doubt(old: Any) -> Any:
     def new(link: EventLink, effect: Effect, until: float) -> EventLink:
-        return link if isinstance(effect, WriteBack | ReportFailure | ClearRecord) else old(link, effect, until)
+        return link if isinstance(effect, RecordEffect) else old(link, effect, until)
 
     return new
 
