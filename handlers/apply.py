@@ -32,7 +32,7 @@ def apply(message: str, factory: Factory) -> None:
 
 def _outcome(change: RowChange, services: Services) -> Outcome:
     settings, deadline = services.settings, services.clock() + FUNCTION_SECONDS
-    outcome = decide(change, _settled(change, services, deadline), services.clock(), settings.claim_seconds)
+    outcome = decide(change, _settled(change, services, deadline), services.clock())
     if gave_up := given_up(outcome, settings.defer_max_hours):
         told = _settled(change, services, deadline, gave_up)  # the record is told, if it has a field for that
         if told.failure is None:  # a newer change has come, and is settled

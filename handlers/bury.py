@@ -15,6 +15,7 @@ from handlers.sync.notification import PushNotification, Unidentified
 
 CORRECT_IT = f"Correct the cause, {RUN_AGAIN}"
 _TRIES = 10
+_REASON = 2000  # characters of one that a link has room for in any case
 _OF_A_CHANGE = {Code.KEY_REPEATED, Code.COLUMN_MISSING}  # what was never merged
 
 
@@ -32,12 +33,13 @@ def bury(change: RowChange, failure: Permanent, storage: Storage) -> None:
                 storage.dead_letters.clear(change.link_key, link.version.timestamp)
             return
         if link.version and link.version[:2] > _rank(change):
-            change = replace(change, timestamp=link.version.timestamp, row=link.row if link.present else None)
+            change = replace(change, timestamp=link.version.timestamp, row=link.newest if link.present else None)
         held = link.buried, link.buried_row
         buried, row = max(held, _rank(change))
         # No message stands behind a claim any more whose message is a dead letter by now.
         claim = replace(link.claim, backed=False) if link.claim else None
-        marked = replace(link, last_error=failure.reason, last_code=failure.code, buried=buried, buried_row=row, claim=claim)
+        marked = replace(link, last_error=failure.reason[:_REASON], last_code=failure.code, claim=claim)
+        marked = replace(marked, buried=buried, buried_row=row)
         if marked != stored:
             marked = marked.noted(storage.now(), change, "", f"dead letter: {failure.reason}")
             etag = storage.links.save(marked, etag)

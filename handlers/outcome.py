@@ -16,7 +16,7 @@ from handlers.clients.tables import StorageError
 from handlers.services import Services
 from handlers.settle import Settled
 from handlers.sync.change import RowChange
-from handlers.sync.errors import Code, Later, OutcomeUnknown, Permanent
+from handlers.sync.errors import Code, Later, Permanent
 
 log = logging.getLogger(__name__)
 
@@ -33,15 +33,13 @@ class Outcome:
     dead: Permanent | None = None
 
 
-def decide(change: RowChange, settled: Settled, now: float, claim_seconds: float) -> Outcome:
-    """Whether a message is done with. Where nobody knows what was done, nobody may act before the claim has expired."""
+def decide(change: RowChange, settled: Settled, now: float) -> Outcome:
+    """Whether a message is done with."""
     match settled.failure:
         case None:
             return Outcome(change, settled)
         case Permanent() as failure:
             return Outcome(change, settled, dead=failure)
-        case OutcomeUnknown():
-            return Outcome(change.tried(now), settled, delay=claim_seconds + 1)
         case Later() as later:
             backoff = min(2.0 ** min(change.tries, 10), _BACKOFF_MAX) * random.uniform(0.5, 1.0) if later.counted else 0.0  # noqa: S311
             return Outcome(change.tried(now), settled, delay=max(later.delay + backoff, 1.0))

@@ -17,11 +17,11 @@ from handlers.services import Services
 from handlers.sync.after import Failure, after
 from handlers.sync.change import RowChange
 from handlers.sync.effects import Effect, FindEvent, RecordEffect, Result, Retry, Unknown
-from handlers.sync.errors import Code, Later, OutcomeUnknown, Permanent, SyncError
-from handlers.sync.late import in_doubt, late_until, waits_until
+from handlers.sync.errors import Code, Later, Permanent, SyncError
+from handlers.sync.late import in_doubt, late_until
 from handlers.sync.link import Claim, EventLink
 from handlers.sync.mapping import Mapping
-from handlers.sync.plan import intend, plan, plan_report, wanted_event
+from handlers.sync.plan import intend, plan, plan_report, waits_until, wanted_event
 from handlers.sync.turn import Save, Stop, Work, in_order, no_mapping, take_turn
 
 log = logging.getLogger(__name__)
@@ -57,7 +57,8 @@ def settle(
         blind = unseen and not attempt
         stored, etag = (None, None) if blind else links.load(change.link_key)
         claim = Claim(uuid.uuid4().hex, now() + services.settings.claim_seconds, backed)
-        match take_turn(stored, change, mapping, services.scope, claim, now(), services.settings.retention_days, gave_up):
+        forgotten = 0.0 if stored and stored.version else _forgotten(change, services)
+        match take_turn(stored, change, mapping, services.scope, claim, now(), forgotten, gave_up):
             case Stop(failure=failure):
                 if not blind:
                     return Settled(failure=failure)
@@ -88,25 +89,30 @@ def save_link(link: EventLink, etag: str | None, services: Services) -> str | No
         raise Permanent(Code.ROW_TOO_LARGE, reason, "Map fewer or shorter columns.") from None
 
 
-def _enter_mailboxes(work: Work, mapping: Mapping, services: Services, places: ExitStack) -> dict[int, Failure]:
-    """Take a place in the mailboxes that the plan needs, until `places` is closed. Raises Later without the first one.
+def _forgotten(change: RowChange, services: Services) -> float:
+    """Before which moment the last change of a row was, if it is forgotten: by its age at intake, or by what was purged."""
+    keep = services.settings.retention_days * 86_400
+    young = services.clock() - change.moment <= keep
+    return max(change.first_sent - keep, 0.0 if young else services.storage.pins.forgotten())
 
-    Returns why events that leave cannot be removed now, by generation: they hold nothing back.
+
+def _enter_mailboxes(work: Work, mapping: Mapping, services: Services, places: ExitStack) -> dict[int, Failure]:
+    """Take a place in each mailbox that the plan needs, until `places` is closed. Raises Later where nothing can be done.
+
+    Returns why events cannot be touched now, by generation: busy mailboxes hold the others back no more than need be.
     """
-    effects = [] if work.failure else plan(work.link, work.wanted, mapping, services.clock())
+    limiter, now = services.graph.limiter, services.clock()
+    effects = [] if work.failure else plan(work.link, work.wanted, mapping, now)
     entries = [e.entry for e in effects if not isinstance(e, RecordEffect)]
-    stays = {entry.mailbox for entry in entries if not entry.leaving} or {entry.mailbox for entry in entries}
-    services.graph.limiter.enter(stays)
-    places.callback(services.graph.limiter.leave, stays)
     skipped: dict[int, Failure] = {}
-    for entry in entries:
-        if entry.mailbox in stays:
-            continue
+    for mailbox in dict.fromkeys(entry.mailbox for entry in entries):
         try:
-            services.graph.limiter.enter({entry.mailbox})
-            places.callback(services.graph.limiter.leave, {entry.mailbox})
+            limiter.enter({mailbox})
+            places.callback(limiter.leave, {mailbox})
         except Later as failure:
-            skipped[entry.generation] = failure
+            skipped |= {entry.generation: failure for entry in entries if entry.mailbox == mailbox}
+    if skipped and not plan(work.link, work.wanted, mapping, now, frozenset(skipped)):
+        raise next(iter(skipped.values()))
     return skipped
 
 
@@ -129,17 +135,18 @@ class _Settlement:
         self.job, self.change, self.mapping, self.services = job, job.change, job.mapping, job.services
         self.link = self.saved = work.link
         self.etag = etag
-        self.wanted, self.given_up = work.wanted, work.failure
+        self.wanted = work.wanted
+        self.given_up: Failure | None = work.failure
         self.unmerged = work.failure if work.unmerged else None
         self.claim_ends = work.link.claim.expires if work.link.claim else 0.0
         self.deadline = min(job.deadline, self.claim_ends)
         self.began = self.services.clock()
         self.done: list[str] = []
-        self.skipped = skipped  # leaving events that could not be removed, by generation
+        self.skipped = skipped  # why nothing can be done with some events just now, by generation
         self.told = False  # whether the record may have been written now
 
     def run(self) -> Settled:
-        """Settle the link and give the claim back. Where nobody knows what was done, the claim stays until it expires."""
+        """Settle the link and give the claim back."""
         while True:
             try:
                 failure = self._advance()
@@ -160,48 +167,49 @@ class _Settlement:
     def _advance(self) -> Failure | None:
         """Perform effect after effect until none is left, or one fails that the others depend on."""
         while not self.given_up:
-            self.link = intend(self.link, self.wanted, self.mapping)
             if self.link.generation > self.saved.generation:  # a new event's generation is saved before its POST
                 if failed := self._save_generation():
                     return failed
                 continue
             now = self.services.clock()
             effects = plan(self.link, self.wanted, self.mapping, now, frozenset(self.skipped))
-            if not effects:
-                left = self._left_over(now)
-                return self._reported(left) if left else None
-            if failure := self._do(effects[0]):
-                return self._reported(failure)
+            failure = self._do(effects[0]) if effects else None
+            if failure or not effects:
+                return self._reported(self._left_over(now, failure))
         return self._reported(self.given_up)
 
-    def _reported(self, failure: Failure) -> Failure:
+    def _reported(self, failure: Failure | None) -> Failure | None:
         """Tell the record of a failure that needs a person, where the mapping has a field for it."""
         for effect in plan_report(self.link, failure.reason, self.mapping) if isinstance(failure, Permanent) else ():
             self._do(effect)
         return failure
 
-    def _left_over(self, now: float) -> Failure | None:
-        """What remains when all that can be done is done: events that could not be removed, late requests to wait for."""
-        if self.skipped:
-            return next(iter(self.skipped.values()))
-        if until := waits_until(self.link, self.wanted, self.mapping, now):
-            return Later(
-                Code.LATE_REQUEST, "a request without an answer may still be carried out", until - now, counted=False
-            )
-        return None
+    def _left_over(self, now: float, failure: Failure | None) -> Failure | None:
+        """What remains when all that can be done is done: what has failed, and late requests to wait for.
+
+        What can be tried again comes first, and soonest: a dead letter ends all tries.
+        """
+        failures = [*([failure] if failure else []), *self.skipped.values()]
+        if until := waits_until(self.link, self.wanted, self.mapping, now, frozenset(self.skipped)):
+            reason = "a request without an answer may still be carried out"
+            failures.append(Later(Code.LATE_REQUEST, reason, until - now, counted=False))
+        later = min((f for f in failures if isinstance(f, Later)), key=lambda f: f.delay, default=None)
+        person = next((f for f in failures if isinstance(f, Permanent)), None)
+        if later and person:
+            return Later(later.code, f"{later.reason}; besides: {person.reason}", later.delay, counted=later.counted)
+        return later or person
 
     def _do(self, effect: Effect) -> Failure | None:
-        """Carry out one effect, and take over what came of it; returns the failure that ends the work."""
+        """Carry out one effect, and take over what came of it; returns why a record could not be told, which is last."""
         if isinstance(effect, RecordEffect):
             self.job.places.close()  # who waits for a session keeps nobody from the mailbox
             self.told = True
+        began = self.services.clock()
         result = self._performed(effect)
-        self.link, failure = after(self.link, effect, result, self.services.clock())
-        if failure is None:
-            if not isinstance(effect, FindEvent):
-                self.done.append(type(effect).__name__)
-            return None
-        if not isinstance(effect, RecordEffect) and effect.entry.leaving:
+        self.link, failure = after(self.link, effect, result, began)
+        if failure is None and not isinstance(effect, FindEvent):
+            self.done.append(type(effect).__name__)
+        if failure and not isinstance(effect, RecordEffect):
             self.skipped[effect.entry.generation] = failure
             return None
         return failure
@@ -229,8 +237,7 @@ class _Settlement:
             link = replace(link, last_error=failure.reason, last_code=failure.code)
         elif link.outlived and link.version:
             self.services.storage.dead_letters.clear(link.key, link.version.timestamp)
-        if not isinstance(failure, OutcomeUnknown):
-            link = replace(link if failure else in_order(link), claim=None)
+        link = replace(link if failure else in_order(link), claim=None)
         outcome = failure.reason if failure else "done"
         return link.noted(self.services.clock(), self.change, ", ".join(self.done), outcome)
 
@@ -250,24 +257,27 @@ class _Settlement:
                 if new_etag := save_link(link, etag, self.services):
                     self.link = self.saved = link
                     self.etag = new_etag
-                    return self._want_anew()
+                    self._want_anew()
+                    return None
             else:
                 log.warning("the claim on link %s was lost", self.link.key[:16])
                 known = current or replace(self.link, entries=(), claim=None)
-                if save_link(known.with_strays(self.link.entries), etag, self.services):
+                if save_link(known.with_strays(self.link), etag, self.services):
                     return Later(Code.CLAIM_LOST, "the claim was lost", 1.0)
 
-    def _want_anew(self) -> Failure | None:
+    def _want_anew(self) -> None:
         """The event that the row asks for by now."""
-        if self.link.unknown(self.mapping):  # saved by a worker with another version of the mapping
-            return Later(Code.ROW_CONTENDED, "the mapping has changed meanwhile", 1.0)
         self.wanted, self.given_up = None, None
+        leaving = {entry.generation for entry in self.link.entries if entry.leaving}
+        self.skipped = {generation: why for generation, why in self.skipped.items() if generation in leaving}
         version = self.link.version
-        if self.unmerged and not (version and version.timestamp > self.change.timestamp):
+        if self.link.unknown(self.mapping):  # saved by a worker with another version of the mapping
+            self.given_up = Later(Code.ROW_CONTENDED, "the mapping has changed meanwhile", 1.0)
+        elif self.unmerged and not (version and version.timestamp > self.change.timestamp):
             self.given_up = self.unmerged  # what is known by now is older than the change that cannot be merged
-            return None
-        try:
-            self.wanted = wanted_event(self.link, self.mapping, self.services.scope)
-        except Permanent as failure:
-            self.given_up = failure
-        return None
+        else:
+            try:
+                self.wanted = wanted_event(self.link, self.mapping, self.services.scope)
+                self.link = intend(self.link, self.wanted, self.mapping)
+            except Permanent as failure:
+                self.given_up = failure

@@ -3,18 +3,27 @@
 import json
 import time
 from dataclasses import replace
+from itertools import count
 from typing import Any
 
 import pytest
 from azure.core.exceptions import ServiceRequestError
 
+from handlers import upkeep
 from handlers.apply import bury_poison
 from handlers.bury import bury
+from handlers.clients.links import StateTooLarge
+from handlers.perform import perform
+from handlers.sync.change import RowChange
+from handlers.sync.effects import DeleteEvent, Retry
 from handlers.sync.errors import Code, Later, Permanent
+from handlers.sync.event import CalendarEvent
+from handlers.sync.link import Entry, EventLink
 from handlers.sync.slots import Open, Slot
 from local.fakes import Fault
 from tests.bench import Bench
 
+WANTED = CalendarEvent("", {"subject": "s"})
 MISSING = "The inquiry's rows have no column MeetingEnd."
 
 
@@ -81,7 +90,22 @@ def test_a_change_older_than_the_memory_is_never_applied(bench: Bench) -> None:
     old = replace(bench.change(0), timestamp=bench.first - 40 * 86_400 * 10_000_000)
     for _ in range(2):
         bench.apply(old)
-    assert (bench.subjects(), [reason[:34] for reason in bench.letters()]) == ([], ["The change is older than 30 days, "])
+    assert (bench.subjects(), [reason[:32] for reason in bench.letters()]) == ([], ["The change is older than what is"])
+
+
+def test_a_change_that_waited_is_applied_unless_its_row_was_forgotten_meanwhile(bench: Bench) -> None:
+    """However long a paused app waits, nothing is lost by that; what the purge overlooks brings no removed row back."""
+    day = 86_400
+    waited = replace(bench.change(0), timestamp=bench.first - 40 * day * 10_000_000, first_sent=bench.now - 40 * day)
+    bench.apply(waited)
+    assert (bench.subjects(), bench.letters()) == (["s"], {})
+    bench.apply(replace(waited, timestamp=waited.timestamp + 1, row=None))
+    upkeep.purge(bench.factory.services())
+    storage = bench.factory.storage()
+    storage.pins.forget(bench.now)
+    storage.links._table.remove_all("")
+    bench.apply(replace(waited, notification="again"))
+    assert (bench.subjects(), [reason[:32] for reason in bench.letters()]) == ([], ["The change is older than what is"])
 
 
 # -- Graph --------------------------------------------------------------------------------------------------------------
@@ -137,6 +161,151 @@ def test_one_refused_token_is_replaced_by_one(bench: Bench) -> None:
     assert sum("/msi/token" in call.path for call in bench.graph.calls) == 2
 
 
+def test_no_request_of_several_outlives_the_claim(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there is nobody to tell of a cancellation, and Graph takes long to say so, the DELETE waits for the next try."""
+    bench.apply(bench.change(1))
+    graph = bench.factory.services().graph
+    (event,) = bench.graph.events("ann@example.com")
+    late = bench.now + graph._settings.longest_request_seconds - 1
+    stamp = "0" * 64 + "-1"
+    wanted = replace(WANTED, mailbox="ann@example.com")
+    before = len(bench.graph.calls)
+    for request in (
+        lambda: graph.create(wanted, stamp, late),
+        lambda: graph.update("ann@example.com", event["id"], wanted, None, late),
+        lambda: graph.adoptable("ann@example.com", event["id"], "k", late),
+        lambda: graph.details("ann@example.com", event["id"], late),
+        lambda: graph.cancel("ann@example.com", event["id"], "", late),
+        lambda: graph.delete("ann@example.com", event["id"], late),
+        lambda: graph.find("ann@example.com", stamp, "", late),
+    ):
+        with pytest.raises(Later) as caught:
+            request()
+        assert caught.value.code == Code.NO_TIME_LEFT
+    assert len(bench.graph.calls) == before
+
+    def slow(*_: Any) -> bool:
+        bench.now += 200
+        return False
+
+    monkeypatch.setattr(graph, "cancel", slow)
+    perform_removal = DeleteEvent(Entry("ann@example.com", 1, event["id"], leaving=True), stamp, "Off.")
+    services = bench.factory.services()
+    result = perform(perform_removal, services.mappings["opportunity-meetings"], services, bench.now + 290)
+    assert isinstance(result, Retry)
+    assert bench.subjects() == ["s"]
+
+
+# -- what holds back what -----------------------------------------------------------------------------------------------
+
+
+def moved(bench: Bench) -> RowChange:
+    """A change that moves the row from Ann to Bob, after the first one."""
+    bench.apply(bench.change(1))
+    return bench.change(2, OwnerEmail="bob@example.com")
+
+
+def test_what_cannot_be_removed_yet_is_tried_again_whatever_else_needs_a_person(bench: Bench) -> None:
+    """Ann's event would stay for good otherwise: a dead letter for the record ends the tries."""
+    change = moved(bench)
+    bench.graph.faults.add(Fault(method="DELETE", status=403, body={"error": {"code": "ErrorAccessDenied"}}, times=1))
+    bench.acumatica.faults.add(Fault(method="PUT", status=422, body={"error": "refused"}))
+    bench.apply(change)
+    (link,) = bench.factory.storage().links.all()
+    assert (bench.sent(), bench.letters(), bench.subjects()) == (1, {}, ["s"])
+    assert "besides: Acumatica answered 422" in link.last_error
+    bench.apply(change)
+    assert (bench.subjects(), bench.subjects("bob@example.com")) == ([], ["s"])
+    assert [reason[:22] for reason in bench.letters()] == ["Acumatica answered 422"]
+
+
+def test_an_event_that_cannot_be_changed_keeps_none_from_leaving(bench: Bench) -> None:
+    change = moved(bench)
+    denied = {"error": {"code": "ErrorAccessDenied"}}
+    bench.graph.faults.add(Fault(method="DELETE", status=403, body=denied, times=1))
+    bench.apply(change)
+    bench.graph.faults.add(Fault(method="PATCH", status=400, body={"error": {"code": "ErrorBad", "message": "no"}}))
+    bench.apply(bench.change(3, "refused", OwnerEmail="bob@example.com"))
+    assert (bench.subjects(), bench.subjects("bob@example.com")) == ([], ["s"])
+    assert [reason[:18] for reason in bench.letters()] == ["Graph answered 400"]
+
+
+def test_a_busy_mailbox_holds_back_only_what_hangs_on_it(bench: Bench) -> None:
+    """Two events leave, one of them from a mailbox that Graph throttles: the other one goes."""
+    bench.graph.faults.add(
+        Fault(method="DELETE", status=403, body={"error": {"code": "ErrorAccessDenied"}}, times=1),
+    )
+    bench.apply(moved(bench))
+    limiter = bench.factory.services().graph.limiter
+    limiter.throttled("bob@example.com", 600.0)
+    bench.apply(bench.removal(3))
+    assert (bench.subjects(), bench.subjects("bob@example.com"), bench.sent()) == ([], ["s"], 2)
+    bench.now += 700
+    bench.apply(bench.removal(3))
+    assert bench.subjects("bob@example.com") == []
+    for mailbox in ("ann@example.com", "bob@example.com"):
+        for _ in range(2):
+            limiter.enter({mailbox})  # every place was given back
+
+
+def test_where_nothing_can_be_done_nothing_is_claimed(bench: Bench) -> None:
+    bench.factory.services().graph.limiter.throttled("ann@example.com", 600.0)
+    bench.apply(bench.change(1))
+    assert (list(bench.factory.storage().links.all()), bench.sent()) == ([], 1)
+
+
+# -- requests without an answer -----------------------------------------------------------------------------------------
+
+
+def test_a_row_does_not_wait_for_its_claim_where_nobody_has_answered(bench: Bench) -> None:
+    """What late copies may change is remembered; the next try is soon, and makes no second event."""
+    bench.graph.faults.add(Fault("reset_after", "POST", "/events$", times=2))
+    bench.apply(bench.change(1, "one"))
+    (link,) = bench.factory.storage().links.all()
+    assert (link.claim, bench.sent()) == (None, 1)
+    bench.apply(bench.change(2, "two"))
+    assert bench.subjects() == ["two"]
+    (link,) = bench.factory.storage().links.all()
+    assert link.last_code == Code.LATE_REQUEST
+    bench.now += bench.factory.services().settings.claim_seconds
+    bench.apply(bench.change(2, "two"))
+    (link,) = bench.factory.storage().links.all()
+    assert (link.last_code, bench.subjects()) == ("", ["two"])
+
+
+def test_a_late_copy_that_may_land_during_a_request_is_followed_by_another(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The PATCH began before the late one was over, and was answered after that: nobody knows which landed last."""
+    bench.apply(bench.change(1, "one"))
+    storage, graph = bench.factory.storage(), bench.factory.services().graph
+    (link,) = storage.links.all()
+    _, etag = storage.links.load(link.key)
+    late = [replace(entry, late_until=bench.now + 5, late_print="older") for entry in link.entries]
+    assert storage.links.save(replace(link, entries=tuple(late)), etag)
+    update = graph.update
+
+    def slow(*arguments: Any) -> None:
+        update(*arguments)
+        bench.now += 10
+
+    with monkeypatch.context() as patch:
+        patch.setattr(graph, "update", slow)
+        bench.apply(bench.change(2, "two"))
+    patches = [call for call in bench.graph.calls if call.method == "PATCH"]
+    assert len(patches) == 2
+
+
+def test_a_write_back_without_an_answer_whose_repetition_never_went_out_stays_unknown(bench: Bench) -> None:
+    """Its session rests meanwhile: that is no news of it, and the record may hold the id."""
+    bench.reconfigure(REQUEST_TIMEOUT_SECONDS="1")
+    bench.acumatica.faults.add(Fault("reset_after", "PUT", times=1))
+    bench.apply(bench.change(1))
+    (link,) = bench.factory.storage().links.all()
+    assert (link.last_code, link.record_late_until > bench.now) == (Code.NOT_ANSWERED, True)
+    assert (link.written_back, link.claim, bench.sent()) == (None, None, 1)
+
+
 # -- bugs and storage ---------------------------------------------------------------------------------------------------
 
 
@@ -150,6 +319,23 @@ def test_a_bug_leaves_no_claim_so_that_the_host_can_count_its_tries(bench: Bench
     assert bench.sent() == 0
     bench.apply(bench.change(1))
     assert bench.subjects() == ["s"]
+
+
+def test_a_row_that_outgrows_its_link_while_it_is_worked_on_is_no_bug(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    links = bench.factory.storage().links
+    save, saves = links.save, count()
+
+    def full(link: EventLink, etag: str | None) -> str | None:
+        if next(saves) == 1:  # the claim is saved, what was done is not
+            raise StateTooLarge
+        return save(link, etag)
+
+    monkeypatch.setattr(links, "save", full)
+    bench.apply(bench.change(1))
+    (link,) = links.all()
+    assert [reason[:36] for reason in bench.letters()] == ["The row's mapped columns are too lar"]
+    assert link.claim
+    assert not link.claim.backed
 
 
 def test_without_tables_the_message_waits_in_the_queue(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -73,6 +73,18 @@ def test_kept_events_survive_the_row_and_are_found_by_its_return(mapped: Mapped)
     assert (bench.subjects(), bench.subjects("bob@example.com")) == ([], ["back"])
 
 
+def test_whoever_owns_a_mailbox_that_is_named_by_object_id_is_not_invited(mapped: Mapped) -> None:
+    """Asked for once; the address is not in the row's mailbox column."""
+    bench, ann = mapped(event='attendees = ["{Guests}"]'), "5d0c3b0e-0000-4000-8000-00000000a001"
+    bench.graph.add_mailbox(ann, owner="Ann@example.com")
+    for number, subject in enumerate(("first", "second"), 1):
+        bench.apply(bench.change(number, subject, OwnerEmail=ann, Guests="ann@example.com; gus@example.com"))
+        (event,) = bench.graph.events(ann)
+        assert [person["emailAddress"]["address"] for person in event["attendees"]] == ["gus@example.com"]
+    assert [call for call in calls(bench.graph) if "calendar" in call] == ["GET calendar"]
+    assert (bench.letters(), event["subject"]) == ({}, "second")
+
+
 def test_a_cancelled_meeting_tells_its_attendees(mapped: Mapped) -> None:
     bench = mapped(event='attendees = ["{Guests}"]', tables='[on]\ndelete = "cancel"\ncomment = "Off."')
     bench.apply(bench.change(1, Guests="gus@example.com"))

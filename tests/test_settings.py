@@ -222,6 +222,8 @@ def test_requests_end_within_claims() -> None:
     expected = ["REQUEST_TIMEOUT_SECONDS: a request (and 20 s before it) has to end within CLAIM_SECONDS, and 290 s"]
     assert problems(LEAST | {"REQUEST_TIMEOUT_SECONDS": "40", "CLAIM_SECONDS": "60"}) == expected
     assert problems(LEAST | {"REQUEST_TIMEOUT_SECONDS": "1", "CLAIM_SECONDS": "3"}) == expected
+    assert problems(LEAST | {"REQUEST_TIMEOUT_SECONDS": "270", "CLAIM_SECONDS": "3600"}) == expected
+    assert load(REQUEST_TIMEOUT_SECONDS="269", CLAIM_SECONDS="3600").longest_request_seconds == 289
     assert load(REQUEST_TIMEOUT_SECONDS="39", CLAIM_SECONDS="60").longest_request_seconds == 59
 
 

@@ -16,11 +16,12 @@ _RESOURCE = "https://graph.microsoft.com"
 
 
 class Tokens:
-    """One request for many threads, then from msal's cache."""
+    """One request for many threads, then from msal's cache. Nobody waits for another's above `patience` seconds."""
 
-    def __init__(self, settings: Settings, http: Http) -> None:
+    def __init__(self, settings: Settings, patience: float) -> None:
         self._settings = settings
-        self._http = http
+        self._patience = patience
+        self._http = Http(3 * patience)  # a slow one is of use to whoever asks next
         self._lock = threading.Lock()
         self._last = ""
         self._client: Callable[[], dict[str, Any]] | None = None
@@ -29,7 +30,9 @@ class Tokens:
         """The app's token; another one than was `refused`. Raises Later with Entra's reason."""
         from msal.exceptions import MsalError  # noqa: PLC0415  (slow; only `apply` needs it)
 
-        with self._lock:
+        if not self._lock.acquire(timeout=self._patience):  # else each one would wait for all before it
+            raise Later(Code.GRAPH_TOKEN, "the token for Microsoft Graph takes long")
+        try:
             try:
                 if self._client is None or (refused and refused == self._last):
                     self._client = self._http.reach(self._new_client)
@@ -42,10 +45,16 @@ class Tokens:
             if "access_token" in result:
                 self._last = str(result["access_token"])
                 return self._last
+        finally:
+            self._lock.release()
         # msal gives error_description with correlation ids behind the first line, and no secrets.
         said = str(result.get("error_description") or result.get("error") or "no reason given").splitlines()[0][:300]
         reason = f"no token for Microsoft Graph: {said}; check the identity and the GRAPH_* settings"
         raise Later(Code.GRAPH_TOKEN, reason, _TOKEN_DELAY)
+
+    def close(self) -> None:
+        """End the connections."""
+        self._http.close()
 
     def _new_client(self) -> Callable[[], dict[str, Any]]:
         """What asks for tokens: the managed identity, or an app registration where a client secret is set."""

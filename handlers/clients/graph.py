@@ -36,16 +36,17 @@ type Json = dict[str, Any]
 class Graph:
     """Create, change, remove and find events. All methods may raise any SyncError.
 
-    No request starts that might end after `deadline` (seconds since 1970).
+    No request starts that might end after `deadline` (seconds since 1970), however many a method makes.
     """
 
     def __init__(self, settings: Settings, clock: Callable[[], float] = time.time) -> None:
         self._settings = settings
         self._http = Http(settings.request_timeout_seconds)
-        self._tokens = Tokens(settings, self._http)
         self._clock = clock
         self._patience = min(CONNECT_SECONDS, settings.request_timeout_seconds)
+        self._tokens = Tokens(settings, self._patience)
         self._calendars: dict[tuple[str, str], tuple[list[str], float]] = {}  # ids and expiry by mailbox and name
+        self._owners: dict[str, str] = {}  # addresses by object id
         self.limiter = MailboxLimiter(clock)
 
     def create(self, event: CalendarEvent, stamp: str, deadline: float = math.inf) -> str:
@@ -53,6 +54,7 @@ class Graph:
 
         Raises DuplicateTransaction where the stamp has made an event of other content, EventGone where the calendar is gone.
         """
+        event = self._without_owner(event, deadline)
         folders: list[str | None] = [*self._named(event.mailbox, event.calendar, deadline)] or [None]
         for last, folder in enumerate(folders, 1 - len(folders)):
             try:
@@ -67,6 +69,7 @@ class Graph:
         self, mailbox: str, event_id: str, event: CalendarEvent, stamp: str | None = None, deadline: float = math.inf
     ) -> None:
         """PATCH an event with all that is mapped (and, where it is not ours yet, with its stamp). Raises EventGone."""
+        event = self._without_owner(event, deadline)
         self._call(to_graph.update_event(mailbox, event_id, event, stamp), deadline)
 
     def adoptable(self, mailbox: str, event_id: str, link_key: str, deadline: float = math.inf) -> bool:
@@ -142,7 +145,28 @@ class Graph:
 
     def close(self) -> None:
         """End the connections."""
+        self._tokens.close()
         self._http.close()
+
+    # -- people --------------------------------------------------------------------------------------------------------
+
+    def _without_owner(self, event: CalendarEvent, deadline: float) -> CalendarEvent:
+        """The event without its organizer among the attendees, where the mailbox is an object id that says no address."""
+        people = event.body.get("attendees")
+        if not people or "@" in event.mailbox:
+            return event
+        owner = self._owner(event.mailbox, deadline)
+        others = [person for person in people if str(person["emailAddress"]["address"]).casefold() != owner]
+        return replace(event, body=event.body | {"attendees": others})
+
+    def _owner(self, mailbox: str, deadline: float) -> str:
+        if mailbox not in self._owners:
+            try:
+                owner = self._call(to_graph.get_owner(mailbox), deadline).get("owner")
+            except EventGone as error:
+                raise Later(Code.GRAPH_UNAVAILABLE, f"Graph's look-up of the owner failed: {error}") from None
+            self._owners[mailbox] = str((owner or {}).get("address") or "").casefold()
+        return self._owners[mailbox]
 
     # -- calendars -----------------------------------------------------------------------------------------------------
 
@@ -197,7 +221,7 @@ class Graph:
             request = replace(request, path=f"/{mailbox_path.partition('/')[2]}")
         raise Later(Code.NOT_THE_SERVICE, f"Graph's list has more than {_PAGES} pages", 30.0)
 
-    def _call(self, request: GraphRequest, deadline: float = math.inf) -> Json:
+    def _call(self, request: GraphRequest, deadline: float) -> Json:
         if self._clock() + self._settings.longest_request_seconds > deadline:
             raise Later(Code.NO_TIME_LEFT, "no time left for one more request", counted=False)
         request_id, began, token = str(uuid.uuid4()), self._clock(), ""
@@ -236,7 +260,7 @@ def _content(request: GraphRequest, answer: requests.Response) -> Json:
         content = answer.json()
     except (ValueError, RecursionError):
         content = None
-    wanted = "value" if request.method == "GET" and not request.names_event else "id"
+    wanted = "value" if request.lists else "id"
     if request.method == "PATCH" and not answer.content and answer.status_code == requests.codes.no_content:
         return {}
     if isinstance(content, dict) and _right_shape(content, wanted):

@@ -9,6 +9,7 @@ from handlers.sync.link import EventLink, from_state, to_state
 
 LINKS = "EventLinks"
 _STATE_BYTES = 900_000  # an entity holds 1 MiB
+_LETTER_BYTES = 60_000  # more, for what a dead letter notes: that has to fit in any case
 _ERROR = 1000  # characters
 
 
@@ -47,7 +48,8 @@ def entity_of(link: EventLink) -> Entity:
     """A link as it is stored. Raises StateTooLarge."""
     state = canonical(to_state(link))
     # The emulator counts the body of an update, where JSON escapes what is not ASCII.
-    if max(len(state.encode("utf-16-le")), len(json.dumps(state))) > _STATE_BYTES:
+    most = _STATE_BYTES + (_LETTER_BYTES if link.buried else 0)
+    if max(len(state.encode("utf-16-le")), len(json.dumps(state))) > most:
         raise StateTooLarge
     return {
         "PartitionKey": link.key[:2],

@@ -1,6 +1,7 @@
 """Table Mappings: what was used once and must not change unnoticed, since the identity of events hangs on it.
 
-The key columns of each mapping's name, the tenant's name, and whose an event of an earlier integration has become.
+The key columns of each mapping's name, the tenant's name, and whose an event of an earlier integration has become. And up
+to when removed rows are forgotten.
 """
 
 import json
@@ -13,6 +14,7 @@ from handlers.sync.template import folded
 
 MAPPINGS = "Mappings"
 VERSION = 1
+_FORGOTTEN = ("forgotten", "rows")
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,21 @@ class Pins:
     def adopt(self, event_id: str, link_key: str) -> bool:
         """Take an event of an earlier integration over for a link: first come, first served; whether it is the link's."""
         return self._pinned(Pin("event", event_id, link_key), pin=True) == link_key
+
+    def forgotten(self) -> float:
+        """Rows that were removed before this moment may be forgotten (seconds since 1970); 0: none is."""
+        stored = self._table.get(*_FORGOTTEN)
+        return float(stored.entity["Until"]) if stored else 0.0
+
+    def forget(self, until: float) -> None:
+        """Note that rows are about to be forgotten; what was noted once stays."""
+        partition, row = _FORGOTTEN
+        if until > self.forgotten():
+            self._table.upsert({"PartitionKey": partition, "RowKey": row, "Version": VERSION, "Until": until})
+
+    def purge(self, old: str) -> int:
+        """Remove what was noted of adoptions, if it fits a condition: by now the events carry stamps of their own."""
+        return self._table.remove_all(f"PartitionKey eq 'event' and {old}")
 
     def _pinned(self, wanted: Pin, *, pin: bool) -> str | None:
         """The value that belongs to a name; None where it has none, and gets none."""

@@ -52,9 +52,9 @@ class Queue:
         return count, self.waiting_since() if count else None
 
     def waiting_since(self) -> datetime | None:
-        """When the first message that can be seen was put into the queue; None if there is none."""
-        seen = self._connect().peek_messages(max_messages=1)
-        return seen[0].inserted_on if seen else None
+        """When the first of the next messages that can be seen was put into the queue; None if there is none."""
+        seen = self._connect().peek_messages(max_messages=32)
+        return min((message.inserted_on for message in seen if message.inserted_on), default=None)
 
     def count(self) -> int:
         """About how many messages are in the queue."""

@@ -17,13 +17,14 @@ _PAGE = 100
 
 @dataclass(frozen=True)
 class GraphRequest:
-    """A request below /v1.0/users/{mailbox}. `names_event`: its path holds the id of an event."""
+    """Below /v1.0/users/{mailbox}. `names_event`: its path holds the id of an event; `lists`: a list is asked for."""
 
     method: str
     mailbox: str
     path: str
     body: dict[str, Any] | None = None
     names_event: bool = False
+    lists: bool = False
 
     @property
     def url(self) -> str:
@@ -70,12 +71,18 @@ def find_events(mailbox: str, stamp: str, calendar_id: str | None = None) -> Gra
     regard to case.
     """
     condition = f"singleValueExtendedProperties/Any(ep: ep/id eq '{STAMP}' and ep/value eq '{stamp}')"
-    return GraphRequest("GET", mailbox, f"{_calendar(calendar_id)}/events?$filter={quote(condition, safe='')}&$select=id")
+    path = f"{_calendar(calendar_id)}/events?$filter={quote(condition, safe='')}&$select=id"
+    return GraphRequest("GET", mailbox, path, lists=True)
 
 
 def list_calendars(mailbox: str) -> GraphRequest:
     """https://learn.microsoft.com/graph/api/user-list-calendars."""
-    return GraphRequest("GET", mailbox, f"/calendars?$select=id,name,isDefaultCalendar&$top={_PAGE}")
+    return GraphRequest("GET", mailbox, f"/calendars?$select=id,name,isDefaultCalendar&$top={_PAGE}", lists=True)
+
+
+def get_owner(mailbox: str) -> GraphRequest:
+    """Whose the mailbox is, with an address. https://learn.microsoft.com/graph/api/resources/calendar."""
+    return GraphRequest("GET", mailbox, "/calendar?$select=id,owner")
 
 
 def _on_event(method: str, mailbox: str, event_id: str, more: str = "", body: dict[str, Any] | None = None) -> GraphRequest:

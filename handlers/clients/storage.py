@@ -24,7 +24,7 @@ from handlers.clients.put_off import PutOff
 from handlers.clients.queue import POISON_QUEUE, QUEUE, Queue
 from handlers.clients.search import ROWS_BLOBS, SearchIndex
 from handlers.clients.slots import SESSIONS, Slots
-from handlers.clients.tables import Table
+from handlers.clients.tables import StorageError, Table
 from handlers.settings import StorageSettings
 
 if TYPE_CHECKING:
@@ -113,21 +113,42 @@ class Storage:
             return 0  # the host makes the queue when it needs it
 
     def purge(self, before: datetime) -> dict[str, int]:
-        """Remove settled tombstones, notifications and activity not touched since `before`; returns how many of each.
+        """Remove what was not touched since `before`; returns how many of each table. Raises the first failure after all.
 
-        What refused requests held is removed after a week in any case.
-
-        The table of links is scanned as a whole, which may outlast the time of one run: so it comes last. No row is
-        forgotten while changes wait, of whatever age: an older one would bring it back.
+        What refused requests held is removed after a week in any case. The table of links is scanned as a whole, which may
+        outlast the time of one run: so it comes last.
         """
-        old = _before(before)
-        refused = max(before, datetime.fromtimestamp(self._clock(), UTC) - _BODIES_KEPT)
+        old, removed, failures = _before(before), dict[str, int](), list[StorageError]()
+        refused = max(before, datetime.fromtimestamp(self.now(), UTC) - _BODIES_KEPT)
         bodies = f"PartitionKey eq '{PARTITION}' and RowKey ge 'b' and RowKey lt 'c' and {_before(refused)}"
-        return {
-            NOTIFICATIONS: self.notifications.purge(old),
-            ACTIVITY: self.activity_table.remove_all(old) + self.activity_table.remove_all(bodies),
-            LINKS: 0 if self.queue.count() else self.links.purge(old),
+        tables: dict[str, Callable[[], int]] = {
+            NOTIFICATIONS: lambda: self.notifications.purge(old),
+            ACTIVITY: lambda: self.activity_table.remove_all(old) + self.activity_table.remove_all(bodies),
+            MAPPINGS: lambda: self.pins.purge(old),
+            LINKS: lambda: self._purge_links(before),
         }
+        for name, purge in tables.items():
+            try:
+                removed[name] = purge()
+            except StorageError as error:
+                failures.append(error)
+        if failures:
+            raise failures[0]
+        return removed
+
+    def _purge_links(self, before: datetime) -> int:
+        """Remove settled tombstones that are older than `before` was when the oldest change came that still waits.
+
+        Such a change may be older than the removal, and would bring the row back. One that is overlooked here (under way at
+        this moment) is refused as too old, since what may be forgotten is noted first.
+        """
+        now = self.now()
+        waiting = [w.first_sent for w in self.put_off.all(now)]
+        if since := self.queue.waiting_since():
+            waiting.append(since.timestamp())
+        until = before - timedelta(seconds=max(now - min(waiting, default=now), 0.0))
+        self.pins.forget(until.timestamp())
+        return self.links.purge(_before(until))
 
     # -- connections -------------------------------------------------------------------------------------------------
 

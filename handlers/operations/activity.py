@@ -77,11 +77,11 @@ class RowState:
     @property
     def under_way(self) -> bool:
         """Whether its state is one that changes by itself."""
-        return self.state in {"waiting", "working", "deferred", "in doubt"}
+        return self.state in {"waiting", "working", "deferred"}
 
     @property
     def state(self) -> str:
-        """In order, left out (by [when]), removed, failed, deferred, in doubt, working, waiting (not looked at yet)."""
+        """In order, left out (by [when]), removed, failed, deferred, working, waiting (not looked at yet)."""
         link = self.link
         if link is None:
             return "waiting"
@@ -90,7 +90,7 @@ class RowState:
         if link.version is None or link.version.timestamp < self.timestamp:
             return "waiting"
         if link.claim:
-            return "in doubt" if link.last_error else "working"
+            return "working"
         if link.last_error:
             return "deferred"
         if not link.present:

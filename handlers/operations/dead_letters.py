@@ -177,8 +177,6 @@ def _again(found: Letter, intake: Intake, now: float) -> list[RowChange]:
     if change and change.row is None:  # the row has left the inquiry
         return [replace(change, tries=0, first_sent=now, tried_for=0.0, tried_at=0.0)]
     whole = change.row if change else content["row"]
-    if change:  # what is kept of a row lacks attributes that came without a value
-        whole = {**dict.fromkeys(mapping.attributes), **(whole or {})}
     notification = PushNotification(
         inserted=(whole or {},),
         deleted=(),

@@ -13,7 +13,7 @@ from handlers.clients.tables import StorageError
 from handlers.services import Services
 from handlers.settle import settle
 from handlers.sync.change import RowChange, datetime_to_ticks
-from handlers.sync.errors import Later, OutcomeUnknown, Permanent
+from handlers.sync.errors import Later, Permanent
 from handlers.sync.link import EventLink
 from handlers.sync.scope import emptied
 
@@ -51,8 +51,6 @@ def _remove(link: EventLink, services: Services, failed: dict[str, str]) -> None
         failed[link.key] = str(error)
         return
     match failure:
-        case OutcomeUnknown():
-            failed[link.key] = f"{failure}; run this again in {services.settings.claim_seconds / 60:.0f} minutes"
         case Later():
             failed[link.key] = f"{failure}; run this again"
         case Permanent():

@@ -25,7 +25,6 @@ STATES = {
     "waiting": "It is in the queue, and was not looked at yet.",
     "working": "A worker is at it.",
     "deferred": "It was not possible just now; it is tried again by itself.",
-    "in doubt": "A request and its repetition were not answered; it is put in order when the claim ends, within minutes.",
     "failed": "It needs a person.",
 }
 

@@ -20,7 +20,7 @@ Requests without an answer: see late.py.
 | WriteBack            | Done                    | the record holds the id                                               |
 |                      | Gone                    | the event was deleted before its record was told: FindEvent           |
 |                      | NoRecord, Refused       | dead letter                                                           |
-|                      | Unknown                 | written again; a late copy is waited for, the calendar is not         |
+|                      | Retry, Unknown          | written again; a late copy is waited for, the calendar is not         |
 | ReportFailure        | any                     | the reason stands, or may stand, in the record                        |
 | ClearRecord          | Done, NoRecord          | the record is empty                                                   |
 """
@@ -52,7 +52,7 @@ from handlers.sync.effects import (
     UpdateEvent,
     WriteBack,
 )
-from handlers.sync.errors import Code, Later, OutcomeUnknown, Permanent
+from handlers.sync.errors import Code, Later, Permanent
 from handlers.sync.link import Entry, EventLink
 
 _MISSES = 3  # looks for an event that Graph speaks of and does not find, before it counts as gone
@@ -69,7 +69,7 @@ _NOT_CARRIED_OUT = {
     Code.NO_TIME_LEFT,
 }
 
-type Failure = Permanent | Later | OutcomeUnknown
+type Failure = Permanent | Later
 
 
 class After(NamedTuple):
@@ -80,7 +80,7 @@ class After(NamedTuple):
 
 
 def after(link: EventLink, effect: Effect, result: Result, now: float) -> After:
-    """What follows from an effect's result."""
+    """What follows from an effect's result. `now` is when its request began: a late one may have landed after it since."""
     match effect:
         case WriteBack() | ReportFailure() | ClearRecord():
             return _after_record(link, effect, result, now)
@@ -111,7 +111,9 @@ def _after_create(link: EventLink, effect: CreateEvent, result: Result) -> After
             return After(link.with_entry(replace(entry, sought=True)))
         case AlreadyCreated(event_id=event_id):
             return After(link.with_entry(replace(entry, id=event_id, fingerprint=None, unsure=False)))
-        case Refused(failure=failure) | NoMailbox(failure=failure):
+        case NoMailbox(failure=failure):
+            return _not_made(link, entry, failure, certain=True)
+        case Refused(failure=failure):
             # Graph may refuse the recipients of an event that it has made all the same.
             return _not_made(link, entry, failure, certain=not effect.event.body.get("attendees"))
         case Retry(failure=failure):
@@ -199,8 +201,8 @@ def _contradicted(link: EventLink, entry: Entry) -> After:
 def _after_removal(link: EventLink, effect: EventEffect, result: Result, now: float) -> After:
     entry = _current(link, effect)
     match result:
-        case Found(ids=()) if entry.id and entry.misses < _SECOND_LOOKS:
-            failure = Later(Code.EVENT_NOT_FOUND_YET, "an event that was there cannot be found; looking again", 5.0)
+        case Found(ids=()) if entry.misses < _SECOND_LOOKS:
+            failure = Later(Code.EVENT_NOT_FOUND_YET, "an event that may be there cannot be found; looking again", 5.0)
             return After(link.with_entry(replace(entry, misses=entry.misses + 1)), failure)
         case Found(ids=()):
             return After(link.without_entry(entry))
@@ -222,9 +224,7 @@ def _after_removal(link: EventLink, effect: EventEffect, result: Result, now: fl
         case Refused(failure=failure):
             remedy = f"The row needs this event no more: remove it in {entry.mailbox} by hand, then discard the dead letter."
             return After(link, Permanent(failure.code, failure.reason, remedy))
-        case Unknown(failure=failure):  # whenever it is carried out, it is wanted
-            return After(link, Later(failure.code, failure.reason))
-    return _stopped(link, result)
+    return _stopped(link, result)  # a removal without an answer is wanted whenever it is carried out
 
 
 def _followed(link: EventLink, entry: Entry) -> EventLink:
@@ -252,8 +252,9 @@ def _after_record(link: EventLink, effect: RecordEffect, result: Result, now: fl
             return After(replace(link, written_back=None), failure)
         case ReportFailure(), NoRecord() | Refused() | Retry() | Unknown():  # the dead letter does not wait for it
             return After(replace(link, reported=_MAYBE))
-        case _, Unknown(failure=failure):
-            return After(replace(link, written_back=None), Later(failure.code, failure.reason, 1.0))
+        case _, Retry() | Unknown():  # it may have been carried out all the same
+            reported = _MAYBE if link.reported else ""
+            return _stopped(replace(link, written_back=None, reported=reported), result)
     return _stopped(link, result)
 
 
@@ -284,6 +285,6 @@ def _stopped(link: EventLink, result: Result) -> After:
             return After(link, failure)
         case Retry(failure=failure):
             return After(link, failure)
-        case Unknown(failure=unknown):
-            return After(link, unknown)
+        case Unknown(failure=unknown):  # tried again soon: late.py remembers what a late copy may change
+            return After(link, Later(unknown.code, unknown.reason, 1.0))
     raise TypeError(f"{type(result).__name__} is no result of this effect")

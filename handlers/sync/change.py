@@ -50,6 +50,11 @@ class RowChange:
         """Identity of row and mapping: lower-case hex, since table keys and the look-up of stamps want plain letters."""
         return link_key(self.company, self.mapping, self.key)
 
+    @property
+    def moment(self) -> float:
+        """When its transaction was, in seconds since 1970."""
+        return ticks_to_datetime(self.timestamp).timestamp()
+
     def again(self) -> "RowChange":
         """The same change, tried once more."""
         return replace(self, tries=self.tries + 1)

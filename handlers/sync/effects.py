@@ -147,7 +147,7 @@ class Retry:
 
 @dataclass(frozen=True)
 class Unknown:
-    """No answer that says what became of it: it may be carried out at any moment until the claim ends."""
+    """No answer that says what became of it: it may be carried out at any moment (late.py says until when)."""
 
     failure: OutcomeUnknown
 

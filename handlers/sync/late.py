@@ -1,16 +1,13 @@
-"""Requests without an answer: how long they may be carried out, what they may change, and until when that is waited for.
+"""Requests without an answer: how long they may be carried out, and what they may change.
 
 Such a request is repeated at once. A late copy of it may land after newer content was written: that is written again when
-the copy cannot come any more, and what it may make is looked for again.
+the copy cannot come any more, and what it may make is looked for again (plan.py, `waits_until`).
 """
 
 from dataclasses import replace
 
 from handlers.sync.effects import ClearRecord, CreateEvent, Effect, RecordEffect, ReportFailure, UpdateEvent, WriteBack
-from handlers.sync.event import CalendarEvent
 from handlers.sync.link import EventLink, Record
-from handlers.sync.mapping import Mapping
-from handlers.sync.record import reports
 
 
 def late_until(effect: Effect, claim_ends: float, record_late: float) -> float:
@@ -42,18 +39,3 @@ def _late_record(link: EventLink, content: Record, until: float) -> EventLink:
     until = max(until, link.record_late_until)
     known = link.record_late == content or not link.record_late_until
     return replace(link, record_late_until=until, record_late=content if known else None)
-
-
-def waits_until(link: EventLink, wanted: CalendarEvent | None, mapping: Mapping, now: float) -> float:
-    """Until when late requests have to be waited for; 0 where there is nothing to wait for.
-
-    What they may have changed is written again after that, and what they may make is removed again: only that counts.
-    """
-    updated = wanted is not None and mapping.on.update == "update"
-    moments = [
-        e.late_until for e in link.entries if (e.leaving and not e.id) or (updated and not e.leaving and e.endangered)
-    ]
-    told = bool(mapping.write_back) if wanted else (mapping.on.clear and link.written) or reports(mapping)
-    if link.record_endangered and told:
-        moments.append(link.record_late_until)
-    return max((moment for moment in moments if moment > now), default=0.0)

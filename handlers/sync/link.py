@@ -135,6 +135,12 @@ class EventLink:
         return {name: column.value for name, column in self.columns.items()}
 
     @property
+    def newest(self) -> dict[str, Any]:
+        """The row as its newest version had it: an attribute that came earlier was null in it."""
+        at = self.version.timestamp if self.version else 0
+        return {name: column.value if column.timestamp == at else None for name, column in self.columns.items()}
+
+    @property
     def outlived(self) -> bool:
         """Whether there is a dead letter, and the row's state is as new as what it holds.
 
@@ -209,7 +215,8 @@ class EventLink:
         """
         buried, row = max((self.buried, self.buried_row), (newer.buried, newer.buried_row))
         link = replace(self, version=newer.version, columns=newer.columns, buried=buried, buried_row=row)
-        link = replace(link, history=newer.history)
+        backed = bool(newer.claim and newer.claim.backed)  # the message behind it may be a dead letter by now
+        link = replace(link, history=newer.history, claim=replace(self.claim, backed=backed) if self.claim else None)
         if newer.repairs == self.repairs:
             return link
         known = {entry.generation for entry in self.entries}
@@ -220,18 +227,25 @@ class EventLink:
             generation=max(self.generation, newer.generation),
             repairs=newer.repairs,
         )
-        return replace(link.unconfirmed(), claim=self.claim)
+        return replace(link.with_late_record(newer).unconfirmed(), claim=link.claim)
 
-    def with_strays(self, mine: tuple[Entry, ...]) -> "EventLink":
+    def with_strays(self, mine: "EventLink") -> "EventLink":
         """Add events that a worker with a lost claim may have made, as leaving, and mark everything as unknown.
 
         Another worker may hold the claim; it learns of them by the count of repairs, since its own save will conflict.
         """
         known = {entry.generation for entry in self.entries}
-        extra = tuple(replace(entry, leaving=True, refused=False) for entry in mine if entry.generation not in known)
-        generation = max(self.generation, *(entry.generation for entry in mine), 0)
+        extra = tuple(replace(e, leaving=True, refused=False) for e in mine.entries if e.generation not in known)
+        generation = max(self.generation, *(entry.generation for entry in mine.entries), 0)
         link = replace(self, entries=(*self.entries, *extra), generation=generation, repairs=self.repairs + 1)
-        return replace(link.unconfirmed(), claim=self.claim)
+        return replace(link.with_late_record(mine).unconfirmed(), claim=self.claim)
+
+    def with_late_record(self, other: "EventLink") -> "EventLink":
+        """With another worker's write-back that may come late."""
+        if not other.record_late_until or self.record_late_until == other.record_late_until:
+            return self
+        content = None if self.record_late_until else other.record_late
+        return replace(self, record_late_until=max(self.record_late_until, other.record_late_until), record_late=content)
 
 
 def new_link(change: RowChange, now: float) -> EventLink:
@@ -258,6 +272,8 @@ def merge(link: EventLink, change: RowChange, mapping: Mapping) -> EventLink:
             known is None or (change.timestamp, canonical(value)) > (known.timestamp, canonical(known.value))
         ):
             columns[name] = Column(change.timestamp, value)
+        elif value is None:
+            columns.setdefault(name, Column(-1, None))  # the inquiry has it; any value is newer
     return replace(link, version=version if latest else link.version, columns=columns)
 
 

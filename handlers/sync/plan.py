@@ -32,7 +32,6 @@ from handlers.sync.effects import (
     WriteBack,
 )
 from handlers.sync.event import CalendarEvent, calendar_event
-from handlers.sync.late import waits_until
 from handlers.sync.link import Entry, EventLink, Record
 from handlers.sync.mapping import Mapping
 from handlers.sync.record import adopted_id, names_record, record_id, reports, short_reason
@@ -96,11 +95,15 @@ def plan(
 ) -> list[Effect]:
     """All effects that can be carried out at `now`, in order, for a link that `intend` has prepared.
 
-    Make before break; write back last. `skipped`: generations of leaving events that could not be removed just now.
+    Make before break; write back last. `skipped`: generations of events with which nothing can be done just now; that holds
+    back nothing but what has to wait for an event that is not there yet.
     """
     effects: list[Effect] = []
-    if wanted and link.live:
-        effects += _towards(link, link.live, wanted, mapping, now)
+    if wanted and (live := link.live):
+        if live.generation not in skipped:
+            effects += _towards(link, live, wanted, mapping, now)
+        elif live.id is None or live.sought or live.adopt:
+            return []
     for entry in link.entries:
         if entry.leaving and entry.generation not in skipped:
             effects += _away(link, entry, mapping, now)
@@ -140,6 +143,15 @@ def _told(link: EventLink, wanted: CalendarEvent | None, mapping: Mapping, now: 
             yield ClearRecord(link.written_to or "", everything=True)
         elif not mapping.on.clear and reports(mapping) and (link.reported or over):
             yield ClearRecord(link.written_to or "", everything=False)
+
+
+def waits_until(
+    link: EventLink, wanted: CalendarEvent | None, mapping: Mapping, now: float, skipped: frozenset[int] = NO_SKIPS
+) -> float:
+    """The next moment at which a late request is over, and there is something to do for that; 0 where none is waited for."""
+    moments = sorted({link.record_late_until, *(entry.late_until for entry in link.entries)})
+    possible = plan(link, wanted, mapping, now, skipped)
+    return next((m for m in moments if m > now and plan(link, wanted, mapping, m, skipped) != possible), 0.0)
 
 
 def plan_report(link: EventLink, reason: str, mapping: Mapping) -> list[Effect]:

@@ -15,7 +15,7 @@
 
 from dataclasses import dataclass, replace
 
-from handlers.sync.change import RowChange, ticks_to_datetime
+from handlers.sync.change import RowChange
 from handlers.sync.errors import RUN_AGAIN, Code, Later, Permanent
 from handlers.sync.event import CalendarEvent
 from handlers.sync.link import Claim, EventLink, merge, new_link
@@ -24,8 +24,6 @@ from handlers.sync.plan import intend, plan_report, settled, wanted_event
 from handlers.sync.record import record_id
 from handlers.sync.scope import Scope
 from handlers.sync.template import MissingColumns, pick
-
-_DAY = 86_400.0
 
 
 @dataclass(frozen=True)
@@ -65,12 +63,15 @@ def take_turn(  # noqa: PLR0917  (all that a decision depends on)
     scope: Scope,
     claim: Claim,
     now: float,
-    retention_days: float,
+    forgotten: float,
     gave_up: Permanent | None = None,
 ) -> Turn:
-    """Decide. `claim` is what this worker would work under; `gave_up` says why the change is not tried any more."""
-    if not (stored and stored.version) and _age(change) > retention_days * _DAY:
-        return Stop(_too_old(retention_days))
+    """Decide. `claim` is what this worker would work under; `gave_up` says why the change is not tried any more.
+
+    `forgotten`: a row whose last change was before then may be forgotten (seconds since 1970).
+    """
+    if not (stored and stored.version) and change.moment < forgotten:
+        return Stop(_too_old())
     merged, failure = _merged(stored or new_link(change, now), change, mapping)
     if merged.held(now):
         return _under_another_claim(stored, merged, change, now, failure)
@@ -103,13 +104,8 @@ def no_mapping(change: RowChange) -> Permanent:
     return Permanent(Code.MAPPING_MISSING, reason, f"Add {change.mapping}.toml again; {RUN_AGAIN}")
 
 
-def _age(change: RowChange) -> float:
-    """How old a change was when it was taken in: however long it waits in the queue, nothing is forgotten meanwhile."""
-    return change.first_sent - ticks_to_datetime(change.timestamp).timestamp()
-
-
-def _too_old(retention_days: float) -> Permanent:
-    reason = f"The change is older than {retention_days:g} days, so what came after it may be forgotten already."
+def _too_old() -> Permanent:
+    reason = "The change is older than what is remembered of rows (RETENTION_DAYS): what came after it may be forgotten."
     return Permanent(Code.TOO_OLD, reason, "Save the record in Acumatica again.")
 
 

@@ -169,6 +169,17 @@ def test_too_large_states(app: Storage, value: str) -> None:
     assert app.links.load(LINK.key) == (LINK, etag)
 
 
+def test_what_a_dead_letter_notes_has_room_in_any_case(app: Storage) -> None:
+    """Else the row could neither be worked on nor become a dead letter."""
+    etag = app.links.save(replace(LINK, columns={"a": Column(1, "x" * 449_000)}), None)
+    link, _ = app.links.load(LINK.key)
+    assert link
+    noted = replace(link, last_error="e" * 2000)
+    with pytest.raises(StateTooLarge):
+        app.links.save(noted, etag)
+    assert app.links.save(replace(noted, buried=1), etag)
+
+
 def test_a_state_that_shrinks_leaves_nothing_behind(app: Storage) -> None:
     """Chunks of the larger one would break the next load."""
     etag = app.links.save(replace(LINK, columns={"a": Column(1, "x" * 100_000)}), None)

@@ -49,7 +49,9 @@ class Store:
             raise failures[0]
 
     def purge(self, before: datetime) -> dict[str, int]:
-        return {"EventLinks": 0 if self.queue.count() else self.links._forget(before.timestamp())}
+        until = before.timestamp() - (self.now() - self.queue.oldest())
+        self.pins.forget(until)
+        return {"EventLinks": self.links._forget(until)}
 
 
 class Notifications:
@@ -149,8 +151,11 @@ class Queue:
 
         self._sim.scheduler.step("send", f"sends the change{f', to be seen in {delay:.0f} s' if delay else ''}", send)
 
-    def count(self) -> int:
-        return len(self._sim.queue)
+    def oldest(self) -> float:
+        """When the first of those was taken in that wait and can be known of: not under way, and for more than a moment."""
+        now = self._sim.now
+        seen = [m for m in self._sim.queue if not now < m.visible < now + 30]
+        return min((self.read(message.text).first_sent for message in seen), default=now)
 
     def read(self, text: str) -> RowChange:
         return RowChange.decode(json.loads(text))
@@ -168,6 +173,15 @@ class PutOff:
 
 class Pins:
     """handlers.clients.pins.Pins that nothing differs from."""
+
+    def __init__(self) -> None:
+        self._forgotten = 0.0
+
+    def forgotten(self) -> float:
+        return self._forgotten
+
+    def forget(self, until: float) -> None:
+        self._forgotten = max(until, self._forgotten)
 
     def key_columns(self, mapping: str, key: list[str], *, pin: bool = True) -> list[str]:  # noqa: ARG002
         return key

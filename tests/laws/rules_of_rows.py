@@ -16,7 +16,7 @@ from handlers.sync.plan import settled
 from handlers.sync.turn import Save, Stop, Turn, Work, take_turn
 from tests.laws.ablation import Ablation, Switch, instead, within
 from tests.laws.judge import gaps, order_matters, wasted
-from tests.laws.memory import Links, Notifications, Queue
+from tests.laws.memory import Links, Notifications, Pins, Queue
 from tests.laws.story import ANY, BAD, CLOSED, EDITED, NARROW, ORDERLY, PAUSED, REMOTE, STOPPED
 
 type Merge = Callable[[EventLink, RowChange, Mapping], EventLink]
@@ -224,6 +224,16 @@ def _not_sent_again_after_strays(old: Any) -> Any:
     return carried
 
 
+def _nothing_waits(_: Any) -> Any:
+    return lambda self: self._sim.now
+
+
+def _forgotten_unnoticed(monkeypatch: Any) -> None:
+    """Where the purge overlooks what waits."""
+    within(Queue, "oldest", _nothing_waits)(monkeypatch)
+    within(Pins, "forgotten", lambda _: lambda _: 0.0)(monkeypatch)
+
+
 def _save_unseen(old: Any) -> Any:
     """The second save of a dead letter, which makes others look again, is none."""
 
@@ -302,5 +312,6 @@ RULES = [
     ),
     Ablation("dead letter: taken back", within(Links, "save", _save_unseen), OVERTAKEN, first=120),
     # 11. Purge
-    Ablation("nothing forgotten while changes wait", within(Queue, "count", lambda _: lambda *_: 0), FORGETFUL, first=579),
+    Ablation("rows are remembered for what waits", within(Queue, "oldest", _nothing_waits), FORGETFUL),
+    Ablation("what may be forgotten is too old", _forgotten_unnoticed, FORGETFUL, first=579),
 ]

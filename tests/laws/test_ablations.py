@@ -40,7 +40,8 @@ comes out of it is changed. The app's text is never touched.
 | dead letter: not by the other half        | the same, in one update that came in two halves                           |
 | dead letter: none for what is superseded  | a dead letter of a row that is in order                                   |
 | dead letter: taken back                   | the same: the row came in order while it was written                      |
-| nothing forgotten while changes wait      | a removed row comes back after a pause                                    |
+| rows are remembered for what waits        | a change that waited is a dead letter                                     |
+| what may be forgotten is too old          | a removed row is back, by an older change that had waited                 |
 | generation saved before its POST          | a record holds an old id                                                  |
 | first generation that never was           | no event: Graph remembers the transactionId of one that was deleted       |
 | transactionId                             | two events                                                                |

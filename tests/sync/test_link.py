@@ -16,6 +16,7 @@ from handlers.sync.link import (
     Column,
     Entry,
     EventLink,
+    Record,
     Version,
     from_state,
     merge,
@@ -117,8 +118,8 @@ def test_the_first_row() -> None:
     """Mapped columns with their TimeStamp, as they came; attributes without a value are not known."""
     link = merged(upsert(5, Topic="t", Unmapped=1))
     assert link.present
-    assert link.row == {"Key": "A ", "Owner": "a@x.com", "Start": "2026-01-01", "Topic": "t"}
-    assert {column.timestamp for column in link.columns.values()} == {5}
+    assert link.row == {"Key": "A ", "Owner": "a@x.com", "Start": "2026-01-01", "Topic": "t", "Room": None}
+    assert {column.timestamp for column in link.columns.values() if column.value} == {5}
     assert link.version is not None
     assert link.version[:2] == (5, True)
 
@@ -163,7 +164,7 @@ def test_rows_that_are_gone_in_every_order(changes: list[RowChange], attributes:
     for order in itertools.permutations(changes):
         link = merged(*order)
         assert not link.present
-        assert link.row == attributes
+        assert {name: value for name, value in link.row.items() if value is not None} == attributes
 
 
 def test_late_news_of_an_attribute_count_alone() -> None:
@@ -249,8 +250,8 @@ def told(changes: list[RowChange]) -> tuple[bool, dict[str, Any]]:
         row = {name: ordered[-1].row[name] for name in ("Key", "Owner", "Start")}
     for change in ordered:
         for name in MAPPING.attributes:
-            if change.row is not None and change.row[name] is not None:
-                row[name] = change.row[name]
+            if change.row is not None:
+                row[name] = row.get(name) if change.row[name] is None else change.row[name]
     return bool(ordered) and ordered[-1].row is not None, row
 
 
@@ -368,9 +369,12 @@ def test_unconfirmed_means_that_nothing_is_trusted() -> None:
     assert link.unconfirmed().unconfirmed() == link.unconfirmed()
 
 
+NOTHING = EventLink("P", "m", ("A",))
+
+
 def test_a_worker_that_lost_its_claim_adds_its_events_as_leaving() -> None:
     """The holder's claim stays, nothing is trusted, and the count tells the holder."""
-    mine = (replace(ONE, id="other"), Entry("c@x.com", 3, "id3", "f3"))
+    mine = replace(LINK, entries=(replace(ONE, id="other"), Entry("c@x.com", 3, "id3", "f3")))
     link = replace(LINK, claim=Claim("theirs", 9.0), written_back="id1").with_strays(mine)
     assert link == replace(
         LINK,
@@ -387,14 +391,14 @@ def test_a_worker_that_lost_its_claim_adds_its_events_as_leaving() -> None:
 
 def test_strays_never_let_a_generation_be_used_twice() -> None:
     """A new entry after it has a stamp of its own; with the leaving one's it would be deleted as well."""
-    link = LINK.with_strays((Entry("c@x.com", 3),)).with_new_entry("d@x.com")
+    link = LINK.with_strays(replace(LINK, entries=(Entry("c@x.com", 3),))).with_new_entry("d@x.com")
     assert [entry.generation for entry in link.entries] == [1, 2, 3, 4]
 
 
 def test_strays_without_news_are_counted_nevertheless() -> None:
     """The other worker may have changed what an event holds."""
-    assert LINK.with_strays(()).repairs == 1
-    assert EventLink("P", "m", ("A",)).with_strays(()) == EventLink("P", "m", ("A",), repairs=1)
+    assert LINK.with_strays(NOTHING).repairs == 1
+    assert EventLink("P", "m", ("A",)).with_strays(NOTHING) == EventLink("P", "m", ("A",), repairs=1)
 
 
 def test_a_holder_takes_over_what_came_in_meanwhile() -> None:
@@ -409,7 +413,7 @@ def test_a_holder_takes_over_stray_events_and_trusts_nothing_of_its_own() -> Non
     """What it has removed itself is leaving once more: the event may have come after its removal."""
     saved = replace(LINK, claim=Claim("mine", 9.0))
     mine = replace(saved.without_entry(TWO), written_back="id1")
-    newer = saved.with_strays((Entry("c@x.com", 3, "id3"),))
+    newer = saved.with_strays(replace(LINK, entries=(Entry("c@x.com", 3, "id3"),)))
     assert mine.caught_up(newer) == replace(
         saved,
         entries=(
@@ -426,7 +430,7 @@ def test_an_event_that_was_replaced_meanwhile_leaves_after_strays() -> None:
     """It was the live one when the strays were saved; the holder's new one stays the only live one."""
     saved = replace(LINK, claim=Claim("mine", 9.0))
     mine = saved.without_entry(ONE).with_new_entry("a@x.com")
-    link = mine.caught_up(saved.with_strays(()))
+    link = mine.caught_up(saved.with_strays(NOTHING))
     assert [(entry.generation, entry.leaving) for entry in link.entries] == [(2, True), (3, False), (1, True)]
     assert link.claim == Claim("mine", 9.0)
 
@@ -435,10 +439,34 @@ def test_catching_up_never_lists_a_generation_twice() -> None:
     """Both workers had taken the same next one, neither had saved it, so neither has posted it."""
     saved = replace(LINK, claim=Claim("mine", 9.0))
     mine = saved.without_entry(TWO).with_new_entry("a@x.com")
-    newer = saved.with_strays((Entry("c@x.com", 3),))
+    newer = saved.with_strays(replace(LINK, entries=(Entry("c@x.com", 3),)))
     link = mine.caught_up(newer)
     assert sorted((entry.generation, entry.leaving) for entry in link.entries) == [(1, False), (2, True), (3, False)]
     assert link.with_new_entry("d").generation == 4
+
+
+def test_the_newest_version_is_told_as_it_was_sent() -> None:
+    """An attribute that came earlier was null in it: run again as of it, it must not outdo one that came between."""
+    link = merged(upsert(1, Room="r1"), upsert(3, Room=None))
+    again = merged(replace(upsert(3), row=link.newest), upsert(2, Room="r2"), link=link)
+    assert (link.row["Room"], link.newest["Room"], again.row["Room"]) == ("r1", None, "r2")
+
+
+def test_a_late_write_back_of_a_worker_that_lost_its_claim_is_remembered() -> None:
+    """By whoever has the row by then, and by the holder when it catches up."""
+    mine = replace(LINK, record_late_until=900.0, record_late=Record("id0", ""))
+    saved = replace(LINK, claim=Claim("theirs", 9.0))
+    for link in (saved.with_strays(mine), saved.caught_up(saved.with_strays(mine))):
+        assert (link.record_late_until, link.record_late) == (900.0, Record("id0", ""))
+    both = replace(saved, record_late_until=950.0, record_late=Record("id1", "")).with_strays(mine)
+    assert (both.record_late_until, both.record_late) == (950.0, None)
+
+
+def test_a_claim_whose_message_was_buried_meanwhile_is_not_backed_any_more() -> None:
+    """Else what came in after that would be left to it, and lost if its worker dies."""
+    saved = replace(LINK, claim=Claim("mine", 9.0))
+    assert saved.caught_up(replace(saved, claim=Claim("mine", 9.0, backed=False))).claim == Claim("mine", 9.0, backed=False)
+    assert saved.caught_up(saved).claim == saved.claim
 
 
 # -- state --------------------------------------------------------------------------------------------------------------

@@ -20,11 +20,10 @@ from handlers.sync.effects import (
 )
 from handlers.sync.errors import Permanent
 from handlers.sync.event import CalendarEvent
-from handlers.sync.late import waits_until
 from handlers.sync.link import Claim, Column, Entry, EventLink, Record, Version, merge
 from handlers.sync.mapping import Mapping
 from handlers.sync.mapping_file import load_mapping
-from handlers.sync.plan import intend, plan_report
+from handlers.sync.plan import intend, plan_report, waits_until
 from handlers.sync.scope import Scope
 
 TEXT = """
@@ -362,6 +361,20 @@ def test_an_event_of_an_earlier_integration_is_adopted() -> None:
     assert intend(present(ADOPTING, Old="none"), wanted, ADOPTING).entries == (Entry("a@x.com", 1),)
 
 
+def test_an_adoption_that_was_not_carried_out_is_carried_over_to_the_next_entry() -> None:
+    """The row moves before anybody could look: the column still holds the other integration's id. Once made, it does not."""
+    mapping = writing(top='adopt = "{EventId}"\n')
+    row = present(mapping, EventId="AAMk" * 10)
+    pending = with_entries(Entry("b@x.com", 1, adopt="AAMk" * 10), columns=row.columns, version=row.version)
+    moved = intend(pending, WANTED, mapping)
+    assert [(e.mailbox, e.leaving, e.adopt) for e in moved.entries] == [
+        ("b@x.com", True, None),
+        ("a@x.com", False, "AAMk" * 10),
+    ]
+    made = with_entries(Entry("b@x.com", 1, "id1", EQUAL), columns=row.columns, version=row.version)
+    assert [entry.adopt for entry in intend(made, WANTED, mapping).entries] == [None, None]
+
+
 def test_what_was_to_be_adopted_is_removed_by_its_stamp_only() -> None:
     """Where the row goes before that is known to be done, the event may be anyone's."""
     link = intend(with_entries(Entry("a@x.com", 1, adopt=OLD_ID)), None, ADOPTING)
@@ -412,6 +425,26 @@ def test_an_event_that_a_late_request_may_make_is_looked_for_once_that_is_over()
     assert plan(link, None, WRITING, NOW) == [FindEvent(link.entries[0], LINK.stamp(1))]
 
 
+def test_what_leaves_and_is_looked_for_waits_for_late_requests_too() -> None:
+    """A person has moved it just when it was to be removed: without its look-up it would stay for good."""
+    link = with_entries(Entry("a@x.com", 1, "id1", leaving=True, sought=True, late_until=NOW))
+    assert plan(link, None, WRITING, NOW - 1) == []
+    assert not settled(link, None, WRITING, NOW - 1)
+    assert plan(link, None, WRITING, NOW) == [FindEvent(link.entries[0], LINK.stamp(1))]
+
+
+def test_only_what_there_is_to_do_is_waited_for() -> None:
+    """Soonest first; neither a record that nobody writes to again, nor an event whose changes are ignored."""
+    late = Entry("a@x.com", 1, "id1", EQUAL, late_until=NOW, late_print="older")
+    link = with_entries(late, written_back="id1", record_late_until=NOW + 9, record_late=Record("id0", ""))
+    assert waits_until(link, WANTED, WRITING, NOW - 1) == NOW
+    assert waits_until(link, WANTED, WRITING, NOW - 1, frozenset({1})) == NOW + 9
+    assert waits_until(link, WANTED, writing('[on]\nupdate = "ignore"'), NOW - 1) == NOW + 9
+    assert settled(replace(link, entries=()), None, WRITING, NOW - 1)
+    clearing = writing("[on]\nclear = true")
+    assert settled(replace(link, entries=(), written_to="no record"), None, clearing, NOW - 1)
+
+
 def test_a_late_write_back_is_followed_by_another() -> None:
     link = with_entries(Entry("a@x.com", 1, "id1", EQUAL), written_back="id1", record_late_until=NOW)
     older = replace(link, record_late=Record("id0", ""))
@@ -434,6 +467,18 @@ def test_what_could_not_be_removed_just_now_holds_back_nothing() -> None:
     entries = (Entry("b@x.com", 1, "id1", leaving=True), Entry("a@x.com", 2, "id2", EQUAL))
     link = with_entries(*entries)
     assert planning.plan(link, WANTED, WRITING, NOW, frozenset({1})) == [write_back(entries[1])]
+
+
+def test_what_cannot_be_written_just_now_holds_back_what_hangs_on_it_alone() -> None:
+    """An event that is there is there: what leaves may go. One that is not is made first."""
+    leaving, there = Entry("b@x.com", 1, "id1", leaving=True), Entry("a@x.com", 2, "id2", "other")
+
+    def without(live: Entry) -> list[Effect]:
+        return planning.plan(with_entries(leaving, live), WANTED, WRITING, NOW, frozenset({2}))
+
+    assert without(there) == [DeleteEvent(leaving, LINK.stamp(1)), write_back(there)]
+    for missing in (replace(there, id=None), replace(there, sought=True), replace(there, adopt="id2")):
+        assert without(missing) == []
 
 
 def test_calendars_are_named_without_regard_to_case() -> None:

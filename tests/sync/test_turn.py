@@ -25,8 +25,10 @@ def change(number: int = 0, **columns: Any) -> RowChange:
     return RowChange("p", "m", ("OP000123",), TICKS + number, {**ROW, **columns}, "n", NOW)
 
 
-def turn(stored: EventLink | None, message: RowChange, mapping: Mapping = MAPPING, **more: Any) -> Turn:
-    return take_turn(stored, message, mapping, Scope(), CLAIM, NOW, 30, **more)
+def turn(
+    stored: EventLink | None, message: RowChange, mapping: Mapping = MAPPING, forgotten: float = 0.0, **more: Any
+) -> Turn:
+    return take_turn(stored, message, mapping, Scope(), CLAIM, NOW, forgotten, **more)
 
 
 def settled_link() -> EventLink:
@@ -56,14 +58,13 @@ def test_an_echo_is_saved_and_no_work() -> None:
 
 
 def test_a_change_that_is_older_than_the_memory_is_not_applied() -> None:
-    """Measured when it was taken in: however long a paused app waits, nothing is lost by that."""
-    old = change(-31 * DAY * 10_000_000)
-    stop = turn(None, old)
+    """What came after it may be forgotten; where its row is remembered, nothing is."""
+    old, before = change(-31 * DAY * 10_000_000), NOW - 30 * DAY
+    stop = turn(None, old, forgotten=before)
     assert isinstance(stop, Stop)
     assert stop.failure.code == Code.TOO_OLD
-    waited = replace(old, first_sent=NOW - 31 * DAY)
-    assert isinstance(turn(None, waited), Work)
-    assert isinstance(turn(settled_link(), old), Save)
+    assert isinstance(turn(None, old, forgotten=before - 2 * DAY), Work)
+    assert isinstance(turn(settled_link(), old, forgotten=before), Save)
 
 
 def test_under_anothers_claim_news_is_left_to_the_holder() -> None:

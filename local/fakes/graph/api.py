@@ -35,6 +35,9 @@ class Api:
             case ["calendars", calendar_id, *rest]:
                 calendar = self._calendar(box, calendar_id)
         match call.method, rest:
+            case "GET", [] if calendar:
+                owner = {"name": box.owner or box.address, "address": box.owner or box.address}
+                return Reply(200, {"id": calendar.id, "name": calendar.name, "owner": owner})
             case "POST", ["events"]:
                 return self._create(call, box, calendar or box.default)
             case "GET", ["events" | "calendarView" as collection]:

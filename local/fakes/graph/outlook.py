@@ -119,6 +119,7 @@ class Mailbox:
     items: dict[str, Item] = field(default_factory=dict)
     transactions: dict[str, Item] = field(default_factory=dict)
     server: str = "1"
+    owner: str = ""  # the address, where `address` is an object id
     denied: bool = False
     gone: bool = False
     moving: bool = False  # to another server
@@ -166,9 +167,13 @@ class Outlook:
             items = [item for item in box.items.values() if not item.deleted] if box and not box.gone else []
             return [self._inspected(box, item) for item in items if box]
 
-    def add_mailbox(self, mailbox: str, server: str = "") -> None:
-        """A mailbox that exists, on a server; one that was removed comes back with its events."""
+    def add_mailbox(self, mailbox: str, server: str = "", owner: str = "") -> None:
+        """A mailbox that exists, on a server; one that was removed comes back with its events.
+
+        `owner`: the owner's address, where the mailbox is named by object id.
+        """
         box = self._box(mailbox)
+        box.owner = owner or box.owner
         box.gone, box.server = False, server or box.server
 
     def remove_mailbox(self, mailbox: str) -> None:
