@@ -159,7 +159,7 @@ class _Settlement:
     def _advance(self) -> Failure | None:
         """Perform effect after effect until none is left, or one fails that the others depend on."""
         while not self.given_up:
-            self.link = intend(self.link, self.wanted, self.mapping)
+            self.link = intend(self.link, self.wanted, self.mapping, self.services.clock())
             if self.link.generation > self.saved.generation:  # a new event's generation is saved before its POST
                 if failed := self._save_generation():
                     return failed

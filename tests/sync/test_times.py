@@ -406,7 +406,7 @@ def test_daylight_saving(start: str, end: str | None, shown: tuple[str, str]) ->
 @pytest.mark.parametrize("all_day", ["true", "false"])
 def test_the_end_of_time(all_day: str) -> None:
     mapping = load_mapping("m", LEAST.replace("America/New_York", "UTC") + f"isAllDay = {all_day}")
-    assert reason(mapping, Start="9999-12-31T23:30:00") == "The event would end after the year 9999."
+    assert reason(mapping, Start="9999-12-31T23:30:00") == "The event would not be within the years 1 to 9999."
 
 
 def test_the_zone_of_a_column() -> None:
