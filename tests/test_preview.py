@@ -132,6 +132,9 @@ def test_mappings_that_are_wrong_or_not_there(tmp_path: Path, capsys: pytest.Cap
     notification = str(FIXTURES / "new_event.json")
     assert main(["preview", notification, "--mappings", str(tmp_path)]) == 1
     assert "there is no mapping (.toml) in this folder" in capsys.readouterr().err
+    (tmp_path / "m.toml.txt").write_text("x", "utf-8")
+    assert main(["preview", notification, "--mappings", str(tmp_path)]) == 1
+    assert "m.toml.txt: is no mapping because of its ending; rename it to m.toml" in capsys.readouterr().err
     (tmp_path / "a.toml").write_text("x", "utf-8")
     (tmp_path / "b.toml").write_text("qurey = 1", "utf-8")
     assert main(["preview", notification, "--mappings", str(tmp_path)]) == 1

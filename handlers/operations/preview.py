@@ -19,7 +19,7 @@ from tzlocal.windows_tz import win_tz
 
 from handlers.clients import requests_to_graph as to_graph
 from handlers.clients.requests_to_graph import GraphRequest
-from handlers.services import load_mappings
+from handlers.services import load_mappings, misnamed_files
 from handlers.sync.after import after
 from handlers.sync.change import RowChange, load_json, ticks_to_datetime
 from handlers.sync.effects import (
@@ -256,7 +256,8 @@ def read(body: bytes, folder: Path, site: str = "") -> list[Outlook]:
     """Preview a request body under the mappings of a folder. Raises MappingProblems or NotificationProblems."""
     mappings = load_mappings(folder)
     if not mappings:
-        raise MappingProblems([f"{folder}: there is no mapping (.toml) in this folder; --mappings names another one"])
+        none = f"{folder}: there is no mapping (.toml) in this folder; --mappings names another one"
+        raise MappingProblems([none, *misnamed_files(folder)])
     queries = dict.fromkeys(mapping.query for mapping in mappings.values())
     notification = parse_notification(body, company=_company(body), queries=queries, now=datetime.now(UTC))
     return preview(notification, mappings, Scope(site or _SITE))

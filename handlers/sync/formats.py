@@ -7,7 +7,7 @@ takes as long as importing all the rest of the core.
 import re
 from collections.abc import Callable
 from datetime import datetime
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Context, Decimal
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 type Show = Callable[[Any, Part], str]
 
 _NUMBER = re.compile(r"-?\d{1,18}(\.\d{1,18})?", re.ASCII)
+_EXACT = Context(prec=50)
 _NEEDS_TIME = {"time", "datetime"}
 
 
@@ -50,7 +51,8 @@ def shower(locale: str, zone: Callable[[], Zone], notes: list[str]) -> Show:
         except (ValueError, OverflowError):
             kind = "date and time" if part.shown in _NEEDS_TIME else "date" if part.shown in FORMATS else "number"
             note = f"{part.column} is shown as it is: it holds no {kind}."
-            notes += [] if note in notes else [note]
+            if note not in notes:
+                notes.append(note)
             return text
 
     return show
@@ -85,4 +87,6 @@ def _number(value: Any, pattern: str, locale: str) -> str:
         text = f"{Decimal(text):f}"
     if not _NUMBER.fullmatch(text):
         raise ValueError("no number of a size that people read")
-    return format_decimal(Decimal(text), pattern, find_locale(locale))
+    places = len(pattern.partition(".")[2])
+    rounded = Decimal(text).quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP, _EXACT)  # half a cent as people round it
+    return format_decimal(rounded, pattern, find_locale(locale))

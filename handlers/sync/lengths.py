@@ -93,7 +93,7 @@ def _time_span(template: Template, row: Row) -> int | None:
 def _value(template: Template, row: Row) -> float | str:
     """What a column holds, as it was sent; the mapping's own number; or text, trimmed."""
     if not template.columns:
-        return float(template.source)
+        return float(template.source) if template.source else ""
     value = row.get(template.column) if template.column else None
     return value if is_number(value) else template.render(row)
 

@@ -18,7 +18,6 @@ from handlers.sync.mapping_values import (
     LocaleName,
     PlainText,
     Scalar,
-    Shown,
     Table,
     Text,
     ZoneName,
@@ -73,9 +72,11 @@ class WriteBackTemplate(Table):
     """Which record of Acumatica's contract-based API is told of its event, and in which fields."""
 
     endpoint: str = Field(
-        pattern=r"^[A-Za-z0-9_.-]+/[0-9]+\.[0-9]+\.[0-9]+$", description="Contract-based endpoint with its version."
+        pattern=r"^[A-Za-z0-9_.-]+/[0-9]+\.[0-9]+\.[0-9]+$",
+        description="Contract-based endpoint with its version.",
+        examples=["Default/24.200.001"],
     )
-    entity: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="Entity of that endpoint.")
+    entity: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="Entity of that endpoint.", examples=["SalesOrder"])
     id: Text = Field(description="Column with the record's `NoteID`.")
     fields: dict[
         str, Annotated[WrittenField, BeforeValidator(_as_field, json_schema_input_type=str | bool | float | WrittenField)]

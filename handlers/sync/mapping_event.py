@@ -31,7 +31,9 @@ class DateAndTime(Table):
     time: Text | None = Field(
         None, description="Column with the time (its date, if it has one, does not count), or a time such as `09:00`."
     )
-    days: Shift | None = Field(None, description="Days after that, or before it (`-30`): a whole number, or a column with one.")
+    days: Shift | None = Field(
+        None, description="Days after that, or before it (`-30`): a whole number, or a column with one."
+    )
     minutes: Shift | None = Field(None, description="Minutes after that, or before it; without effect on whole days.")
 
 
@@ -109,7 +111,8 @@ class EventChanges(Table):
     subject: Shown | None = Field(None, description="At most 255 characters; longer ones are cut.")
     body: _Body | None = Field(None, description='Text, or `{ contentType = "html", content = "…" }`.')
     start: _Start | None = Field(
-        None, description="Date and time column, or `{ date = …, time = …, days = …, minutes = … }`, where `date` alone is required."
+        None,
+        description="Date and time column, or `{ date = …, time = …, days = …, minutes = … }`, where `date` alone is required.",
     )
     end: _End | None = Field(
         None,

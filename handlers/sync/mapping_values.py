@@ -124,7 +124,9 @@ type Column = Annotated[
 type ShowAs = Annotated[Template, _AsText, _Plain, _among(SHOW_AS), _literal_or_column({"enum": list(SHOW_AS)})]
 type Sensitivity = Annotated[Template, _AsText, _Plain, _among(SENSITIVITY), _literal_or_column({"enum": list(SENSITIVITY)})]
 type Importance = Annotated[Template, _AsText, _Plain, _among(IMPORTANCE), _literal_or_column({"enum": list(IMPORTANCE)})]
-type AttendeeType = Annotated[Template, _AsText, _Plain, _among(ATTENDEE_TYPES), _literal_or_column({"enum": list(ATTENDEE_TYPES)})]
+type AttendeeType = Annotated[
+    Template, _AsText, _Plain, _among(ATTENDEE_TYPES), _literal_or_column({"enum": list(ATTENDEE_TYPES)})
+]
 
 SCALAR_SCHEMA = WithJsonSchema({"type": ["string", "boolean", "number"]})
 _AS_IT_IS = WithJsonSchema({"type": ["string", "boolean", "number"], "not": {"type": "string", "pattern": r"\{[^{}]+\}"}})

@@ -317,9 +317,9 @@ def test_what_is_over_may_stay(delete: str) -> None:
     assert intend(with_entries(past), None, mapping) == with_entries(past)
     assert settled(with_entries(past), None, mapping)
     both = with_entries(leaving, past)
-    assert [effect.entry for effect in plan(intend(both, None, mapping), None, mapping) if isinstance(effect, DeleteEvent)] == [
-        leaving
-    ]
+    assert [
+        effect.entry for effect in plan(intend(both, None, mapping), None, mapping) if isinstance(effect, DeleteEvent)
+    ] == [leaving]
     for goes in (replace(past, over=NOW + 1), replace(past, over=0.0), replace(past, id=None)):
         assert all(entry.leaving for entry in intend(with_entries(goes), None, mapping).entries)
     assert all(entry.leaving for entry in intend(with_entries(past), None, WRITING).entries)

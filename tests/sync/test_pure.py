@@ -28,6 +28,7 @@ ALLOWED = {
     "itertools",
     "json",
     "pydantic",
+    "pydantic_core",
     "re",
     "tomllib",
     "types",
