@@ -1,6 +1,7 @@
 """Dates and amounts in texts."""
 
 import random
+import shutil
 import string
 import subprocess
 import sys
@@ -141,11 +142,12 @@ def test_any_text_between_braces_is_a_column_a_format_or_refused() -> None:
         assert part.shown == "" or part.shown in FORMATS or set(part.shown) <= set("#,0.")
 
 
-def test_babel_is_not_imported_unless_a_mapping_asks_for_it() -> None:
+def test_babel_is_not_imported_unless_a_mapping_asks_for_it(tmp_path: Path) -> None:
     """It takes as long as the rest of the core: no cold start pays for what is not used."""
+    shutil.copy(ROOT / "ready-made/opportunity-meetings.toml", tmp_path)
     code = (
         "import sys\nfrom pathlib import Path\nfrom handlers.operations import preview\n"
-        "preview.read(Path('tests/fixtures/new_event.json').read_bytes(), Path('ready-made'))\n"
+        f"preview.read(Path('tests/fixtures/new_event.json').read_bytes(), Path({str(tmp_path)!r}))\n"
         "print('babel' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
