@@ -171,7 +171,7 @@ def _checks(options: argparse.Namespace, factory: Factory) -> Iterator[checks.Ch
         except NotReady:
             return  # said above
         except StorageError as error:
-            yield checks.Check("Sessions", "fails", "storage: {}".format(in_words(error)[0]))
+            yield checks.Check("Sessions", "fails", f"storage: {in_words(error)[0]}")
 
 
 def _preview(options: argparse.Namespace) -> int:

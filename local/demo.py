@@ -11,8 +11,8 @@ import secrets
 import sys
 import threading
 import time
-from datetime import date, timedelta
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 
 from local.azurite import Azurite, AzuriteError
 from local.host.process import HostError
@@ -95,7 +95,7 @@ class Story:
 def tell(world: World) -> list[str]:
     """The story; returns what the judge finds."""
     story, inquiry = Story(world), world.inquiry
-    today = date.today()  # what is over would stay in the calendar
+    today = datetime.now(UTC).date()  # what is over would stay in the calendar
     first = today + timedelta(days=14 - today.weekday())
     second = first + timedelta(days=1)
     monday = {"MeetingStart": f"{first}T09:00:00", "MeetingEnd": f"{first}T10:00:00"}

@@ -14,8 +14,8 @@ from pydantic import BaseModel, SecretStr
 from handlers.settings import PageSettings, Settings, StorageSettings
 from handlers.sync import mapping, mapping_event
 from handlers.sync.mapping import NOT_KEYS, RESULTS
-from handlers.sync.mapping_file import MappingProblems, load_mapping
 from handlers.sync.mapping_event import EventChanges
+from handlers.sync.mapping_file import MappingProblems, load_mapping
 from handlers.sync.mapping_values import Table
 from local import docs
 

@@ -112,7 +112,7 @@ class EventChanges(Table):
     body: _Body | None = Field(None, description='Text, or `{ contentType = "html", content = "…" }`.')
     start: _Start | None = Field(
         None,
-        description="Date and time column, or `{ date = …, time = …, days = …, minutes = … }`, where `date` alone is required.",
+        description="Date and time column, or `{ date = …, time = …, days = …, minutes = … }` (all but `date` optional).",
     )
     end: _End | None = Field(
         None,

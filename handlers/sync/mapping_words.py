@@ -57,26 +57,26 @@ def toml_problem(text: str, message: str) -> str:
 
 
 def _hints(line: str, message: str) -> Iterator[str]:
-    if _CURLY.search(line):
-        yield 'curly quotes; texts stand in straight ones: "…"'
-    if message.startswith("Cannot "):
-        yield "this key or table stands in the file already: bring the two together"
-    if match := re.match(rf"{_KEY}=\s*(?P<value>\{{\s*[\w .:#-]+\}}.*|[^\s\"'\[{{\d+-].*)$", line):
-        if match["value"].strip() not in {"true", "false"}:
-            value = match["value"].partition("#")[0].strip().strip("\"'")
-            yield f'text stands in quotes: {match["key"]} = "{value}"'
-    if match := re.match(rf"{_KEY}=\s*(#.*)?$", line):
-        yield f'there is no value: {match["key"]} = "…"'
-    if "\\" in line and "escape" in message.casefold():
-        yield "a backslash in a text is written twice, or the text stands in single quotes"
-    if line.count('"') % 2 or (line.count("'") % 2 and '"' not in line):
-        yield "a quote is missing: texts begin and end with one"
-    if match := re.match(rf"{_KEY}:\s*(?P<value>\S.*)", line):
-        yield f"between key and value stands =: {match['key']} = {match['value'].strip()}"
-    if line.lstrip().startswith("[") and "]" not in line:
-        yield "the ] of a [table] is missing"
-    if line.count("{") > line.count("}"):
-        yield "a table in braces has to end on its line: { … }"
+    unquoted = re.match(rf"{_KEY}=\s*(?P<value>\{{\s*[\w .:#-]+\}}.*|[^\s\"'\[{{\d+-].*)$", line)
+    value = unquoted["value"].partition("#")[0].strip().strip("\"'") if unquoted else ""
+    empty = re.match(rf"{_KEY}=\s*(#.*)?$", line)
+    colon = re.match(rf"{_KEY}:\s*(?P<value>\S.*)", line)
+    odd = line.count('"') % 2 or (line.count("'") % 2 and '"' not in line)
+    cases = (
+        (_CURLY.search(line), 'curly quotes; texts stand in straight ones: "…"'),
+        (message.startswith("Cannot "), "this key or table stands in the file already: bring the two together"),
+        (unquoted and value not in {"true", "false"}, f'text stands in quotes: {unquoted and unquoted["key"]} = "{value}"'),
+        (empty, f'there is no value: {empty and empty["key"]} = "…"'),
+        (
+            "\\" in line and "escape" in message.casefold(),
+            "a backslash in a text is written twice, or the text stands in single quotes",
+        ),
+        (odd, "a quote is missing: texts begin and end with one"),
+        (colon, f"between key and value stands =: {colon and colon['key']} = {colon and colon['value'].strip()}"),
+        (line.lstrip().startswith("[") and "]" not in line, "the ] of a [table] is missing"),
+        (line.count("{") > line.count("}"), "a table in braces has to end on its line: { … }"),
+    )
+    return (words for holds, words in cases if holds)
 
 
 # -- keys and values ---------------------------------------------------------------------------------------------------
@@ -135,41 +135,48 @@ def _home(word: str, table: str, homes: dict[str, list[str]], *, exact: bool) ->
 def wrong_value(problem: ErrorDetails, field: FieldInfo | None) -> str:
     """What has to stand there, in TOML's own forms, made of what stands there where that can be told."""
     value, limits = problem["input"], problem.get("ctx", {})
+    where = ".".join(map(str, problem["loc"]))
     match problem["type"]:
-        case "list_type" if isinstance(value, str | int | float):
-            return f"has to be a list: [{_toml(value)}]"
-        case "list_type" if isinstance(value, dict):
-            return f"has to be a list; a table of it stands in double brackets: [[{'.'.join(map(str, problem['loc']))}]]"
         case "list_type":
-            return "has to be a list: [ … ]"
-        case "string_type" if isinstance(value, list) and len(value) == 1:
-            return f"has to be one text, without brackets: {_toml(value[0])}"
-        case "string_type" if isinstance(value, int | float):
-            return f'has to be text in quotes: "{_toml(value)}"'
+            return _not_a_list(value, where)
         case "string_type":
-            return "has to be text in quotes"
+            return _not_text(value)
         case "bool_type":
             return "has to be true or false" + (" (without quotes)" if value in {"true", "false"} else "")
         case "int_type" | "int_from_float" | "float_type":
             number = isinstance(value, str) and re.fullmatch(r"-?\d+", value)
             return "has to be a whole number" + (f" (without quotes): {value}" if number else "")
         case "model_type" | "model_attributes_type" | "dict_type":
-            return f"has to be a table: [{'.'.join(map(str, problem['loc']))}], or {{ … }}"
+            return f"has to be a table: [{where}], or {{ … }}"
         case "literal_error":
             names = re.findall(r"'([^']*)'", str(limits.get("expected")))
             near = nearest(str(value), names)
             return f"{str(value)[:100]!r} is none of {', '.join(names)}" + (f"; did you mean {near!r}?" if near else "")
         case "string_pattern_mismatch":
             return _wrong_form(str(value), str(limits.get("pattern")), field)
-        case "string_too_short":
-            return "must not be empty"
-        case "too_short":
-            return "has to hold at least one"
-        case "greater_than_equal":
-            return f"has to be at least {limits.get('ge')}"
-        case "less_than_equal":
-            return f"has to be at most {limits.get('le')}"
+        case kind if kind in _SENTENCES:
+            return _SENTENCES[kind].format(**limits)
     return problem["msg"].removeprefix("Value error, ")
+
+
+_SENTENCES = {
+    "string_too_short": "must not be empty",
+    "too_short": "has to hold at least one",
+    "greater_than_equal": "has to be at least {ge}",
+    "less_than_equal": "has to be at most {le}",
+}
+
+
+def _not_a_list(value: Any, where: str) -> str:
+    if isinstance(value, dict):
+        return f"has to be a list; a table of it stands in double brackets: [[{where}]]"
+    return f"has to be a list: [{_toml(value) if isinstance(value, str | int | float) else ' … '}]"
+
+
+def _not_text(value: Any) -> str:
+    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], str):
+        return f"has to be one text, without brackets: {_toml(value[0])}"
+    return "has to be text in quotes" + (f': "{_toml(value)}"' if isinstance(value, int | float) else "")
 
 
 def _wrong_form(value: str, pattern: str, field: FieldInfo | None) -> str:

@@ -207,12 +207,8 @@ def _wrapped(data: Row) -> str:
 
 def _parse_json(body: bytes, max_rows: int) -> Any:
     if not body.strip():
-        raise NotificationProblems(
-            [
-                "The body is empty. Was it sent chunked? Whatever sends requests on (a gateway, a flow) has to send the body "
-                "with its length."
-            ]
-        )
+        empty = "The body is empty. Was it sent chunked? What sends requests on (a gateway, a flow) has to tell its length."
+        raise NotificationProblems([empty])
     try:
         text = body.decode(json.detect_encoding(body))
         _check_size(text, max_rows)

@@ -98,8 +98,8 @@ def placeholder(inside: str) -> tuple[str, str]:
         near = difflib.get_close_matches(shown.casefold(), FORMATS, 1)
         meant = f"; did you mean {near[0]}?" if near else ""
         raise ValueError(
-            f"{{{inside.strip()}}}: {shown!r} is no format{meant} (known: {', '.join(FORMATS)}, and numbers such as 0, 0.00, "
-            "#,##0.00; if the colon belongs to the caption, leave it out)"
+            f"{{{inside.strip()}}}: {shown!r} is no format{meant} (known: {', '.join(FORMATS)}, and for numbers 0, 0.00, "
+            "#,##0.00 and the like; if the colon belongs to the caption, leave it out)"
         )
     return column.strip(), shown
 
