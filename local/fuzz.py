@@ -184,7 +184,7 @@ def length(data: bytes) -> None:
 
 
 def shown(data: bytes) -> None:
-    """Whatever a column holds is shown as a date or an amount, or as it is; it shifts a date, or a dead letter says why not."""
+    """Whatever a column holds is shown as a date or an amount, or as it is; it shifts a date, or is refused."""
     try:
         value = load_json(data.decode("utf-8", "replace"))
     except ValueError:
