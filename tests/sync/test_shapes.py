@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 
+from handlers.sync import mapping_event
 from handlers.sync.mapping import Mapping
+from handlers.sync.mapping_event import EventChanges
 from handlers.sync.mapping_file import MappingProblems, load_mapping
 from tests.sync.least import LEAST, body, least
 
@@ -97,6 +99,11 @@ end = { minutes = 5 }
         "hideAttendees": False,
         "isOnlineMeeting": False,
     }
+
+
+def test_no_property_is_without_a_way_back() -> None:
+    """Those that every event has are written each time anyway."""
+    assert EventChanges.model_fields.keys() - {"subject", "start", "end", "isAllDay"} == mapping_event._UNSAID.keys()
 
 
 def test_conditions_see_labels_before_they_are_translated() -> None:
