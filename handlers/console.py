@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from handlers.clients.tables import StorageError
+from handlers.clients.tables import StorageError, in_words
 from handlers.operations import activity, checks, dead_letters, preview, search, support, uninstall
 from handlers.operations.dead_letters import Refused
 from handlers.services import Factory, NotReady
@@ -106,8 +106,13 @@ def _environment(file: Path | None) -> dict[str, str]:
     known, values = file or Path("local.settings.json"), {}
     if file or known.exists():
         try:
-            values = json.loads(known.read_text(encoding="utf-8")).get("Values", {})
-        except (OSError, ValueError, AttributeError) as error:
+            values = json.loads(known.read_text(encoding="utf-8-sig"))["Values"]
+            values.keys()
+        except KeyError:
+            raise SystemExit(
+                f'{known}: "Values" is missing; the settings stand in it: {{"IsEncrypted": false, "Values": {{ … }}}}'
+            ) from None
+        except (OSError, ValueError, AttributeError, TypeError) as error:
             raise SystemExit(f"{known} cannot be read as settings: {type(error).__name__}") from None
     return {name: str(value) for name, value in values.items()} | dict(os.environ)
 
@@ -123,7 +128,7 @@ def _opened(options: argparse.Namespace) -> Iterator[Factory]:
     except Refused as error:
         raise SystemExit(str(error)) from None
     except StorageError as error:
-        raise SystemExit(f"storage cannot be used: {type(error).__name__}") from None
+        raise SystemExit("storage: {}. {}".format(*in_words(error))) from None
     finally:
         factory.close()
 
@@ -166,7 +171,7 @@ def _checks(options: argparse.Namespace, factory: Factory) -> Iterator[checks.Ch
         except NotReady:
             return  # said above
         except StorageError as error:
-            yield checks.Check("Sessions", "fails", f"storage cannot be used ({type(error).__name__})")
+            yield checks.Check("Sessions", "fails", f"storage: {in_words(error)[0]}")
 
 
 def _preview(options: argparse.Namespace) -> int:

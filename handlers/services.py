@@ -15,6 +15,7 @@ from handlers.settings import IntakeSettings, PageSettings, Settings, SettingsPr
 from handlers.sync.mapping import Mapping as SyncMapping
 from handlers.sync.mapping_file import MappingProblems
 from handlers.sync.mapping_file import load_mappings as read_mappings
+from handlers.sync.mapping_words import misnamed
 from handlers.sync.notification import folded
 from handlers.sync.scope import Scope
 
@@ -183,6 +184,8 @@ class Factory:
             raise self._not_ready("mappings", error.problems) from None
         if not mappings:
             log.warning("mappings: there is no .toml file in MAPPINGS_DIR; every notification will be refused")
+        for problem in misnamed_files(ROOT / settings.mappings_dir):
+            log.warning("mappings: %s", problem)
         return Intake(settings=settings, mappings=mappings, storage=storage, clock=self._clock, activity=self._activity)
 
     def _build(self, intake: Intake) -> Services:
@@ -216,12 +219,13 @@ class Factory:
 
 def load_mappings(folder: Path) -> dict[str, SyncMapping]:
     """All mappings of a folder by name; a folder that is not there has none. Raises MappingProblems with those of all."""
-    files, problems = [], []
+    files: list[tuple[str, bytes]] = []
+    problems = []
     for file in sorted(folder.glob("*.toml")):
         try:
-            files.append((file.stem, file.read_text(encoding="utf-8")))
-        except (OSError, UnicodeDecodeError) as error:
-            problems.append(f"{file.name}: cannot be read as UTF-8 text ({type(error).__name__})")
+            files.append((file.stem, file.read_bytes()))
+        except OSError as error:
+            problems.append(f"{file.name}: cannot be read ({type(error).__name__})")
     try:
         mappings = read_mappings(files)
     except MappingProblems as error:
@@ -229,3 +233,8 @@ def load_mappings(folder: Path) -> dict[str, SyncMapping]:
     if problems:
         raise MappingProblems(problems)
     return mappings
+
+
+def misnamed_files(folder: Path) -> list[str]:
+    """What is said of files that look like mappings, and are none because of their names."""
+    return misnamed([file.name for file in folder.iterdir() if file.is_file()]) if folder.is_dir() else []

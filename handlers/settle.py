@@ -278,6 +278,6 @@ class _Settlement:
         else:
             try:
                 self.wanted = wanted_event(self.link, self.mapping, self.services.scope)
-                self.link = intend(self.link, self.wanted, self.mapping)
+                self.link = intend(self.link, self.wanted, self.mapping, self.services.clock())
             except Permanent as failure:
                 self.given_up = failure

@@ -499,7 +499,7 @@ def dead_letter(play: Play) -> None:
     play.begin()
     play.arrive(play.inquiry.save("A", MeetingStart="soon"))
     play.drain()
-    play.arrive(play.inquiry.save("A", MeetingStart="2026-12-01T09:30:00"))
+    play.arrive(play.inquiry.save("A", MeetingStart="2036-12-01T09:30:00"))
 
 
 def dead_letter_unread(play: Play) -> None:
@@ -552,7 +552,7 @@ def reported(play: Play) -> None:
     play.begin()
     play.arrive(play.inquiry.save("A", Team="Calendar", OldID="", MeetingStart="soon"))
     play.drain()
-    play.arrive(play.inquiry.save("A", MeetingStart="2026-12-01T09:30:00"))
+    play.arrive(play.inquiry.save("A", MeetingStart="2036-12-01T09:30:00"))
 
 
 def _everything(play: Play) -> Play:

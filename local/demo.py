@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 
 from local.azurite import Azurite, AzuriteError
 from local.host.process import HostError
@@ -94,8 +95,11 @@ class Story:
 def tell(world: World) -> list[str]:
     """The story; returns what the judge finds."""
     story, inquiry = Story(world), world.inquiry
-    monday = {"MeetingStart": "2026-12-07T09:00:00", "MeetingEnd": "2026-12-07T10:00:00"}
-    tuesday = {"MeetingStart": "2026-12-08T14:00:00", "MeetingEnd": "2026-12-08T15:30:00"}
+    today = datetime.now(UTC).date()  # what is over would stay in the calendar
+    first = today + timedelta(days=14 - today.weekday())
+    second = first + timedelta(days=1)
+    monday = {"MeetingStart": f"{first}T09:00:00", "MeetingEnd": f"{first}T10:00:00"}
+    tuesday = {"MeetingStart": f"{second}T14:00:00", "MeetingEnd": f"{second}T15:30:00"}
     story.chapter(
         "Two opportunities get a meeting",
         "Each becomes an event in its owner's calendar; both ids go back in one session.",

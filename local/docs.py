@@ -19,8 +19,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from handlers.console import main as command
-from handlers.sync.mapping import NOT_KEYS, Condition, Mapping, On, WriteBackTemplate, WrittenField
-from handlers.sync.mapping_event import Attendee, Body, DateAndTime, Duration, EventTemplate
+from handlers.sync.mapping import NOT_KEYS, Condition, Mapping, On, Shape, WriteBackTemplate, WrittenField
+from handlers.sync.mapping_event import Attendee, Body, DateAndTime, Duration, EventChanges, EventTemplate
 from handlers.sync.template import Template
 
 type Schema = dict[str, Any]
@@ -40,6 +40,8 @@ TABLES: dict[str, type[BaseModel]] = {
     "event.end.": Duration,
     "event.attendees.": Attendee,
     "when.<Column>.": Condition,
+    "shape.": Shape,
+    "shape.event.": EventChanges,
     "on.": On,
     "write_back.": WriteBackTemplate,
     "write_back.fields.<Field>.": WrittenField,
@@ -119,8 +121,9 @@ def _keys(_: str) -> str:
         f"| `{table}{field.alias or name}` | {_default(field)} | {_meaning(field)} |\n"
         for table, model in TABLES.items()
         for name, field in model.model_fields.items()
-        if not (model is Mapping and name in NOT_KEYS)
+        if not (model is Mapping and name in NOT_KEYS) and model is not EventChanges
     ]
+    rows.append("| `shape.event.…` |  | Every key of `event`, and none is required. |\n")
     return f"| Key | Default | Meaning |\n|---|---|---|\n{''.join(rows)}"
 
 

@@ -25,7 +25,7 @@ from handlers.sync.answers import acumatica_error, graph_error
 from handlers.sync.change import NotARowChange, RowChange, canonical, load_json, ticks_to_datetime
 from handlers.sync.errors import Permanent, SyncError
 from handlers.sync.event import CalendarEvent, calendar_event
-from handlers.sync.mapping_file import MappingProblems, load_mapping
+from handlers.sync.mapping_file import MappingProblems, load_mapping, load_mappings
 from handlers.sync.notification import NotificationProblems, PushNotification, parse_notification, row_changes
 from handlers.sync.record import record_id, record_update
 from handlers.sync.scope import Scope
@@ -51,6 +51,15 @@ LENGTHS = [
         'end = { date = "{MeetingEnd}", time = "{Length}" }',
     )
 ]
+SHOWN = load_mapping(
+    "m",
+    changed(
+        ('subject = "{Subject}"', 'subject = "{Any:date} {Any:time} {Any:datetime} {Any:0.00} {Any:#,##0}"'),
+        ('start = "{MeetingStart}"', 'start = { date = "{MeetingStart}", days = "{Any}", minutes = "{Any}" }'),
+        ('end = "{MeetingEnd}"', 'end = { date = "{MeetingEnd}", days = "{Any}", minutes = "{Any}" }'),
+        ("[write_back]", '[[shape]]\nwhen.Any = ["1", true]\nevent.showAs = "free"\n[write_back]'),
+    ),
+)
 MESSAGE = RowChange("t", "m", ("A",), 639055764123456780, ROW, "i", 1764547200.0).encode()
 
 
@@ -103,7 +112,7 @@ def message(data: bytes) -> RowChange | None:
 def mapping(data: bytes) -> None:
     """A mapping file can be used, or all its problems are told."""
     try:
-        load_mapping("m", data.decode("utf-8", "replace"))
+        load_mappings([("m", data)])
     except MappingProblems as error:
         "; ".join(error.problems).encode()
 
@@ -174,6 +183,20 @@ def length(data: bytes) -> None:
                 raise AssertionError(f"{value!r} has two readings")
 
 
+def shown(data: bytes) -> None:
+    """Whatever a column holds is shown as a date or an amount, or as it is; it shifts a date, or is refused."""
+    try:
+        value = load_json(data.decode("utf-8", "replace"))
+    except ValueError:
+        value = data.decode("utf-8", "replace")
+    for row in (ROW | {"Any": value}, ROW | {"Any": None, "MeetingStart": value, "MeetingEnd": value}):
+        with contextlib.suppress(Permanent):
+            event = calendar_event(SHOWN, row, Scope())
+            if event.body["showAs"] not in {"free", "busy"} or set(map(chr, range(32))) & set(event.body["subject"]):
+                raise AssertionError("an event has one of its two shapes, and a subject of one line")
+            event.fingerprint, event.over + 1.0
+
+
 def errors(data: bytes) -> None:
     """Any answer of Graph or Acumatica is classed, and what is said of it can be stored."""
     status = 300 + int.from_bytes(data[:2]) % 300
@@ -189,8 +212,8 @@ def errors(data: bytes) -> None:
 SAMPLES: dict[str, tuple[Callable[[bytes], Any], list[bytes]]] = {
     "notification": (notification, [json.dumps(NOTIFICATION).encode(), json.dumps(NOTIFICATION).encode("utf-16")]),
     "message": (message, [canonical(MESSAGE).encode(), b'{"blob":"' + b"0" * 64 + b'"}']),
-    "mapping": (mapping, [TEXT.encode()]),
-    "template": (template, [b"{Subject} {{x}} ({Key})"]),
+    "mapping": (mapping, [TEXT.encode(), (TEXT + '[[shape]]\nwhen.A = "x"\nevent.subject = "{B:date}"').encode()]),
+    "template": (template, [b"{Subject} {{x}} ({Key})", b"{Start:date} {Amount:#,##0.00} {A: b}"]),
     "row": (row, [json.dumps(ROW).encode()]),
     "addresses": (
         addresses,
@@ -201,6 +224,7 @@ SAMPLES: dict[str, tuple[Callable[[bytes], Any], list[bytes]]] = {
         ],
     ),
     "length": (length, [b'"0130"', b"90", b'"1:30"', b"2.5", b'"0010130"', b'"2:05 PM"', b'"1900-01-01T08:00:00"']),
+    "shown": (shown, [b'"2026-02-03T09:30:00Z"', b"1250.5", b'"-30"', b"true", b'"9999-12-31"', b"1e15"]),
     "errors": (
         errors,
         [

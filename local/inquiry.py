@@ -29,7 +29,7 @@ class Inquiry:
         old = self.rows.get(key)
         if old is None:
             subject = f"Visit for {key}"
-            dates = {"MeetingStart": "2026-12-01T09:30:00", "MeetingEnd": "2026-12-01T10:30:00"}
+            dates = {"MeetingStart": "2036-12-01T09:30:00", "MeetingEnd": "2036-12-01T10:30:00"}
             new = {
                 "OpportunityID": key,
                 "Subject": subject,

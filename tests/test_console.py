@@ -71,6 +71,29 @@ def test_the_command_line_does_what_the_page_does(bench: Bench, command: Command
         command("runs", "show", "nobody")
 
 
+@pytest.mark.parametrize("content", ['{"ACUMATICA_URL": "x"}', "{}", '\ufeff{"IsEncrypted": false}'])
+def test_a_settings_file_without_its_values(tmp_path: Path, content: str) -> None:
+    """One thing is wrong, and not every setting is missing."""
+    file = tmp_path / "local.settings.json"
+    file.write_text(content, encoding="utf-8")
+    with pytest.raises(SystemExit, match=r'"Values" is missing; the settings stand in it'):
+        console.main(["runs", "list", "--settings", str(file)])
+
+
+def test_storage_that_is_not_running(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Nothing is said of roles where nobody listens."""
+    away = "DefaultEndpointsProtocol=http;AccountName=a;AccountKey=YQ==;" + "".join(
+        f"{service}Endpoint=http://127.0.0.1:9/a;" for service in ("Blob", "Queue", "Table")
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AzureWebJobsStorage", away)
+    with pytest.raises(SystemExit) as caught:
+        console.main(["runs", "list"])
+    assert str(caught.value).startswith("storage: nothing answers at its address. Check AzureWebJobsStorage")
+    assert "Azurite" in str(caught.value)
+    assert "YQ==" not in str(caught.value)
+
+
 def test_the_command_line_says_what_is_wrong_with_the_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     for name in list(os.environ):

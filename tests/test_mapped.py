@@ -261,6 +261,78 @@ def test_more_than_the_id_is_written_back(mapped: Mapped) -> None:
     assert calls(bench.graph) == ["POST events", "GET events"]
 
 
+@pytest.mark.parametrize("allowed", [True, False])
+def test_a_teams_meeting(mapped: Mapped, *, allowed: bool) -> None:
+    """Its address is written back, and the way into it stays in its body, whatever changes."""
+    online = 'isOnlineMeeting = true\nbody = "{Subject}"'
+    bench = mapped(event=online, fields='"custom.Opportunity.UsrJoin" = "{joinUrl}"')
+    bench.graph.switches.turn({"online_meetings": allowed})
+    bench.acumatica.declare("Opportunity", "Opportunity", "UsrJoin")
+    bench.apply(bench.change(1, "one"))
+    (event,) = bench.graph.events("ann@example.com")
+    join = event["onlineMeeting"]["joinUrl"] if allowed else ""
+    assert (event["isOnlineMeeting"], written(bench, "UsrJoin")) == (allowed, join)
+    bench.apply(bench.change(2, "two"))
+    (changed_one,) = bench.graph.events("ann@example.com")
+    assert (changed_one["id"], changed_one["subject"]) == (event["id"], "two")
+    assert ("Join:" in changed_one["body"]["content"]) == allowed
+    assert bench.letters() == {}
+
+
+def test_an_event_becomes_a_teams_meeting_later(mapped: Mapped) -> None:
+    bench = mapped(event='isOnlineMeeting = "{Online}"\nbody = "as ever"')
+    for number, online in enumerate((False, True, False), 1):
+        bench.apply(bench.change(number, f"s{number}", Online=online))
+    (event,) = bench.graph.events("ann@example.com")
+    assert (event["isOnlineMeeting"], event["subject"]) == (True, "s3")
+
+
+def test_what_is_over_stays_when_its_row_leaves(mapped: Mapped) -> None:
+    """By a removal or by [when]; what is ahead goes."""
+    bench = mapped(tables='[on]\npast = "keep"\n[when]\nStatus = { not = "Done" }')
+    old = {"MeetingStart": "2020-01-01T09:00:00", "MeetingEnd": "2020-01-01T10:00:00"}
+    bench.apply(bench.change(1, "past", Status="Open", **old))
+    bench.apply(bench.change(2, "past", Status="Done", **old))
+    bench.apply(bench.removal(3))
+    bench.apply(bench.removal(4))
+    assert bench.subjects() == ["past"]
+    ahead = {"MeetingStart": "2030-01-01T09:00:00", "MeetingEnd": "2030-01-01T10:00:00"}
+    bench.apply(bench.change(5, "ahead", Status="Open", **ahead))
+    assert bench.subjects() == ["ahead"], "the same event"
+    bench.apply(bench.removal(6))
+    assert bench.subjects() == []
+
+
+def test_the_end_of_an_event_from_before_it_was_stored(mapped: Mapped) -> None:
+    """As version 0.1.0 left it: the row's last state tells."""
+    bench = mapped(tables='[on]\npast = "keep"')
+    bench.apply(bench.change(1, "past", MeetingStart="2020-01-01T09:00:00", MeetingEnd="2020-01-01T10:00:00"))
+    links = bench.factory.storage().links
+    (link,) = links.all()
+    _, etag = links.load(link.key)
+    assert link.live
+    links.save(link.with_entry(replace(link.live, over=0.0)), etag)
+    bench.apply(bench.removal(2))
+    assert bench.subjects() == ["past"]
+
+
+def test_a_row_changes_its_shape_and_keeps_its_event(mapped: Mapped) -> None:
+    """No removal, no second invitation; what only the other shape names goes back to what Outlook has by itself."""
+    shape = '[[shape]]\nwhen.Status = "Planned"\nevent.subject = "Planned: {Subject}"\nevent.showAs = "tentative"'
+    bench = mapped(tables=shape)
+    seen = []
+    for number, status in enumerate(("Planned", "Fixed", "Planned"), 1):
+        bench.apply(bench.change(number, "visit", Status=status))
+        (event,) = bench.graph.events("ann@example.com")
+        seen.append((event["id"], event["subject"], event["showAs"]))
+    first = seen[0][0]
+    assert seen == [
+        (first, "Planned: visit", "tentative"),
+        (first, "visit", "busy"),
+        (first, "Planned: visit", "tentative"),
+    ]
+
+
 @pytest.mark.parametrize("cause", ["the row", "Outlook"])
 def test_the_reason_of_a_failure_is_written_back_and_taken_back(mapped: Mapped, cause: str) -> None:
     """The dead letter is there as well; the id that stands in the record stays."""

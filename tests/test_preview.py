@@ -52,12 +52,20 @@ def test_a_person_sees_mailbox_times_and_requests(capsys: pytest.CaptureFixture[
         ("new_event", [["CreateEvent", "WriteBack"]]),
         ("changed", [["UpdateEvent"]]),
         ("owner_moved", [["CreateEvent", "DeleteEvent", "WriteBack"]]),
-        ("removed", [["DeleteEvent"]]),
+        ("removed", [[]]),  # it is over: the ready-made mapping keeps it
     ],
 )
 def test_effects(capsys: pytest.CaptureFixture[str], fixture: str, effects: list[list[str]]) -> None:
     """A row that is in `Deleted` as well is known: an update changes its event, or moves it."""
     assert [[step["effect"] for step in row["steps"]] for row in rows(capsys, fixture)] == effects
+
+
+def test_a_removal_before_the_event(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What counts is when the notification was sent, not when somebody looks at it."""
+    file = tmp_path / "notification.json"
+    file.write_text((FIXTURES / "removed.json").read_text("utf-8").replace("2026-02-", "2026-04-"), "utf-8")
+    (row,) = json.loads(shown(capsys, str(file), "--json"))["rows"]
+    assert [step["effect"] for step in row["steps"]] == ["DeleteEvent"]
 
 
 def test_what_is_probably_not_meant_is_noted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -133,6 +141,9 @@ def test_mappings_that_are_wrong_or_not_there(tmp_path: Path, capsys: pytest.Cap
     notification = str(FIXTURES / "new_event.json")
     assert main(["preview", notification, "--mappings", str(tmp_path)]) == 1
     assert "there is no mapping (.toml) in this folder" in capsys.readouterr().err
+    (tmp_path / "m.toml.txt").write_text("x", "utf-8")
+    assert main(["preview", notification, "--mappings", str(tmp_path)]) == 1
+    assert "m.toml.txt: is no mapping because of its ending; rename it to m.toml" in capsys.readouterr().err
     (tmp_path / "a.toml").write_text("x", "utf-8")
     (tmp_path / "b.toml").write_text("qurey = 1", "utf-8")
     assert main(["preview", notification, "--mappings", str(tmp_path)]) == 1

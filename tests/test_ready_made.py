@@ -18,7 +18,18 @@ from local import sample
 ROOT = Path(__file__).resolve().parent.parent
 FIXTURES = ROOT / sample.NOTIFICATIONS
 MAPPINGS = load_mappings(ROOT / "ready-made")
-NAMES = ["appointment", "case-follow-up", "crm-event", "crm-task", "opportunity-meetings"]
+NAMES = [
+    "appointment",
+    "case-follow-up",
+    "contract-renewal",
+    "crm-event",
+    "crm-task",
+    "equipment-maintenance",
+    "opportunity-meetings",
+    "project-task",
+    "sales-order-shipment",
+    "time-off",
+]
 
 
 def previewed(name: str, **columns: Any) -> list[Outlook]:
@@ -49,7 +60,7 @@ def test_the_requests_are_exactly_these(name: str) -> None:
         own = ("transactionId", "singleValueExtendedProperties")  # the stamp, not the mapping's doing
         sent = {key: value for key, value in (event.body or {}).items() if key not in own}
         assert (event.mailbox, sent) == (wanted["mailbox"], wanted["event"])
-        if wanted["write_back"] is None:  # an update: the record knows its event
+        if wanted["write_back"] is None:  # an update: the record knows its event; or nobody needs its id
             assert others == []
         else:
             (write_back,) = others
@@ -77,6 +88,14 @@ def test_a_copy_alone_in_a_folder_can_be_previewed(name: str, tmp_path: Path, ca
         ("crm-event", {"Status": "Canceled"}),
         ("crm-task", {"Status": "Completed"}),
         ("crm-task", {"DueDate": None}),
+        ("project-task", {"Status": "Completed"}),
+        ("project-task", {"ApproverEmail": ""}),
+        ("contract-renewal", {"Status": "Expired"}),
+        ("contract-renewal", {"ExpirationDate": None}),
+        ("equipment-maintenance", {"NextMaintenance": None}),
+        ("sales-order-shipment", {"Status": "Completed"}),
+        ("sales-order-shipment", {"ShipDate": None}),
+        ("time-off", {"Status": "Pending"}),
     ],
 )
 def test_what_does_not_belong_into_the_calendar_stays_out(name: str, columns: dict[str, Any]) -> None:
@@ -95,6 +114,12 @@ def test_what_does_not_belong_into_the_calendar_stays_out(name: str, columns: di
         ("crm-event", {"ShowAs": "Busy"}, {"showAs": "busy"}),
         ("crm-event", {"ShowAs": "A label nobody knows"}, {"showAs": "busy"}),
         ("crm-task", {"Priority": None}, {"importance": "normal"}),
+        ("project-task", {"Status": "Active"}, {"showAs": "free"}),
+        ("contract-renewal", {"ExpirationDate": "2026-03-15T00:00:00"}, {"start": "2026-02-13T00:00:00"}),
+        ("equipment-maintenance", {"NextMaintenance": "2026-05-04T13:45:00"}, {"end": "2026-05-04T10:00:00"}),
+        ("sales-order-shipment", {"Status": "Shipping"}, {"showAs": "free"}),
+        ("sales-order-shipment", {"Status": "on hold"}, {"showAs": "tentative"}),
+        ("time-off", {"LastDay": None}, {"end": "2026-03-24T00:00:00", "showAs": "oof"}),
     ],
 )
 def test_other_values_of_a_column_are_shown_as_they_should_be(
@@ -105,3 +130,9 @@ def test_other_values_of_a_column_are_shown_as_they_should_be(
         body = row.wanted.body
         seen = {key: body[key]["dateTime"] if key in {"start", "end"} else body[key] for key in shown}
         assert seen == shown
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_they_keep_what_is_over(name: str) -> None:
+    """Nobody's calendar loses its past because a record was completed."""
+    assert MAPPINGS[name].on.past == "keep"

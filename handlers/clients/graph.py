@@ -91,7 +91,9 @@ class Graph:
     def details(self, mailbox: str, event_id: str, deadline: float = math.inf) -> dict[str, str]:
         """What else of an event a record can be told. Raises EventGone."""
         answer = self._call(to_graph.get_details(mailbox, event_id), deadline)
-        return {name: str(answer.get(name) or "") for name in ("webLink", "iCalUId")}
+        meeting = answer.get("onlineMeeting")
+        join = meeting.get("joinUrl") if isinstance(meeting, dict) else None
+        return {name: str(answer.get(name) or "") for name in ("webLink", "iCalUId")} | {"joinUrl": str(join or "")}
 
     def cancel(self, mailbox: str, event_id: str, comment: str, deadline: float = math.inf) -> bool:
         """Tell attendees that a meeting is off; False where there is nobody to tell. Raises EventGone, MailboxGone."""

@@ -39,8 +39,15 @@ def create_event(event: CalendarEvent, stamp: str, calendar_id: str | None = Non
 
 
 def update_event(mailbox: str, event_id: str, event: CalendarEvent, stamp: str | None = None) -> GraphRequest:
-    """PATCH of all that is mapped (and, where the event is not ours yet, of its stamp)."""
-    return _on_event("PATCH", mailbox, event_id, body=event.body | (_stamped(stamp) if stamp else {}))
+    """PATCH of all that is mapped (and, where the event is not ours yet, of its stamp).
+
+    The body of an online meeting holds the way into it, which a PATCH of the body would take away.
+    https://learn.microsoft.com/graph/api/event-update
+    """
+    body = event.body
+    if body.get("isOnlineMeeting"):
+        body = {name: value for name, value in body.items() if name != "body"}
+    return _on_event("PATCH", mailbox, event_id, body=body | (_stamped(stamp) if stamp else {}))
 
 
 def delete_event(mailbox: str, event_id: str) -> GraphRequest:
@@ -61,7 +68,7 @@ def get_ownership(mailbox: str, event_id: str) -> GraphRequest:
 
 def get_details(mailbox: str, event_id: str) -> GraphRequest:
     """What else of an event a record can be told."""
-    return _on_event("GET", mailbox, event_id, "?$select=webLink,iCalUId")
+    return _on_event("GET", mailbox, event_id, "?$select=webLink,iCalUId,onlineMeeting")
 
 
 def find_events(mailbox: str, stamp: str, calendar_id: str | None = None) -> GraphRequest:

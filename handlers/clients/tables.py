@@ -15,6 +15,7 @@ from azure.core.exceptions import (
     ResourceExistsError,
     ResourceModifiedError,
     ResourceNotFoundError,
+    ServiceRequestError,
     ServiceResponseError,
 )
 
@@ -52,6 +53,23 @@ def is_away(error: AzureError) -> bool:
         not isinstance(error, HttpResponseError)
         or (error.status_code or 500) >= 500
         or error.status_code in {401, 403, 408, 429}
+    )
+
+
+def in_words(error: AzureError) -> tuple[str, str]:
+    """Why storage cannot be used, and the remedy. Neither holds an address: a connection string may stand in one."""
+    if isinstance(error, ServiceRequestError | ServiceResponseError):
+        return "nothing answers at its address", (
+            "Check AzureWebJobsStorage, and the network between. On one machine it is Azurite, which has to be running: "
+            "`make run` starts it, and ends it again."
+        )
+    if isinstance(error, HttpResponseError) and error.status_code in {401, 403}:
+        return f"it refuses the app ({type(error).__name__})", (
+            "Check AzureWebJobsStorage and the roles of the app's identity: Storage Blob Data Owner, Storage Queue Data "
+            "Contributor, Storage Table Data Contributor."
+        )
+    return f"it cannot be used ({type(error).__name__})", (
+        "Check AzureWebJobsStorage, and whether the storage account is in order."
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from handlers.clients.acumatica import Acumatica
 from handlers.clients.storage import Storage
-from handlers.clients.tables import StorageError
+from handlers.clients.tables import StorageError, in_words
 from handlers.operations import dead_letters
 from handlers.services import Factory, NotReady, Services
 from handlers.settings import Settings
@@ -80,13 +80,7 @@ def _storage(storage: Storage) -> Check:
     try:
         storage.check()
     except StorageError as error:
-        return Check(
-            "Storage",
-            "fails",
-            f"cannot be used ({type(error).__name__})",
-            "Check AzureWebJobsStorage and the roles of the app's identity: Storage Blob Data Owner, Storage Queue Data "
-            "Contributor, Storage Table Data Contributor.",
-        )
+        return Check("Storage", "fails", *in_words(error))
     return Check("Storage", "ok", f"tables and queue answer ({(time.monotonic() - began) * 1000:.0f} ms)")
 
 

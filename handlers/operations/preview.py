@@ -19,9 +19,9 @@ from tzlocal.windows_tz import win_tz
 
 from handlers.clients import requests_to_graph as to_graph
 from handlers.clients.requests_to_graph import GraphRequest
-from handlers.services import Services, load_mappings
+from handlers.services import Services, load_mappings, misnamed_files
 from handlers.sync.after import after
-from handlers.sync.change import RowChange, load_json
+from handlers.sync.change import RowChange, load_json, ticks_to_datetime
 from handlers.sync.effects import (
     Adoptable,
     AdoptEvent,
@@ -53,7 +53,8 @@ from handlers.sync.template import MissingColumns, Row
 
 _SITE = "https://ACUMATICA_URL"  # where the setting is not there to be read
 _EVENT, _NEW_EVENT = "<id of the event>", "<id of the new event>"
-_RESULTS = {"webLink": "<webLink of the event>", "iCalUId": "<iCalUId of the event>", "reason": ""}
+_RESULTS = {"webLink": "<webLink of the event>", "iCalUId": "<iCalUId of the event>"}
+_RESULTS |= {"joinUrl": "<joinUrl of the event>", "reason": ""}
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,8 @@ def _row(change: RowChange, mapping: Mapping, notification: PushNotification, sc
     try:
         link = merge(_known(change, mapping, notification, scope), change, mapping)
         wanted = wanted_event(link, mapping, scope)
-        steps = [_step(effect, mapping, scope) for effect, _ in _carried_out(link, wanted, mapping, _NEW_EVENT)]
+        now = _sent(change)
+        steps = [_step(effect, mapping, scope) for effect, _ in _carried_out(link, wanted, mapping, _NEW_EVENT, now)]
     except (Permanent, MissingColumns) as error:
         remedy = error.remedy if isinstance(error, Permanent) else "Bring the inquiry and the mapping together."
         return replace(shown, problem=str(error), remedy=remedy)
@@ -112,18 +114,23 @@ def _known(change: RowChange, mapping: Mapping, notification: PushNotification, 
             wanted = wanted_event(link, mapping, scope)
         except (Permanent, MissingColumns):
             continue  # it never had an event
-        after_each = [then for _, then in _carried_out(link, wanted, mapping, _EVENT)]
+        after_each = [then for _, then in _carried_out(link, wanted, mapping, _EVENT, _sent(change))]
         link = after_each[-1] if after_each else link
     return link
 
 
+def _sent(change: RowChange) -> float:
+    """What counts as now: what is over by then is over."""
+    return ticks_to_datetime(change.timestamp).timestamp()
+
+
 def _carried_out(
-    link: EventLink, wanted: CalendarEvent | None, mapping: Mapping, made: str
+    link: EventLink, wanted: CalendarEvent | None, mapping: Mapping, made: str, now: float
 ) -> Iterator[tuple[Effect, EventLink]]:
     """Effect after effect as all of them succeed, with the link after each; `made` is the id of an event that is made."""
-    link = intend(link, wanted, mapping)
-    while effects := plan(link, wanted, mapping, 0.0):
-        link, _ = after(link, effects[0], _success(effects[0], made), 0.0)
+    link = intend(link, wanted, mapping, now)
+    while effects := plan(link, wanted, mapping, now):
+        link, _ = after(link, effects[0], _success(effects[0], made), now)
         yield effects[0], link
 
 
@@ -248,7 +255,8 @@ def read(body: bytes, folder: Path, site: str = "") -> list[Outlook]:
     """Preview a request body under the mappings of a folder. Raises MappingProblems or NotificationProblems."""
     mappings = load_mappings(folder)
     if not mappings:
-        raise MappingProblems([f"{folder}: there is no mapping (.toml) in this folder; --mappings names another one"])
+        none = f"{folder}: there is no mapping (.toml) in this folder; --mappings names another one"
+        raise MappingProblems([none, *misnamed_files(folder)])
     queries = dict.fromkeys(mapping.query for mapping in mappings.values())
     notification = parse_notification(body, company=_company(body), queries=queries, now=datetime.now(UTC))
     return preview(notification, mappings, Scope(site or _SITE))

@@ -106,7 +106,8 @@ def _after_create(link: EventLink, effect: CreateEvent, result: Result) -> After
     match result:
         case Done(event_id=str() as event_id):
             fingerprint = None if entry.unsure else effect.event.fingerprint
-            return After(link.with_entry(replace(entry, id=event_id, fingerprint=fingerprint, unsure=False)))
+            made = replace(entry, id=event_id, fingerprint=fingerprint, unsure=False, over=effect.event.over)
+            return After(link.with_entry(made))
         case AlreadyCreated(event_id=None):
             return After(link.with_entry(replace(entry, sought=True)))
         case AlreadyCreated(event_id=event_id):
@@ -155,7 +156,8 @@ def _after_update(link: EventLink, effect: UpdateEvent, result: Result, now: flo
     entry = _current(link, effect)
     match result:
         case Done():
-            written = replace(entry, fingerprint=effect.event.fingerprint, adopt=None, seen=False, misses=0)
+            written = replace(entry, fingerprint=effect.event.fingerprint, over=effect.event.over)
+            written = replace(written, adopt=None, seen=False, misses=0)
             if now >= written.late_until:
                 written = replace(written, late_until=0.0, late_print="")
             return After(link.with_entry(written))

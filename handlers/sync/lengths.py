@@ -16,6 +16,7 @@ _CLOCK = re.compile(r"(\d{1,4}):([0-5]\d)(?::00)?", re.ASCII)
 _FEW_DIGITS = re.compile(r"\d{1,2}", re.ASCII)
 _DIGITS = re.compile(r"\d{3,}", re.ASCII)
 _DECIMAL = re.compile(r"\d{1,4}\.\d{1,4}", re.ASCII)
+_SIGNED = re.compile(r"[+-]?\d{1,6}", re.ASCII)
 _SPAN = re.compile(r"(?:(\d{1,3})(?=\d{4}$))?(?:(\d{1,2})(?=\d{2}$))?([0-5]?\d)", re.ASCII)
 
 
@@ -43,6 +44,19 @@ def minutes(what: str, template: Template, row: Row) -> int | None:
     elif _DIGITS.fullmatch(value):
         raise _ambiguous(what, template, row, "minutes")
     raise unusable(what, template, row, "is no length in minutes (90, or 1:30)", "Use a column with whole minutes.")
+
+
+def shift(what: str, template: Template, row: Row) -> int:
+    """Whole days or minutes, before (negative) or after; none where it is empty. Raises Permanent."""
+    value = _value(template, row)
+    if isinstance(value, str):
+        if not value:
+            return 0
+        if _SIGNED.fullmatch(value):
+            return int(value)
+    elif -LONGEST <= value <= LONGEST and value == round(value):
+        return round(value)
+    raise unusable(what, template, row, "is no whole number", "Use a column with whole numbers.")
 
 
 def _hours(template: Template, row: Row) -> int | None:
@@ -79,7 +93,7 @@ def _time_span(template: Template, row: Row) -> int | None:
 def _value(template: Template, row: Row) -> float | str:
     """What a column holds, as it was sent; the mapping's own number; or text, trimmed."""
     if not template.columns:
-        return float(template.source)
+        return float(template.source) if template.source else ""
     value = row.get(template.column) if template.column else None
     return value if is_number(value) else template.render(row)
 

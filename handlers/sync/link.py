@@ -64,6 +64,7 @@ class Entry:
     others: tuple[str, ...] = ()  # ids of more events with its stamp
     late_until: float = 0.0  # until when a request without an answer may still be carried out
     late_print: str = ""  # fingerprint of what such a request writes; empty = of several
+    over: float = 0.0  # when the event is over, as it was last written; 0 = not known
 
     @property
     def endangered(self) -> bool:

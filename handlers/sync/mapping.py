@@ -12,13 +12,24 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema, field_validator
 
-from handlers.sync.mapping_event import EventTemplate
-from handlers.sync.mapping_values import SCALAR_SCHEMA, PlainText, Scalar, Table, Text, ZoneName, as_it_is, scalar
+from handlers.sync.mapping_event import EventChanges, EventTemplate
+from handlers.sync.mapping_values import (
+    SCALAR_SCHEMA,
+    LocaleName,
+    PlainText,
+    Scalar,
+    Table,
+    Text,
+    ZoneName,
+    as_it_is,
+    scalar,
+)
 from handlers.sync.template import MissingColumns, Row, Template, as_text, compared, folded, pick
 
 _SYSTEM_FIELDS = {"id", "rowNumber", "delete", "custom", "Attributes", "note"}  # of an entity in JSON; no plain fields
 EVENT_ID = "event_id"
-RESULTS = {EVENT_ID, "webLink", "iCalUId", "reason"}  # what write_back can write, and nothing else can use
+DETAILS = {"webLink", "iCalUId", "joinUrl"}  # of an event; Graph has to be asked for them
+RESULTS = {EVENT_ID, "reason", *DETAILS}  # what write_back can write, and nothing else can use
 LINK = "link"  # the one placeholder of `footer`
 ELSE = "*"  # in [values]: every other label
 NOT_KEYS = {"name"}  # of a mapping; told by its file's name
@@ -50,7 +61,7 @@ class WrittenField(Table):
     """What one field of the record gets."""
 
     value: Annotated[Any, BeforeValidator(_field_value), SCALAR_SCHEMA] = Field(
-        description="Template of `{event_id}`, `{webLink}`, `{iCalUId}`, `{reason}`; or true, false, a number."
+        description="Template of `{event_id}`, `{webLink}`, `{iCalUId}`, `{joinUrl}`, `{reason}`; or true, false, a number."
     )
     type: Literal[_CUSTOM_TYPES] | None = Field(  # type: ignore[valid-type]
         None, description="Type of a custom field, where it does not follow from the value; `$adHocSchema` tells it."
@@ -61,9 +72,11 @@ class WriteBackTemplate(Table):
     """Which record of Acumatica's contract-based API is told of its event, and in which fields."""
 
     endpoint: str = Field(
-        pattern=r"^[A-Za-z0-9_.-]+/[0-9]+\.[0-9]+\.[0-9]+$", description="Contract-based endpoint with its version."
+        pattern=r"^[A-Za-z0-9_.-]+/[0-9]+\.[0-9]+\.[0-9]+$",
+        description="Contract-based endpoint with its version.",
+        examples=["Default/24.200.001"],
     )
-    entity: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="Entity of that endpoint.")
+    entity: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="Entity of that endpoint.", examples=["SalesOrder"])
     id: Text = Field(description="Column with the record's `NoteID`.")
     fields: dict[
         str, Annotated[WrittenField, BeforeValidator(_as_field, json_schema_input_type=str | bool | float | WrittenField)]
@@ -132,6 +145,9 @@ class On(Table):
     delete: Literal["delete", "cancel", "keep"] = Field(
         "delete", description="`cancel`: attendees are told `comment`; `keep`: the event stays."
     )
+    past: Literal["delete", "keep"] = Field(
+        "delete", description="`keep`: an event that is over when its row leaves stays, whatever `delete` says."
+    )
     comment: PlainText = Field("Cancelled in Acumatica.", description="What a cancellation says.")
     clear: bool = Field(default=False, description="`true`: when a row is removed, the fields of `write_back` are emptied.")
 
@@ -155,6 +171,16 @@ _TEXT_OR_TABLE = WithJsonSchema(
 )
 
 
+type _Conditions = dict[str, Annotated[Condition, BeforeValidator(_as_condition), _TEXT_OR_TABLE]]
+
+
+class Shape(Table):
+    """How an event is shown for some of the rows."""
+
+    when: _Conditions = Field(min_length=1, description="Which rows: a condition per column; all have to hold.")
+    event: EventChanges = Field(description="Properties of `[event]` that are other ones for these rows.")
+
+
 class Mapping(Table):
     """One mapping file. Its name is the file's; it is part of every event's identity."""
 
@@ -168,6 +194,7 @@ class Mapping(Table):
     )
     calendar: Text | None = Field(None, description="Name or id of a calendar in the mailbox; without it, the default one.")
     time_zone: ZoneName = Field(description="Zone of the date columns, as a Windows or IANA name, or a column with one.")
+    locale: LocaleName = Field("en-US", description="Language and country of dates and numbers in texts, such as `de-DE`.")
     attributes: list[str] = Field(
         default_factory=list, description="Columns that are attributes (user-defined fields): null keeps the known value."
     )
@@ -183,12 +210,16 @@ class Mapping(Table):
     )
     footer: Text | None = Field(None, description="Last line of the body; `{link}` is the address of the record.")
     event: EventTemplate
-    when: dict[str, Annotated[Condition, BeforeValidator(_as_condition), _TEXT_OR_TABLE]] = Field(
+    when: _Conditions = Field(
         default_factory=dict, description="Which rows are in the calendar: a condition per column; all have to hold."
     )
     values: dict[str, dict[str, Scalar]] = Field(
         default_factory=dict,
         description='Per column: what its labels stand for. `"*"` stands for every other label, `""` for an empty one.',
+    )
+    shape: list[Shape] = Field(
+        default_factory=list,
+        description="What of `[event]` is another way for some rows; of several `[[shape]]`, the first that fits counts.",
     )
     on: On = Field(default_factory=On, description="What changes and removals lead to.")
     write_back: WriteBackTemplate | None = None
@@ -211,9 +242,11 @@ class Mapping(Table):
     @cached_property
     def columns(self) -> tuple[str, ...]:
         """All columns that the mapping reads, each once, the key columns first."""
-        parts = (self.mailbox, self.event, self.write_back and self.write_back.id, self.calendar, self.time_zone)
+        shapes = [shape.event for shape in self.shape]
+        parts = (self.mailbox, self.event, shapes, self.write_back and self.write_back.id, self.calendar, self.time_zone)
         templates = [template for part in (*parts, self.adopt, self.link) for template in _templates(part)]
-        return tuple(dict.fromkeys([*self.key, *(column for t in templates for column in t.columns), *self.when]))
+        conditions = [*self.when, *(column for shape in self.shape for column in shape.when)]
+        return tuple(dict.fromkeys([*self.key, *(column for t in templates for column in t.columns), *conditions]))
 
     def key_of(self, row: Row) -> tuple[str, ...]:
         """The row's key values, trimmed, since Acumatica pads segmented keys. Raises MissingColumns."""
@@ -229,7 +262,23 @@ class Mapping(Table):
 
     def matches(self, row: Row) -> bool:
         """Whether a row (of picked columns) belongs into the calendar."""
-        return all(condition.holds(row.get(column)) for column, condition in self.when.items())
+        return _hold(self.when, row)
+
+    def shaped(self, row: Row) -> "Mapping":
+        """The mapping with the event of the shape that fits a row (of picked columns, not translated yet)."""
+        return next((mapping for conditions, mapping in self._shapes if _hold(conditions, row)), self)
+
+    @cached_property
+    def _shapes(self) -> "list[tuple[_Conditions, Mapping]]":
+        if not self.shape:
+            return []
+        said = {name for shape in self.shape for name in shape.event.model_fields_set} | self.event.model_fields_set
+        changes = [*((shape.when, shape.event) for shape in self.shape), ({}, EventChanges())]
+        return [(when, self.model_copy(update={"event": self.event.changed(event, said)})) for when, event in changes]
+
+
+def _hold(conditions: _Conditions, row: Row) -> bool:
+    return all(condition.holds(row.get(column)) for column, condition in conditions.items())
 
 
 def _templates(part: Any) -> Iterator[Template]:

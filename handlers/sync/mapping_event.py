@@ -15,7 +15,9 @@ from handlers.sync.mapping_values import (
     Importance,
     Minutes,
     Sensitivity,
+    Shift,
     ShowAs,
+    Shown,
     Table,
     Text,
 )
@@ -23,10 +25,16 @@ from handlers.sync.template import Template
 
 
 class DateAndTime(Table):
-    """A date and a time in columns of their own."""
+    """A date and perhaps a time in columns of their own, perhaps shifted."""
 
-    date: Text = Field(description="Column with the date.")
-    time: Text = Field(description="Column with the time; its date, if it has one, does not count.")
+    date: Text = Field(description="Column with the date, or with date and time.")
+    time: Text | None = Field(
+        None, description="Column with the time (its date, if it has one, does not count), or a time such as `09:00`."
+    )
+    days: Shift | None = Field(
+        None, description="Days after that, or before it (`-30`): a whole number, or a column with one."
+    )
+    minutes: Shift | None = Field(None, description="Minutes after that, or before it; without effect on whole days.")
 
 
 class Duration(Table):
@@ -58,19 +66,19 @@ class Body(Table):
     """https://learn.microsoft.com/graph/api/resources/itembody."""
 
     contentType: Literal["text", "html"] = Field("text", description="`text` or `html`.")
-    content: Text = Field(description="Template; in HTML, what columns hold is escaped.")
+    content: Shown = Field(description="Template; in HTML, what columns hold is escaped.")
 
 
 class Attendee(Table):
     """https://learn.microsoft.com/graph/api/resources/attendee."""
 
     address: Text = Field(description="One e-mail address, or several with `;` or `,` between them; `Name <address>` too.")
-    name: Text | None = Field(None, description="Name that is shown; counts where there is one address.")
+    name: Shown | None = Field(None, description="Name that is shown; counts where there is one address.")
     type: AttendeeType = Field(Template.parse("required"), description="`required`, `optional` or `resource`.")
 
 
 def _form(value: Any) -> str:
-    if isinstance(value, Duration) or (isinstance(value, dict) and value.keys() & Duration.model_fields):
+    if isinstance(value, Duration) or (isinstance(value, dict) and not value.keys() & {"date", "time"}):
         return "length"
     return "table" if isinstance(value, dict | DateAndTime) else "text"
 
@@ -97,21 +105,24 @@ type _Attendee = Annotated[
 ]
 
 
-class EventTemplate(Table):
-    """Properties of Graph's event (https://learn.microsoft.com/graph/api/resources/event), by Graph's names."""
+class EventChanges(Table):
+    """Properties of `[event]` that are other ones in this shape."""
 
-    subject: Text = Field(description="At most 255 characters; longer ones are cut.")
+    subject: Shown | None = Field(None, description="At most 255 characters; longer ones are cut.")
     body: _Body | None = Field(None, description='Text, or `{ contentType = "html", content = "…" }`.')
-    start: _Start = Field(description="Date and time column, or `{ date = …, time = … }`.")
+    start: _Start | None = Field(
+        None,
+        description="Date and time column, or `{ date = …, time = …, days = …, minutes = … }` (all but `date` optional).",
+    )
     end: _End | None = Field(
         None,
         description="The same, or a length: `{ minutes = … }`, `{ hours = … }` or `{ time_span = … }`. Without one "
         "(or where it is empty), `default_minutes` counts.",
     )
-    isAllDay: Flag = Field(
-        Template.parse("false"), description="`true`: only the dates of start and end count; the end's day is the last one."
+    isAllDay: Flag | None = Field(
+        None, description="`true`: only the dates of start and end count; the end's day is the last one."
     )
-    location: Text | None = Field(
+    location: Shown | None = Field(
         None, description="Its display name: one line of at most 255 characters; longer ones are cut."
     )
     attendees: list[_Attendee] = Field(
@@ -122,9 +133,45 @@ class EventTemplate(Table):
     showAs: ShowAs | None = Field(None, description=f"`{'`, `'.join(SHOW_AS)}`.")
     sensitivity: Sensitivity | None = Field(None, description=f"`{'`, `'.join(SENSITIVITY)}`.")
     importance: Importance | None = Field(None, description=f"`{'`, `'.join(IMPORTANCE)}`.")
-    categories: list[Text] = Field(
+    categories: list[Shown] = Field(
         default_factory=list, description="Names of categories; those that the mailbox has show in their colour."
     )
     isReminderOn: Flag | None = Field(None, description="`true` or `false`.")
     reminderMinutesBeforeStart: Minutes | None = Field(None, description="A whole number.")
     hideAttendees: Flag | None = Field(None, description="`true`: attendees do not see each other.")
+    isOnlineMeeting: Flag | None = Field(
+        None, description="`true`: a Teams meeting. It stays one, and its body is written once, when the event is made."
+    )
+
+
+class EventTemplate(EventChanges):
+    """Properties of Graph's event (https://learn.microsoft.com/graph/api/resources/event), by Graph's names."""
+
+    subject: Shown = Field(description=EventChanges.model_fields["subject"].description)
+    start: _Start = Field(description=EventChanges.model_fields["start"].description)
+    isAllDay: Flag = Field(Template.parse("false"), description=EventChanges.model_fields["isAllDay"].description)
+
+    def changed(self, changes: EventChanges, known: set[str]) -> Self:
+        """With the properties of a shape; of the `known` ones, what neither names is as Graph has it where nothing is said.
+
+        A row may go from one shape to another, and a PATCH that does not name a property leaves what is there.
+        """
+        own = {name: getattr(changes, name) for name in changes.model_fields_set}
+        unsaid = known - own.keys() - self.model_fields_set
+        return self.model_copy(update={name: _UNSAID[name] for name in unsaid if name in _UNSAID} | own)
+
+
+_NOTHING = Template.parse("")
+_UNSAID: dict[str, Any] = {
+    "body": Body(content=_NOTHING),
+    "location": _NOTHING,
+    "attendees": [Attendee(address=_NOTHING)],
+    "showAs": _NOTHING,
+    "sensitivity": _NOTHING,
+    "importance": _NOTHING,
+    "categories": [_NOTHING],
+    "isReminderOn": Template.parse("true"),
+    "reminderMinutesBeforeStart": _NOTHING,
+    "hideAttendees": _NOTHING,
+    "isOnlineMeeting": _NOTHING,
+}

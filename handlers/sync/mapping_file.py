@@ -1,6 +1,5 @@
 """Mapping files: read, with everything that is wrong with them, each with its file, line, key and remedy."""
 
-import difflib
 import re
 import tomllib
 from collections import Counter
@@ -9,15 +8,17 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from handlers.sync.mapping import LINK, NOT_KEYS, RESULTS, Condition, Mapping, On, WriteBackTemplate, WrittenField
+from handlers.sync.mapping import LINK, NOT_KEYS, RESULTS, Condition, Mapping, On, Shape, WriteBackTemplate, WrittenField
 from handlers.sync.mapping_event import Attendee, Body, DateAndTime, Duration, EventTemplate
-from handlers.sync.template import PLACEHOLDER, Row
+from handlers.sync.mapping_words import decoded, home_of, known_keys, tables, toml_problem, unknown_key, wrong_value
+from handlers.sync.template import PLACEHOLDER, Row, placeholder
 
 _TAGS = {"text", "table", "length"}  # of the forms of start and end; no key is called so
 _NESTED: dict[str, type[BaseModel]] = {
     "event": EventTemplate,
     "write_back": WriteBackTemplate,
     "on": On,
+    "shape": Shape,
     "body": Body,
     "attendees": Attendee,
     "fields": WrittenField,
@@ -37,10 +38,11 @@ class MappingProblems(Exception):
 
 def load_mapping(name: str, text: str) -> Mapping:
     """Read one mapping file. Raises MappingProblems with all of them: file, line, key, what is wrong, and the remedy."""
+    text = text.removeprefix("\ufeff")
     try:
-        data = tomllib.loads(text.removeprefix("\ufeff"))
+        data = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise MappingProblems([f"{name}.toml: no TOML: {error}"]) from None
+        raise MappingProblems([f"{name}.toml: no TOML: {toml_problem(text, str(error))}"]) from None
     try:
         problems: list[tuple[tuple[str, ...], str]] = [((), problem) for problem in _joint_problems(data)]
     except RecursionError:
@@ -48,22 +50,24 @@ def load_mapping(name: str, text: str) -> Mapping:
     try:
         mapping = Mapping(**{**data, "name": name})
     except ValidationError as error:
-        problems = [*_explain(error), *problems]
+        problems = [*_explain(error, data), *problems]
     else:
         if not problems:
             return mapping
     raise MappingProblems([f"{name}.toml{_line(text, keys)}: {problem}" for keys, problem in problems])
 
 
-def load_mappings(files: Iterable[tuple[str, str]]) -> dict[str, Mapping]:
-    """Read (name, text) of all mapping files. Raises MappingProblems with those of all files, and those between files."""
+def load_mappings(files: Iterable[tuple[str, str | bytes]]) -> dict[str, Mapping]:
+    """Read (name, content) of all mapping files. Raises MappingProblems with those of all files, and those between files."""
     mappings: dict[str, Mapping] = {}
     problems: list[str] = []
     for name, text in files:
         try:
-            mappings[name] = load_mapping(name, text)
+            mappings[name] = load_mapping(name, text if isinstance(text, str) else decoded(f"{name}.toml", text))
         except MappingProblems as error:
             problems += error.problems
+        except ValueError as error:
+            problems.append(str(error))
     names = Counter(name.casefold() for name in mappings)
     problems += [f"{name}.toml: another file has this name" for name in mappings if names[name.casefold()] > 1]
     unconditional: dict[str, str] = {}
@@ -87,13 +91,14 @@ def _joint_problems(data: Row) -> Iterator[str]:
         yield f"{name}: unknown key (a mapping's name is its file's; addresses are settings)"
     others = {name: value for name, value in data.items() if name not in {"write_back", "footer", "when", "values"}}
     texts = [*_texts(others), *_texts(_member(data.get("write_back"), "id"))]
-    used = {match[1].strip() for text in texts for match in PLACEHOLDER.finditer(text) if match[1]}
+    used = {column for text in texts for column in _columns(text)}
     for result in sorted(RESULTS & used):
         yield f"{{{result}}} stands only in write_back.fields: elsewhere it would feed an event from its own id"
     yield from _footer_problems(data)
     attributes, key = data.get("attributes"), data.get("key")
     used |= set(map(str, key if isinstance(key, list) else []))
-    used |= set(data["when"]) if isinstance(data.get("when"), dict) else set()
+    for table in [data, *(data["shape"] if isinstance(data.get("shape"), list) else [])]:
+        used |= set(when) if isinstance(when := _member(table, "when"), dict) else set()
     for attribute in attributes if isinstance(attributes, list) else []:
         if str(attribute) not in used:
             yield f"attributes: {attribute!r} is not used by any template"
@@ -111,11 +116,20 @@ def _footer_problems(data: Row) -> Iterator[str]:
     footer = data.get("footer")
     if footer is None:
         return
-    used = {match[1].strip() for match in PLACEHOLDER.finditer(str(footer)) if match[1]}
+    used = set(_columns(str(footer)))
     for other in sorted(used - {LINK}):
         yield f"footer: only {{link}} can stand in it, not {{{other}}}"
     if LINK in used and "link" not in data:
         yield "footer: {link} needs the key link, the address of the record"
+
+
+def _columns(text: str) -> Iterator[str]:
+    for match in PLACEHOLDER.finditer(text):
+        if match[1]:
+            try:
+                yield placeholder(match[1])[0]
+            except ValueError:  # said where the text is read
+                yield match[1].partition(":")[0].strip()
 
 
 def _texts(value: Any) -> Iterator[str]:
@@ -123,8 +137,9 @@ def _texts(value: Any) -> Iterator[str]:
         case str():
             yield value
         case dict():
-            for item in value.values():
-                yield from _texts(item)
+            for name, item in value.items():
+                if name != "when":  # what stands there is taken as it is
+                    yield from _texts(item)
         case list():
             for item in value:
                 yield from _texts(item)
@@ -134,33 +149,47 @@ def _member(table: Any, name: str) -> Any:
     return table.get(name) if isinstance(table, dict) else None
 
 
-def _explain(error: ValidationError) -> Iterator[tuple[tuple[str, ...], str]]:
+def _explain(error: ValidationError, data: Row) -> Iterator[tuple[tuple[str, ...], str]]:
     """The keys that lead to each problem, and the problem in words."""
+    homes = {table: list(known_keys(model, NOT_KEYS)) for table, model in tables(Mapping).items()}
+    homes |= {name: [] for name, field in Mapping.model_fields.items() if field.default_factory is dict}
+    stray = {
+        (home, name)
+        for table in homes
+        for word in (data if not table else data[table] if isinstance(data.get(table), dict) else ())
+        for home, name in home_of(word, homes)
+        if home != table
+    }
     for problem in error.errors():
         places = [str(part) for part in problem["loc"]]
         keys = tuple(part for part in places if part not in _TAGS)
         key = ".".join(f'"{part}"' if "." in part else part for part in keys)
+        level: Any = Mapping
+        for part in places[:-1]:
+            level = _NESTED.get(part, level)
+        known = known_keys(level, NOT_KEYS if level is Mapping else set())
         match problem["type"]:
+            case "missing" if (".".join(keys[:-1]), keys[-1]) in stray:
+                continue  # it is there, in another table: that is said of it
             case "missing":
                 yield keys[:-1], f"{key}: missing"
             case "extra_forbidden":
-                level: Any = Mapping
-                for part in places[:-1]:
-                    level = _NESTED.get(part, level)
-                known = [f.alias or n for n, f in level.model_fields.items() if level is not Mapping or n not in NOT_KEYS]
-                near = difflib.get_close_matches(keys[-1], known, 1)
-                yield keys, f"{key}: unknown key{f'; did you mean {near[0]}?' if near else ''} (known: {', '.join(known)})"
+                yield keys, unknown_key(key, keys[-1], ".".join(keys[:-1]), list(known), homes)
             case _:
-                yield keys, f"{key}: {problem['msg'].removeprefix('Value error, ')}".removeprefix(": ")
+                yield keys, f"{key}: {wrong_value(problem, known.get(keys[-1]) if keys else None)}".removeprefix(": ")
 
 
 def _line(text: str, keys: tuple[str, ...]) -> str:
     """Where a key stands in a file, as `:7`; nothing where that cannot be told from the text alone."""
     table: list[str] = []
     best, depth = 0, 0
+    lists: Counter[str] = Counter()
     for number, line in enumerate(text.splitlines(), 1):
         if header := re.match(r"\s*\[+([^\[\]]+)\]+", line):
             table = _parts(header[1])
+            if line.lstrip().startswith("[["):
+                lists[header[1]] += 1
+                table = [*table, str(lists[header[1]] - 1)]
             path = table
         elif assignment := re.match(r"\s*((?:[\w-]+|\"[^\"]*\"|'[^']*'|\s*\.\s*)+)\s*=", line):
             path = [*table, *_parts(assignment[1])]

@@ -41,10 +41,14 @@ def meeting_of(link: EventLink, mapping: Mapping | None, site: str = "") -> Meet
         event = calendar_event(mapping, row, scope)
         row = translated(mapping, row)
     except Permanent:
+        subject = mapping.shaped(row).event.subject
         with suppress(Permanent):
             row = translated(mapping, row)
-        subject = one_line(mapping.event.subject.render(row))
-        return Meeting(subject, mailbox=_mailbox(mapping, row) or there, record=record_address(mapping, row, scope))
+        return Meeting(
+            one_line(subject.render(row)),
+            mailbox=_mailbox(mapping, row) or there,
+            record=record_address(mapping, row, scope),
+        )
     start = str(event.body["start"]["dateTime"])
     record = record_address(mapping, row, scope)
     return Meeting(str(event.body["subject"]), when(event.body), event.mailbox, start, record)
@@ -68,6 +72,7 @@ def particulars(body: dict[str, Any]) -> dict[str, str]:
     reminder = body.get("reminderMinutesBeforeStart")
     found = {
         "Where": body.get("location", {}).get("displayName", ""),
+        "Online": "Teams meeting" if body.get("isOnlineMeeting") else "",
         "Shown as": _SHOW_AS.get(body.get("showAs", ""), ""),
         "Categories": ", ".join(body.get("categories", ())),
         "Reminder": _reminder(on=body.get("isReminderOn"), minutes=reminder),

@@ -16,6 +16,8 @@ from handlers.sync.template import MissingColumns
 _AHEAD = timedelta(days=1)
 _DEEPEST = 32
 _LISTS = ("Inserted", "Deleted")
+_MEMBERS = {*_LISTS, "Query", "TimeStamp"}
+_WRAPPINGS = 4
 _OTHER_CONTAINERS = 1000  # objects and arrays of a notification that are no rows
 _CONTAINER_OR_STRING = re.compile(r'[{\[]|"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 MAX_ROWS = 20_000
@@ -78,6 +80,8 @@ def parse_notification(
     data = _parse_json(body, max_rows)
     if not isinstance(data, dict):
         raise NotificationProblems([f"The body is {_kind(data)}; a push notification is an object."])
+    if wrapped := _wrapped(data):
+        raise NotificationProblems([f"The notification is inside of {wrapped!r}: send (or save) that part alone."])
     data |= {name: [] for name in _LISTS if data.get(name) is None and (name in data or data.keys() & _LISTS)}
     rows = sum(len(data[name]) for name in _LISTS if isinstance(data.get(name), list))
     if rows > max_rows:
@@ -185,7 +189,25 @@ def folded(name: str) -> str:
     return name.strip().casefold()
 
 
+def _wrapped(data: Row) -> str:
+    """The member that holds the notification, as a flow's run history or a log shows it; empty where it is not wrapped."""
+    level = [("", data)]
+    for _ in range(_WRAPPINGS):
+        if found := next((path for path, inner in level if inner.keys() & _MEMBERS), ""):
+            return found
+        level = [
+            (f"{path}.{name[:100]}".removeprefix("."), value)
+            for path, inner in level
+            for name, value in inner.items()
+            if isinstance(value, dict) and not inner.keys() & _MEMBERS
+        ]
+    return ""
+
+
 def _parse_json(body: bytes, max_rows: int) -> Any:
+    if not body.strip():
+        empty = "The body is empty. Was it sent chunked? What sends requests on (a gateway, a flow) has to tell its length."
+        raise NotificationProblems([empty])
     try:
         text = body.decode(json.detect_encoding(body))
         _check_size(text, max_rows)

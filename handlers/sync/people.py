@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 from handlers.sync.addresses import read_addresses
+from handlers.sync.formats import Show
 from handlers.sync.mapping import Mapping
 from handlers.sync.mapping_values import ATTENDEE_TYPES
 from handlers.sync.template import Row
@@ -28,7 +29,7 @@ def mailbox_of(mapping: Mapping, row: Row) -> str:
     raise unusable("mailbox", mapping.mailbox, row, wrong if text else "is empty", remedy)
 
 
-def attendees(mapping: Mapping, row: Row, mailbox: str, notes: list[str]) -> list[dict[str, Any]]:
+def attendees(mapping: Mapping, row: Row, mailbox: str, show: Show, notes: list[str]) -> list[dict[str, Any]]:
     """Each address once, without the mailbox's own: that is the organizer."""
     found: dict[str, dict[str, Any]] = {}
     unusable_ones = 0
@@ -37,7 +38,7 @@ def attendees(mapping: Mapping, row: Row, mailbox: str, notes: list[str]) -> lis
         people = read_addresses(attendee.address.render(row))
         usable = [person for person in people if person.address]
         unusable_ones += len(people) - len(usable)
-        own_name = one_line(attendee.name.render(row)) if attendee.name and len(usable) == 1 else ""
+        own_name = one_line(attendee.name.render(row, show=show)) if attendee.name and len(usable) == 1 else ""
         for person in usable:
             name = own_name or person.name
             address = {"address": person.address} | ({"name": name} if name else {})

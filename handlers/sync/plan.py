@@ -10,6 +10,7 @@ after.py is the second half of the table: what the results of these effects mean
 | an event               | one, content equal                              | none                                       |
 | an event               | one, content other or not known                 | UpdateEvent, unless changes are ignored    |
 | an event               | one that a late request may still change        | none now; UpdateEvent once that is over    |
+| none                   | one that is over                                | none, where the mapping keeps the past     |
 | none                   | any, id not known                               | FindEvent for each, unless they are kept   |
 | none                   | any, id known                                   | DeleteEvent for each, unless they are kept |
 | an event               | its id is not known to be in the row's record   | WriteBack, last                            |
@@ -54,12 +55,14 @@ def wanted_event(link: EventLink, mapping: Mapping, scope: Scope) -> CalendarEve
     return wanted
 
 
-def intend(link: EventLink, wanted: CalendarEvent | None, mapping: Mapping) -> EventLink:
+def intend(link: EventLink, wanted: CalendarEvent | None, mapping: Mapping, now: float) -> EventLink:
     """The link as it must be saved before the first effect: what leaves is marked, what will be made has its generation."""
     if wanted is None:
         if mapping.on.delete == "keep":
             return replace(link, notes=())
-        return replace(link, notes=(), entries=_leaving(link.entries))
+        kept = tuple(entry for entry in link.entries if _stays_in_the_past(entry, mapping, now))
+        leaving = _leaving(tuple(entry for entry in link.entries if entry not in kept))
+        return replace(link, notes=(), entries=tuple(sorted((*kept, *leaving), key=lambda e: e.generation)))
     stays = [replace(e, refused=False) for e in link.entries if not e.leaving and _belongs(e, wanted)]
     leaves = _leaving(tuple(e for e in link.entries if e.leaving or not _belongs(e, wanted)))
     marked = replace(link, notes=wanted.notes, entries=tuple(sorted((*stays, *leaves), key=lambda e: e.generation)))
@@ -70,6 +73,17 @@ def intend(link: EventLink, wanted: CalendarEvent | None, mapping: Mapping) -> E
     # Later the column holds the id of an event of our own; as long as none was made or taken over, it does not.
     fresh = link.generation == link.first_generation or any(entry.adopt for entry in link.entries)
     return marked.with_new_entry(wanted.mailbox, wanted.calendar, adopted_id(mapping, link.row) if fresh else None)
+
+
+def _stays_in_the_past(entry: Entry, mapping: Mapping, now: float) -> bool:
+    """Whether an event is over, and stays therefore; what is leaving by then still leaves."""
+    return mapping.on.past == "keep" and not entry.leaving and entry.id is not None and 0 < entry.over <= now
+
+
+def with_end(link: EventLink, wanted: CalendarEvent | None) -> EventLink:
+    """The link with when its event is over, where that was not stored yet: as the row last asked for it."""
+    live = link.live
+    return link.with_entry(replace(live, over=wanted.over)) if live and live.id and not live.over and wanted else link
 
 
 def _belongs(entry: Entry, wanted: CalendarEvent) -> bool:
@@ -165,7 +179,7 @@ def plan_report(link: EventLink, reason: str, mapping: Mapping) -> list[Effect]:
 def settled(link: EventLink, wanted: CalendarEvent | None, mapping: Mapping, now: float) -> bool:
     """Whether nothing is left to do."""
     return (
-        intend(link, wanted, mapping) == link
+        intend(link, wanted, mapping, now) == link
         and not plan(link, wanted, mapping, now)
         and not waits_until(link, wanted, mapping, now)
     )

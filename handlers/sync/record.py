@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from handlers.sync.errors import Code, Permanent
-from handlers.sync.mapping import EVENT_ID, Mapping
+from handlers.sync.mapping import DETAILS, EVENT_ID, Mapping
 from handlers.sync.template import Row, Template, as_text
 from handlers.sync.text import one_line
 
@@ -54,7 +54,7 @@ def reports(mapping: Mapping) -> bool:
 
 def wants_details(mapping: Mapping) -> bool:
     """Whether the record is told more of the event than its id."""
-    return bool({"webLink", "iCalUId"} & mapping.results)
+    return bool(DETAILS & mapping.results)
 
 
 def record_update(mapping: Mapping, record: str, results: MappingOf[str, str] | None) -> RecordUpdate:

@@ -1,10 +1,11 @@
 """Text with `{Column}` placeholders, and how the columns of a row are found and read."""
 
+import difflib
 import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeIs
+from typing import Any, NamedTuple, TypeIs
 
 type Row = dict[str, Any]
 
@@ -12,8 +13,22 @@ _EXACT = 2**53  # below it a float is exactly one whole number
 PLACEHOLDER = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 
 
+# How a column may be shown: `{Column:format}`, without a blank behind the colon. What else has a colon is a caption.
+FORMATS = ("date", "longdate", "weekday", "time", "datetime")
+_NUMBER = re.compile(r"(#,##)?0(\.0{1,6})?", re.ASCII)
+_FORMATTED = re.compile(r"(.*\S)\s*:(\S+)", re.DOTALL)
+
+
 class MissingColumns(Exception):
     """The row lacks columns that the mapping needs: the inquiry and the mapping do not fit each other."""
+
+
+class Part(NamedTuple):
+    """Literal text, the column behind it (or none), and how that is shown (empty: as it is)."""
+
+    text: str
+    column: str | None = None
+    shown: str = ""
 
 
 @dataclass(frozen=True)
@@ -21,16 +36,16 @@ class Template:
     """Text with `{Column}` placeholders; `{{` and `}}` stand for the braces themselves."""
 
     source: str
-    parts: tuple[tuple[str, str | None], ...]  # literal text, then the column behind it (or none)
+    parts: tuple[Part, ...]
 
     @classmethod
     def parse(cls, source: Any) -> "Template":
-        """Raises ValueError where a brace is unbalanced or a placeholder is empty."""
+        """Raises ValueError where a brace is unbalanced, a placeholder is empty, or its format is not known."""
         if isinstance(source, Template):
             return source
         if not isinstance(source, str):
             raise ValueError("has to be text in quotes")  # noqa: TRY004  (what pydantic turns into a problem)
-        parts: list[tuple[str, str | None]] = []
+        parts: list[Part] = []
         literal, at = "", 0
         for match in PLACEHOLDER.finditer(source):
             literal, at = literal + source[at : match.start()], match.end()
@@ -41,24 +56,52 @@ class Template:
                     f"the brace at position {match.start() + 1} is not part of a {{Column}} (write {{{{ for a brace)"
                 )
             else:
-                parts.append((literal, match[1].strip()))
+                parts.append(Part(literal, *placeholder(match[1])))
                 literal = ""
-        return cls(source, (*parts, (literal + source[at:], None)))
+        return cls(source, (*parts, Part(literal + source[at:])))
 
     @property
     def columns(self) -> tuple[str, ...]:
         """Names of the columns, in the order of their use."""
-        return tuple(column for _, column in self.parts if column)
+        return tuple(part.column for part in self.parts if part.column)
 
     @property
     def column(self) -> str | None:
         """The column that is all of the text, where one is."""
-        around = "".join(text for text, _ in self.parts).strip()
-        return self.parts[0][1] if len(self.parts) == 2 and not around else None
+        around = "".join(part.text for part in self.parts).strip()
+        return self.parts[0].column if len(self.parts) == 2 and not around else None
 
-    def render(self, row: Row, quote: Callable[[str], str] = str) -> str:
-        """Text with the columns in it, each through `quote`: null as nothing, outer blanks (Acumatica pads keys) removed."""
-        return "".join(text + (quote(as_text(row.get(column))) if column else "") for text, column in self.parts).strip()
+    @property
+    def formatted(self) -> tuple[Part, ...]:
+        """The columns that are not shown as they are."""
+        return tuple(part for part in self.parts if part.shown)
+
+    def render(
+        self, row: Row, quote: Callable[[str], str] = str, show: Callable[[Any, Part], str] = lambda value, _: as_text(value)
+    ) -> str:
+        """Text with the columns in it, each through `show` and `quote`.
+
+        Null is nothing, and outer blanks (Acumatica pads keys) are removed.
+        """
+        return "".join(
+            part.text + (quote(show(row.get(part.column), part)) if part.column else "") for part in self.parts
+        ).strip()
+
+
+def placeholder(inside: str) -> tuple[str, str]:
+    """Column and format of what stands between braces. Raises ValueError where the format is not known."""
+    match = _FORMATTED.fullmatch(inside)
+    if not match:
+        return inside.strip(), ""
+    column, shown = match.groups()
+    if shown not in FORMATS and not _NUMBER.fullmatch(shown):
+        near = difflib.get_close_matches(shown.casefold(), FORMATS, 1)
+        meant = f"; did you mean {near[0]}?" if near else ""
+        raise ValueError(
+            f"{{{inside.strip()}}}: {shown!r} is no format{meant} (known: {', '.join(FORMATS)}, and for numbers 0, 0.00, "
+            "#,##0.00 and the like; if the colon belongs to the caption, leave it out)"
+        )
+    return column.strip(), shown
 
 
 def pick(row: Row, columns: tuple[str, ...] | list[str]) -> Row:

@@ -11,17 +11,14 @@ from datetime import time as day_time
 from typing import Any, NamedTuple
 
 from handlers.sync.errors import Permanent
-from handlers.sync.lengths import duration
+from handlers.sync.iso import has_time, read_iso
+from handlers.sync.lengths import duration, shift
 from handlers.sync.mapping import Mapping
 from handlers.sync.mapping_event import DateAndTime, Duration
 from handlers.sync.template import Row, Template
 from handlers.sync.values import flag, unusable
 from handlers.sync.zones import Zone, find_zone
 
-# Python reads more than ISO 8601's extended form, 1030 as 10:30 among it; digits alone may as well be minutes.
-_ISO = re.compile(
-    r"(\d{4}-\d{2}-\d{2})(?:[Tt ](\d{2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?)([Zz]|[+-]\d{2}:?\d{2}(?::?\d{2})?)?)?", re.ASCII
-)
 _CLOCK = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2})(?:[.,]\d+)?)?(?: ?([ap])\.?m\.?)?", re.ASCII | re.IGNORECASE)
 _DIGITS = re.compile(r"\d+", re.ASCII)
 _NO_DATE = "Use a date-time column, and leave rows without one out with [when] or in the inquiry."
@@ -37,7 +34,7 @@ class _Moment(NamedTuple):
 
 def start_and_end(mapping: Mapping, row: Row, notes: list[str]) -> dict[str, Any]:
     """Graph's `start`, `end` and `isAllDay`; adds notes on what is probably not meant. Raises Permanent, OverflowError."""
-    event, zone = mapping.event, _zone(mapping, row)
+    event, zone = mapping.event, zone_of(mapping, row)
     all_day = flag("event.isAllDay", event.isAllDay, row)
     written = _written("start", event.start, row, all_day=all_day)
     if written is None:
@@ -46,16 +43,18 @@ def start_and_end(mapping: Mapping, row: Row, notes: list[str]) -> dict[str, Any
         notes.append("The start is in the year 1900, as of a time without a date: use { date = …, time = … }.")
     if all_day:
         return _whole_days(mapping, row, zone, written.date())
-    start = _moment("start", event.start, row, zone, written)
-    end = _end(mapping, row, zone, start)
-    if end.astimezone(UTC) < start.at.astimezone(UTC):  # (in one zone, Python compares the clocks on the wall)
+    read = _moment("start", event.start, row, zone, written)
+    start = _later(read.at, _minutes("start", event.start, row))
+    end = _end(mapping, row, zone, read, start)
+    if end.astimezone(UTC) < start.astimezone(UTC):  # (in one zone, Python compares the clocks on the wall)
         raise unusable("end", _template_of(event.end), row, "is before the start", _CORRECT)
-    if isinstance(event.start, Template) and _has_no_time(written) and _has_no_end(mapping, row):
+    if start == read.at and _shows_a_time(event.start) and _has_no_time(written) and _has_no_end(mapping, row):
         notes.append("The start is at midnight: if its column holds a date without a time, say isAllDay = true.")
-    return {"start": _told(start.at, zone), "end": _told(end, zone), "isAllDay": False}
+    return {"start": _told(start, zone), "end": _told(end, zone), "isAllDay": False}
 
 
-def _zone(mapping: Mapping, row: Row) -> Zone:
+def zone_of(mapping: Mapping, row: Row) -> Zone:
+    """The zone of a row's dates. Raises Permanent."""
     text = mapping.time_zone.render(row)
     try:
         return find_zone(text)
@@ -79,18 +78,29 @@ def _whole_days(mapping: Mapping, row: Row, zone: Zone, first: date) -> dict[str
     return told | {"isAllDay": True}
 
 
-def _end(mapping: Mapping, row: Row, zone: Zone, start: _Moment) -> datetime:
+def _end(mapping: Mapping, row: Row, zone: Zone, read: _Moment, start: datetime) -> datetime:
+    """`read`: the start as its column holds it; `start`: shifted by what the mapping says."""
     source = mapping.event.end
     length = duration(source, row) if isinstance(source, Duration) else None
     if source and not isinstance(source, Duration) and (written := _written("end", source, row)):
-        moved = start.written.tzinfo is None and start.at.replace(tzinfo=None) != start.written
+        moved = read.written.tzinfo is None and read.at.replace(tzinfo=None) != read.written
         if moved and written.tzinfo is None:  # the start is in the gap: the length on the wall stays
-            written = start.at.replace(tzinfo=None) + (written - start.written)
+            written = read.at.replace(tzinfo=None) + (written - read.written)
         end = _moment("end", source, row, zone, written).at
         later = end.replace(fold=1)
-        return later if end.astimezone(UTC) < start.at.astimezone(UTC) <= later.astimezone(UTC) else end
-    minutes = mapping.default_minutes if length is None else length
-    return (start.at.astimezone(UTC) + timedelta(minutes=minutes)).astimezone(zone.clock)
+        end = later if end.astimezone(UTC) < read.at.astimezone(UTC) <= later.astimezone(UTC) else end
+        return _later(end, _minutes("end", source, row))
+    return _later(start, mapping.default_minutes if length is None else length)
+
+
+def _later(moment: datetime, minutes: int) -> datetime:
+    """Real minutes, across daylight saving too."""
+    return (moment.astimezone(UTC) + timedelta(minutes=minutes)).astimezone(moment.tzinfo) if minutes else moment
+
+
+def _minutes(what: str, source: Template | DateAndTime, row: Row) -> int:
+    template = source.minutes if isinstance(source, DateAndTime) else None
+    return shift(f"{what}.minutes", template, row) if template else 0
 
 
 def _moment(what: str, source: Template | DateAndTime, row: Row, zone: Zone, written: datetime) -> _Moment:
@@ -102,31 +112,23 @@ def _moment(what: str, source: Template | DateAndTime, row: Row, zone: Zone, wri
 
 
 def _written(what: str, source: Template | DateAndTime, row: Row, *, all_day: bool = False) -> datetime | None:
-    """The date and time that a row holds, without fractions; None where it is empty. Raises Permanent."""
-    if isinstance(source, Template):
-        text, clock = source.render(row), ""
-    else:
-        text, clock = source.date.render(row), source.time.render(row)
+    """The date and time that a row holds, shifted by days, without fractions; None where it is empty. Raises Permanent."""
+    date_column, clock = (source, None) if isinstance(source, Template) else (source.date, source.time)
+    text, time = date_column.render(row), clock.render(row) if clock else ""
     if not text:
         return None
-    if isinstance(source, DateAndTime) and not all_day and _DIGITS.fullmatch(clock):
+    if clock and not all_day and _DIGITS.fullmatch(time):
         wrong = "holds digits that may be a time of day (hhmm) or minutes, and nothing says which"
         remedy = "Show the time in the inquiry as a date-time or as text like 10:30."
         raise unusable(what, _template_of(source), row, wrong, remedy)
     try:
-        written = _iso(text)
-        if isinstance(source, DateAndTime):
-            return datetime.combine(written.date(), _MIDNIGHT if all_day else _time_of(clock))
+        written = read_iso(text)
+        if clock:
+            written = datetime.combine(written.date(), _MIDNIGHT if all_day else _time_of(time))
     except ValueError:
         raise _no_date(what, source, row) from None
-    return written
-
-
-def _iso(text: str) -> datetime:
-    """A date, or a date and time, in ISO 8601's extended form. Raises ValueError."""
-    if not _ISO.fullmatch(text):
-        raise ValueError("no ISO date and time")
-    return datetime.fromisoformat(text.upper().replace(",", ".")).replace(microsecond=0)
+    days = source.days if isinstance(source, DateAndTime) else None
+    return written + timedelta(days=shift(f"{what}.days", days, row)) if days else written
 
 
 def _time_of(text: str) -> day_time:
@@ -138,9 +140,13 @@ def _time_of(text: str) -> day_time:
                 raise ValueError("no hour of half a day")
             hour = hour % 12 + (12 if match[4] in "pP" else 0)
         return day_time(hour, int(match[2]), int(match[3] or 0))
-    if not (match := _ISO.fullmatch(text)) or not match[2]:
+    if not has_time(text):
         raise ValueError("no time")
-    return _iso(text).time()
+    return read_iso(text).time()
+
+
+def _shows_a_time(source: Template | DateAndTime) -> bool:
+    return isinstance(source, Template) or source.time is None
 
 
 def _has_no_time(written: datetime) -> bool:
@@ -164,11 +170,15 @@ def _template_of(source: Template | DateAndTime | Duration | None) -> Template:
         case Template():
             return source
         case DateAndTime():
-            return Template(source.date.source, (*source.date.parts, *source.time.parts))
+            return Template(source.date.source, (*source.date.parts, *(source.time.parts if source.time else ())))
         case Duration():
             return source.template
     return Template("", ())
 
 
 def _no_date(what: str, source: Template | DateAndTime, row: Row) -> Permanent:
-    return unusable(what, _template_of(source), row, "is no ISO date and time", _NO_DATE)
+    remedy = _NO_DATE
+    if isinstance(source, Template) and len(source.columns) == 2:
+        remedy = f'Where date and time are in two columns, write {{ date = "{{{source.columns[0]}}}", time = '
+        remedy += f'"{{{source.columns[1]}}}" }}. {_NO_DATE}'
+    return unusable(what, _template_of(source), row, "is no ISO date and time", remedy)

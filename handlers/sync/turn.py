@@ -20,7 +20,7 @@ from handlers.sync.errors import RUN_AGAIN, Code, Later, Permanent
 from handlers.sync.event import CalendarEvent
 from handlers.sync.link import Claim, EventLink, merge, new_link
 from handlers.sync.mapping import Mapping
-from handlers.sync.plan import intend, plan_report, settled, wanted_event
+from handlers.sync.plan import intend, plan_report, settled, wanted_event, with_end
 from handlers.sync.record import record_id
 from handlers.sync.scope import Scope
 from handlers.sync.template import MissingColumns, pick
@@ -72,7 +72,8 @@ def take_turn(  # noqa: PLR0917  (all that a decision depends on)
     """
     if not (stored and stored.version) and change.moment < forgotten:
         return Stop(_too_old())
-    merged, failure = _merged(stored or new_link(change, now), change, mapping)
+    known = _with_end(stored, mapping, scope) if stored else new_link(change, now)
+    merged, failure = _merged(known, change, mapping)
     if merged.held(now):
         return _under_another_claim(stored, merged, change, now, failure)
     link = merged.unconfirmed() if merged.claim else merged
@@ -87,7 +88,7 @@ def take_turn(  # noqa: PLR0917  (all that a decision depends on)
         return _failing(link, failure, change, mapping, claim, unmerged=unmerged)
     if settled(link, wanted, mapping, now):
         return Save(in_order(link), settled=True)
-    return Work(replace(intend(link, wanted, mapping), claim=claim), wanted)
+    return Work(replace(intend(link, wanted, mapping, now), claim=claim), wanted)
 
 
 def in_order(link: EventLink) -> EventLink:
@@ -102,6 +103,15 @@ def no_mapping(change: RowChange) -> Permanent:
     """Why a row cannot be looked at whose mapping's file was removed."""
     reason = f"There is no active mapping {change.mapping!r}."
     return Permanent(Code.MAPPING_MISSING, reason, f"Add {change.mapping}.toml again; {RUN_AGAIN}")
+
+
+def _with_end(stored: EventLink, mapping: Mapping, scope: Scope) -> EventLink:
+    """The link as it is stored; where the past is kept, with the end of an event that an older version has written."""
+    live = stored.live
+    if mapping.on.past != "keep" or not live or live.over or stored.unknown(mapping):
+        return stored
+    wanted, _ = _wanted(stored, mapping, scope)
+    return with_end(stored, wanted)
 
 
 def _too_old() -> Permanent:

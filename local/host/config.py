@@ -15,14 +15,17 @@ class ConfigError(Exception):
 
 
 def read_settings(file: Path, environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the app settings: the "Values" of a local.settings.json, overridden by the environment.
+    """Return the app settings: the "Values" of a local.settings.json, overridden by the environment. Raises ConfigError.
 
     https://learn.microsoft.com/azure/azure-functions/functions-develop-local#local-settings-file
     """
     values: dict[str, str] = {}
     text = file.read_text(encoding="utf-8") if file.exists() else ""
     if text.strip():
-        values = {name: str(value) for name, value in _json_object(file, text).get("Values", {}).items()}
+        known = _json_object(file, text).get("Values")
+        if not isinstance(known, dict):
+            raise ConfigError(f'{file}: "Values" is missing; the settings stand in it.')
+        values = {name: str(value) for name, value in known.items()}
     return values | dict(environment)
 
 

@@ -91,7 +91,8 @@ def test_an_event_without_a_stamp_can_be_adopted_and_one_of_another_row_cannot(r
 def test_details_are_told_of_an_event_that_is_there(rich: tuple[Graph, str], stamp: str) -> None:
     graph, mailbox = rich
     event_id = graph.create(event(mailbox), stamp)
-    assert all(graph.details(mailbox, event_id).values())
+    found = graph.details(mailbox, event_id)
+    assert (bool(found["webLink"]), bool(found["iCalUId"]), found["joinUrl"]) == (True, True, "")
     graph.delete(mailbox, event_id)
     with pytest.raises(EventGone):
         graph.details(mailbox, event_id)

@@ -49,7 +49,7 @@ def test_an_update_changes_the_event_in_place(world: World) -> None:
     before = events_of(world, "UPD1")
     world.post(
         world.inquiry.save(
-            "UPD1", Subject="Moved to Friday", MeetingStart="2026-12-04T09:30:00", MeetingEnd="2026-12-04T10:00:00"
+            "UPD1", Subject="Moved to Friday", MeetingStart="2036-12-04T09:30:00", MeetingEnd="2036-12-04T10:00:00"
         )
     )
     assert world.differences() == []

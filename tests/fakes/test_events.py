@@ -205,3 +205,18 @@ def test_only_a_meeting_can_be_cancelled(graph: FakeGraph, ann: Client) -> None:
     assert ann.get(path(meeting)).status_code == 404
     assert code(ann.post(f"{path(new(ann))}/cancel", json={})) == (400, "ErrorInvalidRequest")
     assert [mail.kind for mail in graph.invitations] == ["request", "cancellation"]
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_online_meetings(graph: FakeGraph, ann: Client, *, allowed: bool) -> None:
+    """An event stays one, and a new body takes the way into it away; or nothing comes of it at all."""
+    graph.switches.turn({"online_meetings": allowed})
+    where = path(new(ann, isOnlineMeeting=True, onlineMeetingProvider="teamsForBusiness"))
+    made = ann.get(where).json()
+    assert (made["isOnlineMeeting"], bool(made["onlineMeeting"]), "Join:" in made["body"]["content"]) == (allowed,) * 3
+    ann.patch(where, json={"subject": "other", "isOnlineMeeting": False})
+    kept = ann.get(where).json()
+    assert (kept["isOnlineMeeting"], "Join:" in kept["body"]["content"]) == (allowed, allowed)
+    ann.patch(where, json={"body": {"contentType": "text", "content": "new"}})
+    lost = ann.get(where).json()
+    assert (lost["isOnlineMeeting"], "Join:" in lost["body"]["content"]) == (allowed, False)

@@ -303,6 +303,8 @@ def test_refuses_wrong_settings(tmp_path: Path, refusal: Refusal) -> None:
     assert "PORT is 'x'; it must be a whole number" in refusal(app, "--port", "", PORT="x")
     (app / "local.settings.json").write_text("{", encoding="utf-8")
     assert "local.settings.json is not JSON" in refusal(app)
+    (app / "local.settings.json").write_text('{"ACUMATICA_URL": "x"}', encoding="utf-8")
+    assert 'local.settings.json: "Values" is missing' in refusal(app)
 
 
 def test_refuses_wrong_bindings(tmp_path: Path) -> None:

@@ -95,6 +95,19 @@ def test_any_value_is_a_length_or_a_dead_letter(value: Any) -> None:
 
 
 @HARD
+@given(
+    JSON
+    | st.text("0123456789-:. TZ", max_size=22)
+    | st.integers()
+    | st.floats()
+    | st.datetimes().map(str)
+    | st.dates().map(str)
+)
+def test_any_value_is_shown_and_shifts_or_is_a_dead_letter(value: Any) -> None:
+    fuzz.shown(json.dumps(value).encode())
+
+
+@HARD
 @given(st.binary(max_size=300))
 def test_any_answer_is_classed(data: bytes) -> None:
     fuzz.errors(data)
@@ -156,7 +169,7 @@ LARGE = {
 }
 
 
-TARGETS = [fuzz.notification, fuzz.message, fuzz.row, fuzz.addresses, fuzz.length, fuzz.errors]
+TARGETS = [fuzz.notification, fuzz.message, fuzz.row, fuzz.addresses, fuzz.length, fuzz.shown, fuzz.errors]
 
 
 @pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.__name__)

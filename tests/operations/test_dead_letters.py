@@ -87,7 +87,7 @@ def test_an_older_change_never_overrides_a_newer_one(bench: Bench) -> None:
     letter = get(find(bench.factory.storage())[0].facts.key, bench.factory.storage())
     assert letter
     assert letter.change
-    whole = replace(letter.change, row={**(letter.change.row or {}), "MeetingEnd": "2026-12-01T10:00:00"})
+    whole = replace(letter.change, row={**(letter.change.row or {}), "MeetingEnd": "2036-12-01T10:00:00"})
     stored = DeadLetter(
         letter.facts.key, mapping=whole.mapping, timestamp=whole.timestamp, content=canonical(whole.encode())
     )

@@ -193,7 +193,8 @@ def test_half_surrogate_pairs_in_names_and_depths() -> None:
 @pytest.mark.parametrize(
     ("body", "words"),
     [
-        (b"", "The body is not JSON: Expecting value"),
+        (b"", "The body is empty."),
+        (b" \r\n", "The body is empty."),
         (b"hello", "The body is not JSON: Expecting value"),
         (b"\xef\xbb\xbf", "The body is not JSON: Expecting value"),
         (b'{"Id": "\xff"}', "The body is not JSON: 'utf-8' codec can't decode byte 0xff"),
@@ -563,3 +564,23 @@ def test_ticks(ticks: int, moment: datetime) -> None:
     """100 ns since year 1 in UTC, as in Acumatica's own samples; back to the microsecond."""
     assert ticks_to_datetime(ticks) == moment
     assert datetime_to_ticks(moment) == ticks // 10 * 10
+
+
+@pytest.mark.parametrize(
+    ("wrapped", "where"),
+    [
+        ({"headers": {"Host": "x"}, "body": WHOLE}, "body"),
+        ({"outputs": {"headers": {}, "body": WHOLE}}, "outputs.body"),
+        ({"body": {"body": {"body": WHOLE}}}, "body.body.body"),
+    ],
+)
+def test_a_notification_inside_of_something_else(wrapped: dict[str, Any], where: str) -> None:
+    """As a flow's run history shows it: one problem that says where the notification is, instead of six."""
+    assert problems(json.dumps(wrapped).encode()) == [
+        f"The notification is inside of {where!r}: send (or save) that part alone."
+    ]
+
+
+@pytest.mark.parametrize("data", [{"body": {}}, {"body": {"body": {"body": {"body": WHOLE}}}}, {"body": [WHOLE]}])
+def test_what_holds_no_notification_near_by_lacks_its_members(data: dict[str, Any]) -> None:
+    assert problems(json.dumps(data).encode())[0].startswith("Inserted is missing")

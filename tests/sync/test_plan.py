@@ -23,7 +23,7 @@ from handlers.sync.event import CalendarEvent
 from handlers.sync.link import Claim, Column, Entry, EventLink, Record, Version, merge
 from handlers.sync.mapping import Mapping
 from handlers.sync.mapping_file import load_mapping
-from handlers.sync.plan import intend, plan_report, waits_until
+from handlers.sync.plan import plan_report, waits_until, with_end
 from handlers.sync.scope import Scope
 
 TEXT = """
@@ -53,6 +53,10 @@ NOW = 1000.0
 
 def with_entries(*entries: Entry, **state: Any) -> EventLink:
     return replace(LINK, entries=entries, generation=max(entry.generation for entry in entries), **state)
+
+
+def intend(link: EventLink, wanted: CalendarEvent | None, mapping: Mapping, now: float = NOW) -> EventLink:
+    return planning.intend(link, wanted, mapping, now)
 
 
 def plan(link: EventLink, wanted: CalendarEvent | None, mapping: Mapping, now: float = NOW) -> list[Effect]:
@@ -302,6 +306,33 @@ def test_events_may_be_kept() -> None:
     assert plan(link, None, mapping) == [DeleteEvent(leaving, LINK.stamp(1))]
     assert settled(with_entries(kept), None, mapping)
     assert intend(with_entries(kept), WANTED, mapping) == with_entries(kept)
+
+
+@pytest.mark.parametrize("delete", ["delete", "cancel"])
+def test_what_is_over_may_stay(delete: str) -> None:
+    """When its row leaves; what is under way or ahead goes, and so does what was leaving already, or has no end."""
+    mapping = writing(f'[on]\ndelete = "{delete}"\npast = "keep"')
+    past, leaving = Entry("a@x.com", 2, "id2", EQUAL, over=NOW), Entry("b@x.com", 1, "id1", leaving=True, over=NOW - 9)
+    assert intend(with_entries(past), None, mapping) == with_entries(past)
+    assert settled(with_entries(past), None, mapping)
+    both = with_entries(leaving, past)
+    assert [
+        effect.entry for effect in plan(intend(both, None, mapping), None, mapping) if isinstance(effect, DeleteEvent)
+    ] == [leaving]
+    for goes in (replace(past, over=NOW + 1), replace(past, over=0.0), replace(past, id=None)):
+        assert all(entry.leaving for entry in intend(with_entries(goes), None, mapping).entries)
+    assert all(entry.leaving for entry in intend(with_entries(past), None, WRITING).entries)
+    assert intend(intend(with_entries(past), None, mapping), WANTED, mapping).live == past, "a row that comes back"
+
+
+def test_the_end_of_an_event_that_an_older_version_has_written() -> None:
+    """Is that of the row's last state; what is known is not changed."""
+    wanted = CalendarEvent("a@x.com", {"end": {"dateTime": "1970-01-01T01:00:00", "timeZone": "UTC"}})
+    entry = Entry("a@x.com", 1, "id1", EQUAL)
+    assert with_end(with_entries(entry), wanted).live == replace(entry, over=3600.0)
+    assert with_end(with_entries(replace(entry, over=5.0)), wanted).live == replace(entry, over=5.0)
+    assert with_end(with_entries(entry), None).live == entry
+    assert with_end(LINK, wanted) == LINK
 
 
 def test_meetings_may_be_cancelled_with_a_comment() -> None:

@@ -24,6 +24,7 @@ end = "2026-12-01T10:00:00"
 MAPPING = load_mapping("m", TEXT)
 TRIAL, REAL = Scope(test_mailbox="test@example.com"), Scope()
 ROW = {"Key": "A", "Owner": "ann@example.com", "Topic": "t"}
+NOW = 1000.0
 CHANGE = RowChange("t", "m", ("A",), 1, ROW, "n", 0.0)
 
 
@@ -49,8 +50,8 @@ def test_rows_are_read_and_checked_as_they_will_be() -> None:
 
 def test_switching_over_moves_the_event_at_the_next_change() -> None:
     link = merge(new_link(CHANGE, 0.0), CHANGE, MAPPING)
-    link = intend(link, wanted_event(link, MAPPING, TRIAL), MAPPING)
-    moved = intend(link, wanted_event(link, MAPPING, REAL), MAPPING)
+    link = intend(link, wanted_event(link, MAPPING, TRIAL), MAPPING, NOW)
+    moved = intend(link, wanted_event(link, MAPPING, REAL), MAPPING, NOW)
     assert [(entry.mailbox, entry.leaving) for entry in moved.entries] == [
         ("test@example.com", True),
         ("ann@example.com", False),
@@ -60,10 +61,10 @@ def test_switching_over_moves_the_event_at_the_next_change() -> None:
 def test_in_the_end_no_event_is_wanted() -> None:
     """And the row itself is not forgotten: a removal that is no news."""
     link = merge(new_link(CHANGE, 0.0), CHANGE, MAPPING)
-    link = intend(link, wanted_event(link, MAPPING, REAL), MAPPING)
+    link = intend(link, wanted_event(link, MAPPING, REAL), MAPPING, NOW)
     gone = RowChange("t", "m", ("A",), 1, None, "uninstall", 0.0)
     end = emptied("m")
     assert merge(link, gone, end) == link
-    leaving = intend(link, wanted_event(link, end, REAL), MAPPING)
+    leaving = intend(link, wanted_event(link, end, REAL), MAPPING, NOW)
     assert [type(effect) for effect in plan(leaving, None, end, 0.0)] == [FindEvent]
     assert settled(EventLink("t", "m", ("A",)), None, end, 0.0)

@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo, available_timezones
 import pytest
 from tzlocal.windows_tz import tz_win, win_tz
 
+from handlers.sync.errors import Permanent
 from handlers.sync.event import calendar_event
 from handlers.sync.mapping import Mapping
 from handlers.sync.mapping_file import load_mapping
@@ -406,7 +407,7 @@ def test_daylight_saving(start: str, end: str | None, shown: tuple[str, str]) ->
 @pytest.mark.parametrize("all_day", ["true", "false"])
 def test_the_end_of_time(all_day: str) -> None:
     mapping = load_mapping("m", LEAST.replace("America/New_York", "UTC") + f"isAllDay = {all_day}")
-    assert reason(mapping, Start="9999-12-31T23:30:00") == "The event would end after the year 9999."
+    assert reason(mapping, Start="9999-12-31T23:30:00") == "The event would not be within the years 1 to 9999."
 
 
 def test_the_zone_of_a_column() -> None:
@@ -416,3 +417,96 @@ def test_the_zone_of_a_column() -> None:
     assert body(mapping, Zone="Asia/Kolkata", Start="2026-02-03T04:00:00Z")["start"] == found["start"]
     assert "time_zone, made of Zone (text), is no Windows or IANA time zone" in reason(mapping, Zone="Mars/Base")
     assert "time_zone, made of Zone, is empty" in reason(mapping, Zone=None)
+
+
+# -- shifted -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("start", "columns", "begins"),
+    [
+        ('{ date = "{Start}", days = -30 }', {"Start": "2026-03-31T09:00:00"}, "2026-03-01 09:00"),
+        ('{ date = "{Start}", days = 1 }', {"Start": "2026-02-28T09:00:00"}, "2026-03-01 09:00"),
+        ('{ date = "{Start}", minutes = -45 }', {"Start": "2026-02-03T00:30:00"}, "2026-02-02 23:45"),
+        ('{ date = "{Start}", days = -1, minutes = 30 }', {"Start": "2026-02-03T09:00:00"}, "2026-02-02 09:30"),
+        ('{ date = "{Start}", time = "08:00", days = -1 }', {"Start": "2026-02-03T17:00:00"}, "2026-02-02 08:00"),
+        ('{ date = "{Start}", days = "{Notice}" }', {"Start": "2026-02-03T09:00:00", "Notice": -2}, "2026-02-01 09:00"),
+        ('{ date = "{Start}", days = "-{Notice}" }', {"Start": "2026-02-03T09:00:00", "Notice": "2"}, "2026-02-01 09:00"),
+        ('{ date = "{Start}", days = "{Notice}" }', {"Start": "2026-02-03T09:00:00", "Notice": None}, "2026-02-03 09:00"),
+        ('{ date = "{Start}" }', {"Start": "2026-02-03T09:00:00Z"}, "2026-02-03 04:00"),
+        ('{ date = "{Start}", days = 1 }', {"Start": "2026-03-07T09:00:00"}, "2026-03-08 09:00"),  # the clocks change
+        ('{ date = "{Start}", minutes = -60 }', {"Start": "2026-03-08T03:30:00"}, "2026-03-08 01:30"),  # real minutes
+    ],
+)
+def test_a_start_that_is_shifted(start: str, columns: dict[str, Any], begins: str) -> None:
+    """Days on the calendar, minutes as they pass."""
+    assert times(least(start=f"start = {start}"), **columns)[0] == begins
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "columns", "expected"),
+    [
+        # travel before and after
+        (
+            '{ date = "{Start}", minutes = -30 }',
+            '{ date = "{End}", minutes = 30 }',
+            {"Start": "2026-02-03T09:00:00", "End": "2026-02-03T10:00:00"},
+            ("2026-02-03 08:30", "2026-02-03 10:30"),
+        ),
+        # a length counts from the shifted start
+        (
+            '{ date = "{Start}", days = -1 }',
+            "{ hours = 2 }",
+            {"Start": "2026-02-03T09:00:00"},
+            ("2026-02-02 09:00", "2026-02-02 11:00"),
+        ),
+        (
+            '{ date = "{Start}", minutes = -30 }',
+            '{ minutes = "{L}" }',
+            {"Start": "2026-02-03T09:00:00", "L": 90},
+            ("2026-02-03 08:30", "2026-02-03 10:00"),
+        ),
+        # the start is in the gap: its length on the wall stays, and the minutes count from there
+        (
+            '{ date = "{Start}", minutes = -30 }',
+            '"{End}"',
+            {"Start": "2026-03-08T02:30:00", "End": "2026-03-08T03:30:00"},
+            ("2026-03-08 03:00", "2026-03-08 04:30"),
+        ),
+    ],
+)
+def test_both_ends_shifted(start: str, end: str, columns: dict[str, Any], expected: tuple[str, str]) -> None:
+    assert times(least(f"end = {end}", start=f"start = {start}"), **columns) == expected
+
+
+def test_whole_days_are_shifted_by_days_alone() -> None:
+    mapping = least("isAllDay = true", start='start = { date = "{Start}", days = -30, minutes = -45 }')
+    assert times(mapping, Start="2026-03-31T00:00:00") == ("2026-03-01 00:00", "2026-03-02 00:00")
+
+
+@pytest.mark.parametrize("value", [1.5, "x", True, "1,5", 10**7, "9" * 400, [1], "--3", float("inf"), float("nan")])
+def test_shifts_that_are_no_whole_number(value: Any) -> None:
+    told = reason(least(start='start = { date = "{Start}", days = "{Notice}" }'), Notice=value)
+    assert told.startswith("The mapping's start.days, made of Notice")
+    assert told.endswith("is no whole number in this row.")
+
+
+@pytest.mark.parametrize("days", [-999_999, 999_999])
+@pytest.mark.parametrize("start", ["0001-01-01", "9999-12-31", "2026-01-01T00:00:00+23:59"])
+def test_shifts_out_of_time(days: int, start: str) -> None:
+    for form in (f"days = {days}", f"minutes = {days}", f"days = {days}, minutes = {days}"):
+        mapping = least(start=f'start = {{ date = "{{Start}}", {form} }}')
+        told = ""
+        try:
+            times(mapping, Start=start)
+        except Permanent as failure:
+            told = failure.reason
+        assert told in {"", "The event would not be within the years 1 to 9999."} or "is no ISO date and time" in told
+
+
+def test_date_and_time_in_one_text_are_named() -> None:
+    with pytest.raises(Permanent) as caught:
+        times(least(start='start = "{Day} {Hour}"'), Day="2/3/2026", Hour="9:00 AM")
+    assert caught.value.remedy.startswith(
+        'Where date and time are in two columns, write { date = "{Day}", time = "{Hour}" }.'
+    )

@@ -115,6 +115,8 @@ class Api:
         item = self._made_before(box, transaction)
         if item is None:
             item = self._outlook.add(box, calendar, event)
+            if self._switches.online_meetings:
+                item.meet_online({})
             if transaction:
                 box.transactions[transaction] = item
         elif self._is_used_up(item, event):
@@ -147,6 +149,8 @@ class Api:
             changes["singleValueExtendedProperties"] = [*(stamps | {stamp["id"]: stamp for stamp in new}).values()]
         before = item.attendees
         item.event = events.merged(item.event, changes)
+        if self._switches.online_meetings:
+            item.meet_online(changes)
         item.version += 1
         item.modified = datetime.now(UTC)
         # https://learn.microsoft.com/graph/api/event-update: where only attendees change, only those who changed get mail

@@ -44,6 +44,8 @@ class Item:
     i_cal_uid: str
     version: int = 1
     organizer: bool = True
+    online: bool = False  # a meeting in Teams
+    way_in: bool = False  # its body says how to join
 
     @property
     def change_key(self) -> str:
@@ -71,8 +73,23 @@ class Item:
         stamps = self.event.get("singleValueExtendedProperties") or ()
         return next((stamp.get("value") for stamp in stamps if stamp["id"] == name), None)
 
+    def meet_online(self, changes: Body) -> None:
+        """It becomes an online meeting, for good; its body then holds the way into it, until a new body replaces that.
+
+        https://learn.microsoft.com/graph/api/resources/event#properties: isOnlineMeeting, and event-update.
+        """
+        if "body" in changes and self.online:
+            self.way_in = False
+        if self.event.get("isOnlineMeeting") and not self.online:
+            self.online = self.way_in = True
+
     def shown(self, mailbox: str, zone: str | None, *, text: bool = False) -> Body:
         """The event as Graph shows it, with its times in `zone`, or as they were written if that is None."""
+        join = f"https://teams.microsoft.com/l/meetup-join/{self.i_cal_uid}" if self.online else None
+        event = self.event
+        if self.way_in:
+            body = event.get("body") or {"contentType": "html", "content": ""}
+            event = event | {"body": body | {"content": f"{body.get('content') or ''}<p>Join: {join}</p>"}}
         return {
             "@odata.etag": self.etag,
             "id": self.id,
@@ -89,11 +106,11 @@ class Item:
             "seriesMasterId": None,
             "type": "singleInstance",
             "onlineMeetingUrl": None,
-            "onlineMeeting": None,
+            "onlineMeeting": {"joinUrl": join} if join else None,
             "webLink": f"https://outlook.office365.com/owa/?itemid={quote(self.id, safe='')}&exvsurl=1&path=/calendar/item",
             "responseStatus": {"response": "organizer", "time": "0001-01-01T00:00:00Z"},
             "organizer": {"emailAddress": {"name": mailbox.partition("@")[0], "address": mailbox}},
-            **events.shown(self.event, zone, text=text),
+            **events.shown(event | {"isOnlineMeeting": self.online}, zone, text=text),
         }
 
 

@@ -51,3 +51,8 @@ class GraphSwitches(Switches):
     An identical body gives the same event, another one an error (https://blog.rykoma.net/2020/10/05/1559,
     https://github.com/alcionai/corso/issues/2490); identical with what is not said.
     """
+
+    online_meetings: bool = True
+    """Whether the calendars' owners may meet in Teams. Where they may not, isOnlineMeeting is ignored without a word: 201,
+    and no joinUrl (seen by a public command-line client; `allowedOnlineMeetingProviders` of the calendar tells).
+    """
