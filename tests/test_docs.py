@@ -220,7 +220,15 @@ def test_the_readme_is_short_and_its_first_screen_has_what_a_newcomer_asks() -> 
     assert len(README.splitlines()) <= 130
     first = README[: README.index("\n## ")]
     assert first.count("\n") < 30
-    for word in ("2017 R2", "Exchange Online", "Azure subscription", "US dollars a month", "architecture.svg", "make demo", "make test"):
+    for word in (
+        "2017 R2",
+        "Exchange Online",
+        "Azure subscription",
+        "US dollars a month",
+        "architecture.svg",
+        "make demo",
+        "make test",
+    ):
         assert word in first, word
 
 
