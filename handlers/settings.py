@@ -138,7 +138,7 @@ class PageSettings(_Model):
         SecretStr(""),
         alias="RUNS_KEY",
         min_length=16,
-        description="Opens the [runs page](docs/runs.md); 16 characters or more. Empty = the page is off.",
+        description="Opens the [runs page](runs.md); 16 characters or more. Empty = the page is off.",
     )
 
 

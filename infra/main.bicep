@@ -22,7 +22,7 @@ param principalType string = 'User'
 @description('Further tags of every resource, as a JSON object.')
 param extraTags { *: string } = {}
 
-@description('The settings of the product: those that main.parameters.json names, by their own names. README.md, "Settings", explains each; the app checks the bounds, and where one is missing or empty its default counts.')
+@description('The settings of the product: those that main.parameters.json names, by their own names. docs/settings.md explains each; the app checks the bounds, and where one is missing or empty its default counts.')
 param settings { *: string } = {}
 
 // ---- The platform ----

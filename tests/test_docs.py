@@ -1,4 +1,4 @@
-"""What the README promises exists, and what exists is in the README."""
+"""What README and docs promise exists, and what exists is in them."""
 
 import json
 import re
@@ -9,7 +9,9 @@ from typing import Any
 
 import jsonschema
 import pytest
+from annotated_types import Ge, Gt, Le
 from pydantic import BaseModel, SecretStr
+from pydantic.fields import FieldInfo
 
 from handlers.settings import PageSettings, Settings, StorageSettings
 from handlers.sync import mapping, mapping_event
@@ -21,6 +23,8 @@ from local import docs
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+SETTINGS = (ROOT / "docs/settings.md").read_text(encoding="utf-8")
+LOCAL = (ROOT / "docs/local.md").read_text(encoding="utf-8")
 MAPPING = (ROOT / "docs/mapping.md").read_text(encoding="utf-8")
 PAGES = [page.read_text(encoding="utf-8") for page in [ROOT / "README.md", *ROOT.glob("docs/*.md")]]
 READY_MADE = sorted(ROOT.glob("ready-made/*.toml"))
@@ -33,13 +37,31 @@ MINIMAL: dict[str, Any] = {
 }
 
 
-def settings_rows() -> dict[str, tuple[str, str]]:
-    """Default and meaning by setting, from the README's table."""
-    return {m[1]: (m[2], m[3]) for m in re.finditer(r"^\| `(\w+)` \| (.*?) ?\| (.*?) \|$", README, re.MULTILINE)}
+UNITS = {
+    "SECONDS": "seconds", "HOURS": "hours", "DAYS": "days", "MIB": "MiB", "ROWS": "rows", "SESSIONS": "sessions",
+}  # fmt: skip
+
+
+def settings_rows() -> dict[str, tuple[str, str, str]]:
+    """Default, unit and meaning by setting, from the tables of docs/settings.md."""
+    rows = re.findall(r"^\| `(\w+)` \| (.*?) ?\| (.*?) ?\| (.*?) \|$", SETTINGS, re.MULTILINE)
+    assert len(rows) == len({row[0] for row in rows}), "each is listed once"
+    return {name: (default, unit, meaning) for name, default, unit, meaning in rows}
+
+
+def unit_and_bounds(field: FieldInfo) -> str:
+    """As `seconds, 0 to 300`; nothing for what is no number."""
+    limits = {type(limit): limit for limit in field.metadata}
+    if not limits.keys() & {Ge, Gt}:
+        return ""
+    assert field.alias
+    unit = UNITS[field.alias.rpartition("_")[2]]
+    low = f"over {limits[Gt].gt}" if Gt in limits else f"{limits[Ge].ge}"
+    return f"{unit}, {low} to {limits[Le].le}" if Le in limits else f"{unit}, {low} or more"
 
 
 @pytest.mark.parametrize("model", [Settings, StorageSettings, PageSettings])
-def test_every_setting_is_listed_with_its_default_and_meaning(model: type[BaseModel]) -> None:
+def test_every_setting_is_listed_with_its_default_unit_and_meaning(model: type[BaseModel]) -> None:
     rows = settings_rows()
     for field in model.model_fields.values():
         assert field.alias
@@ -48,12 +70,12 @@ def test_every_setting_is_listed_with_its_default_and_meaning(model: type[BaseMo
             shown = "required"
         else:
             shown = "" if default is None or default == "" or isinstance(default, SecretStr) else f"`{default}`"
-        assert rows[field.alias] == (shown, field.description), field.alias
+        assert rows[field.alias] == (shown, unit_and_bounds(field), field.description), field.alias
 
 
 def test_no_setting_is_listed_that_does_not_exist() -> None:
     known = {field.alias for model in (Settings, StorageSettings, PageSettings) for field in model.model_fields.values()}
-    assert {name for name in settings_rows() if name.isupper() or "__" in name} <= known
+    assert settings_rows().keys() == known
 
 
 def test_every_key_of_a_mapping_is_listed_with_its_default_and_meaning() -> None:
@@ -190,7 +212,25 @@ def test_the_mapping_in_the_readme_is_the_one_that_ships() -> None:
 def test_every_make_target_is_explained_and_exists() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     targets = set(re.findall(r"^([a-z]+):.*##", makefile, re.MULTILINE)) - {"help"}
-    assert set(re.findall(r"`make (\w+)`", README)) == targets
+    assert set(re.findall(r"^\| `make (\w+)` \|", LOCAL, re.MULTILINE)) == targets
+    for page in (README, LOCAL):
+        assert set(re.findall(r"(?m)(?:`|^)make (\w+)", page)) <= targets
+
+
+def test_the_readme_is_short_and_its_first_screen_has_what_a_newcomer_asks() -> None:
+    assert len(README.splitlines()) <= 140
+    first = README[: README.index("\n## ")]
+    assert first.count("\n") < 30
+    asked = [
+        "2017 R2",
+        "Exchange Online",
+        "Azure subscription",
+        "US dollars a month",
+        "architecture.svg",
+        "make demo",
+        "make test",
+    ]
+    assert [word for word in asked if word not in first] == []
 
 
 def test_every_file_that_the_documentation_links_to_exists() -> None:

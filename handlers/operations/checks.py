@@ -69,7 +69,7 @@ def deep(services: Services, mailbox: str = "") -> Iterator[Check]:
 
 def _not_ready(error: NotReady) -> Check:
     remedies = {
-        "settings": "Correct the app settings; the README explains each.",
+        "settings": "Correct the app settings; docs/settings.md explains each.",
         "mappings": "Correct the mapping files, and deploy again.",
     }
     return Check(error.part.capitalize(), "fails", "; ".join(error.problems), remedies.get(error.part, ""))

@@ -93,7 +93,7 @@ def remaining(health: dict[str, Any]) -> list[str]:
     missing = health.get("missing", [])
     lines = ["", "What remains to be done:"]
     if settings := [item for item in missing if item not in SECRETS]:
-        lines += ["  - Set what is missing (README.md, 'Settings', says what each is), then `azd provision`:"]
+        lines += ["  - Set what is missing (docs/settings.md says what each is), then `azd provision`:"]
         lines += [f"      azd env set {item} …" for item in settings]
     if secrets := [item for item in missing if item in SECRETS]:
         lines += [f"  - Set the secrets {', '.join(secrets)}:", f"      {PYTHON} infra/hooks/set_secrets.py"]
@@ -106,7 +106,7 @@ def remaining(health: dict[str, Any]) -> list[str]:
         *lines,
         "  - Give the app access to the mailboxes, once, as an Exchange administrator:",
         f"      pwsh infra/mailbox-access.ps1 -ClientId {client} -ObjectId {identity} -GroupName <group>",
-        "  - Make the Connected Application in Acumatica, once: README.md, 'Set it up in Acumatica'.",
+        "  - Make the Connected Application in Acumatica, once: docs/acumatica.md, 'Set it up in Acumatica'.",
     ]
 
 

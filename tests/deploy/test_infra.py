@@ -363,7 +363,7 @@ def test_the_python_version_is_the_same_everywhere() -> None:
         text = workflow.read_text(encoding="utf-8")
         assert "python-version:" not in text, workflow.name
         assert text.count("actions/setup-python@") == text.count("python-version-file: .python-version"), workflow.name
-    for page in ("README.md", "docs/deploy.md"):
+    for page in ("README.md", "docs/deploy.md", "docs/local.md"):
         assert set(re.findall(r"Python (3\.\d+)", (ROOT / page).read_text(encoding="utf-8"))) <= {version, "3.10"}, page
 
 

@@ -108,6 +108,26 @@ def shell(command: str) -> str:
     return done.stdout
 
 
+def readme_commands() -> list[str]:
+    """Every line of the README's blocks for a shell, without its comment."""
+    blocks = re.findall(r"^```sh\n(.*?)^```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    return [line.partition("  #")[0].strip() for block in blocks for line in block.splitlines()]
+
+
+def test_every_command_of_the_readme_is_one_that_a_test_runs() -> None:
+    preview, *others = sorted(readme_commands())
+    assert preview.startswith(".venv/bin/python -m handlers preview ")
+    # The demo is run above, the hook in tests/deploy, and `make test` runs this; `azd up` needs a subscription.
+    assert others == ["azd up", "make demo", "make test", "python infra/hooks/set_secrets.py"]
+    printed = shell(preview.replace(".venv/bin/python", sys.executable))
+    assert printed.splitlines()[0].endswith("Nothing was sent.")
+    assert "CreateEvent" in printed
+    for target, module in (("demo", "local.demo"), ("test", "pytest")):
+        recipe = shell(f"make --dry-run {target}").splitlines()
+        assert any("local/setup.py" in line for line in recipe), target
+        assert f".venv/bin/python -m {module}" in recipe[-1], target
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
