@@ -121,6 +121,13 @@ class IntakeSettings(_Model):
         le=3600,
         description="How long a removal waits for the other half of an update.",
     )
+    removals_max: int = Field(
+        50,
+        alias="REMOVALS_MAX",
+        ge=1,
+        le=1_000_000,
+        description="More removals at once, under one mapping, are [held](docs/sweep.md) until somebody releases them.",
+    )
     mappings_dir: str = Field(
         "mappings", alias="MAPPINGS_DIR", description="Folder of the mapping files, from the app's root."
     )

@@ -1,6 +1,6 @@
 """Azure Storage: connections to the tables, the queue and the blobs of the app, and the stores that use them.
 
-Each store says what it holds: links, notifications, dead_letters, pins, slots, activity, queue.
+Each store says what it holds: links, notifications, dead_letters, held, pins, slots, activity, queue.
 """
 
 import contextlib
@@ -16,6 +16,7 @@ from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
 
 from handlers.clients.blobs import Blobs
 from handlers.clients.dead_letters import DEAD_LETTERS, DeadLetters
+from handlers.clients.held import HELD, Held
 from handlers.clients.links import LINKS, Links
 from handlers.clients.notifications import NOTIFICATIONS, Notifications
 from handlers.clients.pins import MAPPINGS, Pins
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from azure.storage.queue import QueueClient
 
 ACTIVITY = "Runs"  # handlers.clients.activity
-TABLES = (NOTIFICATIONS, LINKS, DEAD_LETTERS, SESSIONS, MAPPINGS, ACTIVITY)
+TABLES = (NOTIFICATIONS, LINKS, DEAD_LETTERS, SESSIONS, MAPPINGS, ACTIVITY, HELD)
 ROW_BLOBS = "row-changes"  # a lifecycle rule removes what is older than any message can be
 DEAD_LETTER_BLOBS = "dead-letters"
 _SENDERS = 32
@@ -74,6 +75,7 @@ class Storage:
         self.slots = Slots(self._table(SESSIONS))
         self.activity_table = self._table(ACTIVITY)
         self.put_off = PutOff(self.activity_table)
+        self.held = Held(self._table(HELD), self._blobs(ROW_BLOBS))
         self.queue = Queue(self._connect_queue, self._blobs(ROW_BLOBS))
 
     def close(self) -> None:
@@ -105,7 +107,7 @@ class Storage:
             return 0  # the host makes the queue when it needs it
 
     def purge(self, before: datetime) -> dict[str, int]:
-        """Remove settled tombstones, notifications and activity not touched since `before`; returns how many of each.
+        """Remove settled tombstones, notifications, activity and closed holds not touched since `before`; returns how many.
 
         The table of links is scanned as a whole, which may outlast the time of one run: so it comes last. No row is
         forgotten while changes wait, of whatever age: an older one would bring it back.
@@ -114,6 +116,7 @@ class Storage:
         return {
             NOTIFICATIONS: self.notifications.purge(old),
             ACTIVITY: self.activity_table.remove_all(old),
+            HELD: self.held.purge(old),
             LINKS: 0 if self.queue.count() else self.links.purge(old),
         }
 

@@ -1,0 +1,160 @@
+"""Table Held: removals that the brake holds. One entity for each hold; the keys of its rows are in a blob.
+
+A hold of a notification is written once, whatever is repeated. A sweep has one hold for each mapping: the next sweep knows
+better, and replaces it, unless somebody has released it.
+"""
+
+import json
+from dataclasses import KW_ONLY, dataclass, replace
+from datetime import UTC, datetime
+from typing import Literal
+
+from handlers.clients.blobs import Blobs
+from handlers.clients.tables import Entity, Stored, Table
+from handlers.sync.change import RowChange, canonical, digest
+
+HELD = "Held"
+VERSION = 1
+_PARTITION = "held"
+_TEXT = 1000
+_SAMPLE = 10
+_OPEN = f"PartitionKey eq '{_PARTITION}' and (State eq 'held' or State eq 'releasing')"
+_UNKNOWN = datetime(1970, 1, 1, tzinfo=UTC)
+
+type Source = Literal["notification", "sweep"]
+type HoldState = Literal["held", "releasing", "released", "discarded"]
+
+
+@dataclass(frozen=True)
+class Hold:
+    """Removals of one mapping with one TimeStamp. `origin` is the notification's hash, or the sweep's id.
+
+    `sample` are the first keys, for people. `at`: when it was held; `decided`, `by` and `why`: who released or discarded it.
+    """
+
+    id: str
+    _: KW_ONLY
+    source: Source
+    origin: str
+    company: str
+    mapping: str
+    timestamp: int
+    notification: str = ""  # what each removal names as its notification
+    count: int = 0
+    reason: str = ""
+    sample: tuple[tuple[str, ...], ...] = ()
+    at: datetime = _UNKNOWN
+    state: HoldState = "held"
+    decided: datetime | None = None
+    by: str = ""
+    why: str = ""
+    blob: str = ""
+    etag: str = ""
+    version: int = VERSION
+
+    @property
+    def open(self) -> bool:
+        """Whether a person has to decide, or its removals are being sent."""
+        return self.state in {"held", "releasing"}
+
+    def removals(self, keys: list[tuple[str, ...]], now: float, run: str) -> list[RowChange]:
+        """What it holds, as changes of their own transaction: a row that came back since stays."""
+        return [
+            RowChange(self.company, self.mapping, key, self.timestamp, None, self.notification, now, run=run) for key in keys
+        ]
+
+
+def hold_id(source: Source, origin: str, mapping: str) -> str:
+    """The id of a hold: for a notification by its hash, for a sweep by the mapping alone."""
+    return digest([source, origin if source == "notification" else "", mapping])
+
+
+class Held:
+    """All holds. Every method may raise StorageError."""
+
+    def __init__(self, table: Table, blobs: Blobs) -> None:
+        self._table = table
+        self._blobs = blobs
+
+    def hold(self, hold: Hold, keys: list[tuple[str, ...]]) -> bool:
+        """Hold removals. False where this notification's are held (or were decided on) already, or a sweep's are released."""
+        blob = self._blobs.put(canonical({"hold": hold.id, "keys": keys}))
+        entity = _entity(replace(hold, count=len(keys), sample=tuple(keys[:_SAMPLE]), blob=blob))
+        if self._table.insert(entity):
+            return True
+        known = self.get(hold.id)
+        if hold.source == "notification" or known is None or known.state == "releasing":
+            return False
+        return self._table.put(entity, known.etag) is not None
+
+    def get(self, key: str) -> Hold | None:
+        """One hold."""
+        stored = self._table.get(_PARTITION, key)
+        return _hold(stored) if stored else None
+
+    def keys(self, hold: Hold) -> list[tuple[str, ...]] | None:
+        """The keys of the rows that a hold would remove; None where they have expired."""
+        text = self._blobs.get(hold.blob)
+        return None if text is None else [tuple(key) for key in json.loads(text)["keys"]]
+
+    def open(self, limit: int) -> list[Hold]:
+        """Holds that are not decided on, or are being released; at most `limit`."""
+        return [_hold(stored) for stored in self._table.query(_OPEN, limit=limit)]
+
+    def decide(self, hold: Hold, state: HoldState, at: datetime, by: str, why: str = "") -> Hold | None:
+        """Change a hold's state; None if it is another one by now."""
+        decided = replace(hold, state=state, decided=at, by=by[:_TEXT], why=why[:_TEXT])
+        etag = self._table.put(_entity(decided), hold.etag)
+        return replace(decided, etag=etag) if etag else None
+
+    def purge(self, old: str) -> int:
+        """Remove those that fit a condition and are decided on; returns how many."""
+        return self._table.remove_all(f"{old} and (State eq 'released' or State eq 'discarded')")
+
+
+def _entity(hold: Hold) -> Entity:
+    entity = {
+        "PartitionKey": _PARTITION,
+        "RowKey": hold.id,
+        "Version": VERSION,
+        "State": hold.state,
+        "Source": hold.source,
+        "Origin": hold.origin,
+        "Company": hold.company,
+        "Mapping": hold.mapping,
+        "TransactionTimeStamp": str(hold.timestamp),
+        "NotificationId": hold.notification[:_TEXT],
+        "Count": hold.count,
+        "Reason": hold.reason[:_TEXT],
+        "Sample": canonical(hold.sample)[: _SAMPLE * _TEXT],
+        "At": hold.at,
+        "Decided": hold.decided,
+        "By": hold.by,
+        "Why": hold.why,
+        "Blob": hold.blob,
+    }
+    return {name: value for name, value in entity.items() if value is not None}
+
+
+def _hold(stored: Stored) -> Hold:
+    entity, etag = stored
+    return Hold(
+        id=entity["RowKey"],
+        source=entity["Source"],
+        origin=entity["Origin"],
+        company=entity["Company"],
+        mapping=entity["Mapping"],
+        timestamp=int(entity["TransactionTimeStamp"]),
+        notification=entity["NotificationId"],
+        count=entity["Count"],
+        reason=entity["Reason"],
+        sample=tuple(tuple(key) for key in json.loads(entity["Sample"])),
+        at=entity["At"],
+        state=entity["State"],
+        decided=entity.get("Decided"),
+        by=entity["By"],
+        why=entity["Why"],
+        blob=entity["Blob"],
+        etag=etag,
+        version=entity["Version"],
+    )
