@@ -5,6 +5,7 @@ better, and replaces it, unless somebody has released it.
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from datetime import UTC, datetime
 from typing import Literal
@@ -57,7 +58,7 @@ class Hold:
         """Whether a person has to decide, or its removals are being sent."""
         return self.state in {"held", "releasing"}
 
-    def removals(self, keys: list[tuple[str, ...]], now: float, run: str) -> list[RowChange]:
+    def removals(self, keys: Sequence[tuple[str, ...]], now: float, run: str) -> list[RowChange]:
         """What it holds, as changes of their own transaction: a row that came back since stays."""
         return [
             RowChange(self.company, self.mapping, key, self.timestamp, None, self.notification, now, run=run) for key in keys
@@ -76,8 +77,8 @@ class Held:
         self._table = table
         self._blobs = blobs
 
-    def hold(self, hold: Hold, keys: list[tuple[str, ...]]) -> bool:
-        """Hold removals. False where this notification's are held (or were decided on) already, or a sweep's are released."""
+    def hold(self, hold: Hold, keys: Sequence[tuple[str, ...]]) -> bool:
+        """Hold removals. False where a notification's are known already (decided on, even), or a sweep's are released."""
         blob = self._blobs.put(canonical({"hold": hold.id, "keys": keys}))
         entity = _entity(replace(hold, count=len(keys), sample=tuple(keys[:_SAMPLE]), blob=blob))
         if self._table.insert(entity):

@@ -1,6 +1,7 @@
 """Table EventLinks: one entity per row and mapping, with the link's state as JSON (handlers.sync.link has its version)."""
 
 import json
+import zlib
 from collections.abc import Iterator
 
 from handlers.clients.tables import Entity, Stored, Table, joined, split
@@ -9,6 +10,7 @@ from handlers.sync.link import Entry, EventLink, from_state, to_state
 
 LINKS = "EventLinks"
 _STATE_BYTES = 900_000  # an entity holds 1 MiB
+_LISTED = 1000  # entities that one request returns at most
 _ERROR = 1000  # characters
 _NOWHERE = Entry("", 0)
 
@@ -39,6 +41,14 @@ class Links:
         """All links that are stored."""
         return map(_link, self._table.query())
 
+    def of_mapping(self, mapping: str) -> "ListedLinks":
+        """All links of a mapping, 1,000 a request, small enough in memory for hundreds of thousands."""
+        listed = ListedLinks()
+        for page in self._table.pages("Mapping eq @mapping", {"mapping": mapping}, _LISTED):
+            for stored in page:
+                listed.add(stored)
+        return listed
+
     def in_mailbox(self, mailbox: str, limit: int) -> list[EventLink]:
         """Links whose event is in a mailbox, at most `limit`. Reads the whole table: for people, not for work."""
         parameters = {"mailbox": mailbox.strip().lower()}
@@ -47,6 +57,30 @@ class Links:
     def purge(self, old: str) -> int:
         """Remove settled tombstones that fit a condition; returns how many."""
         return self._table.remove_all(f"{old} and Tombstone eq true")
+
+
+class ListedLinks:
+    """Links as they were listed, by their keys; without their history."""
+
+    def __init__(self) -> None:
+        self._packed: dict[bytes, bytes] = {}
+        self.present = 0  # how many are of rows that are in the inquiry, as far as is known
+
+    def add(self, stored: Stored) -> None:
+        """Take a link in."""
+        state = json.loads(joined(stored.entity, "State"))
+        state["history"] = []
+        self.present += from_state(state).present
+        self._packed[bytes.fromhex(stored.entity["RowKey"])] = zlib.compress(json.dumps(state).encode(), 1)
+
+    def get(self, key: str) -> EventLink | None:
+        """One link."""
+        packed = self._packed.get(bytes.fromhex(key))
+        return from_state(json.loads(zlib.decompress(packed))) if packed else None
+
+    def __iter__(self) -> Iterator[EventLink]:
+        """All of them, in the order of their keys."""
+        return (from_state(json.loads(zlib.decompress(self._packed[key]))) for key in sorted(self._packed))
 
 
 def _entity(link: EventLink) -> Entity:

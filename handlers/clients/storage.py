@@ -1,6 +1,7 @@
-"""Azure Storage: connections to the tables, the queue and the blobs of the app, and the stores that use them.
+"""Azure Storage: connections to the tables, the queues and the blobs of the app, and the stores that use them.
 
-Each store says what it holds: links, notifications, dead_letters, held, pins, slots, activity, queue.
+Each store says what it holds: links, notifications, dead_letters, held, sweeps, pins, slots,
+activity, queue.
 """
 
 import contextlib
@@ -24,6 +25,7 @@ from handlers.clients.put_off import PutOff
 from handlers.clients.queue import POISON_QUEUE, QUEUE, Queue
 from handlers.clients.slots import SESSIONS, Slots
 from handlers.clients.tables import Table
+from handlers.clients.sweeps import SWEEP_QUEUE, SWEEPS, Sweeps
 from handlers.settings import StorageSettings
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from azure.storage.queue import QueueClient
 
 ACTIVITY = "Runs"  # handlers.clients.activity
-TABLES = (NOTIFICATIONS, LINKS, DEAD_LETTERS, SESSIONS, MAPPINGS, ACTIVITY, HELD)
+TABLES = (NOTIFICATIONS, LINKS, DEAD_LETTERS, SESSIONS, MAPPINGS, ACTIVITY, HELD, SWEEPS)
 ROW_BLOBS = "row-changes"  # a lifecycle rule removes what is older than any message can be
 DEAD_LETTER_BLOBS = "dead-letters"
 _SENDERS = 32
@@ -62,9 +64,11 @@ class Storage:
         )
         self._containers: dict[str, ContainerClient] = {}
         self._table_service = self._client(TableServiceClient, "table", retry_total=2, retry_backoff_factor=0.2)
-        self._queue_client = self._client(
-            QueueClient, "queue", QUEUE, message_encode_policy=TextBase64EncodePolicy(), **_RETRY
-        )
+        self._queue_clients = {
+            name: self._client(QueueClient, "queue", name, message_encode_policy=TextBase64EncodePolicy(), **_RETRY)
+            for name in (QUEUE, SWEEP_QUEUE)
+        }
+        self._made_queues: set[str] = set()
         self._poison_client = self._client(QueueClient, "queue", POISON_QUEUE, **_RETRY)
         self._sender = ThreadPoolExecutor(_SENDERS, thread_name_prefix="sender")
 
@@ -76,7 +80,8 @@ class Storage:
         self.activity_table = self._table(ACTIVITY)
         self.put_off = PutOff(self.activity_table)
         self.held = Held(self._table(HELD), self._blobs(ROW_BLOBS))
-        self.queue = Queue(self._connect_queue, self._blobs(ROW_BLOBS))
+        self.queue = Queue(partial(self._connect_queue, QUEUE), self._blobs(ROW_BLOBS))
+        self.sweeps = Sweeps(self._table(SWEEPS), partial(self._connect_queue, SWEEP_QUEUE))
 
     def close(self) -> None:
         """End the connections and the sender threads."""
@@ -117,6 +122,7 @@ class Storage:
             NOTIFICATIONS: self.notifications.purge(old),
             ACTIVITY: self.activity_table.remove_all(old),
             HELD: self.held.purge(old),
+            SWEEPS: self.sweeps.purge(old),
             LINKS: 0 if self.queue.count() else self.links.purge(old),
         }
 
@@ -160,15 +166,14 @@ class Storage:
             self._table_service.create_table_if_not_exists(name)
         return {name: self._table_service.get_table_client(name) for name in TABLES}
 
-    def _connect_queue(self) -> "QueueClient":
+    def _connect_queue(self, name: str) -> "QueueClient":
+        client = cast("QueueClient", self._queue_clients[name])
         with self._making:
-            return self._made_queue
-
-    @cached_property
-    def _made_queue(self) -> "QueueClient":
-        with contextlib.suppress(ResourceExistsError):
-            self._queue_client.create_queue()
-        return cast("QueueClient", self._queue_client)
+            if name not in self._made_queues:
+                with contextlib.suppress(ResourceExistsError):
+                    client.create_queue()
+                self._made_queues.add(name)
+        return client
 
     def _connect_container(self, name: str) -> "ContainerClient":
         from azure.storage.blob import ContainerClient  # noqa: PLC0415  (slow; few rows are that large)
