@@ -24,8 +24,8 @@ from handlers.clients.pins import MAPPINGS, Pins
 from handlers.clients.put_off import PutOff
 from handlers.clients.queue import POISON_QUEUE, QUEUE, Queue
 from handlers.clients.slots import SESSIONS, Slots
-from handlers.clients.tables import Table
 from handlers.clients.sweeps import SWEEP_QUEUE, SWEEPS, Sweeps
+from handlers.clients.tables import Table
 from handlers.settings import StorageSettings
 
 if TYPE_CHECKING:
