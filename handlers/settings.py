@@ -248,6 +248,18 @@ class Settings(IntakeSettings):
         le=365,
         description="How long removed rows, received notifications and runs are remembered.",
     )
+    sweep_margin_minutes: float = Field(
+        15,
+        alias="SWEEP_MARGIN_MINUTES",
+        ge=1,
+        le=240,
+        description="Longer than any transaction of Acumatica lasts: a sweep believes nothing that is younger.",
+    )
+    failed_notifications_inquiry: str = Field(
+        "",
+        alias="FAILED_NOTIFICATIONS_INQUIRY",
+        description="Inquiry over what Acumatica could not send, by its name in OData; a new row in it starts a sweep.",
+    )
     test_mailbox: _Mailbox = Field(
         "",
         alias="TEST_MAILBOX",

@@ -22,6 +22,9 @@ REJECTED = "rejected"  # status, problems
 REFUSED = "refused"  # part: of the app, that is not ready
 # The brake and sweeps.
 HELD = "held"  # mapping, rows, and notification or sweep
+SWEPT = (
+    "swept"  # mapping, sweep, mode, code, and the plan's numbers: read, equal, upserts, too_young, removals, held, retried
+)
 # Rows. `row` is the beginning of the link's key, a hash; `age` the seconds since the notification was first received.
 SETTLED = "settled"  # notification, query, mapping, row, effects, seconds, age
 DEFERRED = "deferred"  # notification, mapping, row, code, try, delay, age

@@ -12,7 +12,7 @@ from typing import Literal
 
 from handlers.clients.blobs import Blobs
 from handlers.clients.tables import Entity, Stored, Table
-from handlers.sync.change import RowChange, canonical, digest
+from handlers.sync.change import PUSH, SNAPSHOT, RowChange, canonical, digest
 
 HELD = "Held"
 VERSION = 1
@@ -49,6 +49,8 @@ class Hold:
     decided: datetime | None = None
     by: str = ""
     why: str = ""
+    run: str = ""  # what its removals count for, once it is released
+    done: int = 0  # rows that were sent, or found to be there
     blob: str = ""
     etag: str = ""
     version: int = VERSION
@@ -58,11 +60,11 @@ class Hold:
         """Whether a person has to decide, or its removals are being sent."""
         return self.state in {"held", "releasing"}
 
-    def removals(self, keys: Sequence[tuple[str, ...]], now: float, run: str) -> list[RowChange]:
+    def removals(self, keys: Sequence[tuple[str, ...]], now: float) -> list[RowChange]:
         """What it holds, as changes of their own transaction: a row that came back since stays."""
-        return [
-            RowChange(self.company, self.mapping, key, self.timestamp, None, self.notification, now, run=run) for key in keys
-        ]
+        origin = PUSH if self.source == "notification" else SNAPSHOT
+        whole = RowChange(self.company, self.mapping, (), self.timestamp, None, self.notification, now, origin=origin)
+        return [replace(whole, key=key, run=self.run) for key in keys]
 
 
 def hold_id(source: Source, origin: str, mapping: str) -> str:
@@ -104,13 +106,23 @@ class Held:
 
     def decide(self, hold: Hold, state: HoldState, at: datetime, by: str, why: str = "") -> Hold | None:
         """Change a hold's state; None if it is another one by now."""
-        decided = replace(hold, state=state, decided=at, by=by[:_TEXT], why=why[:_TEXT])
-        etag = self._table.put(_entity(decided), hold.etag)
-        return replace(decided, etag=etag) if etag else None
+        return self._save(replace(hold, state=state, decided=at, by=by[:_TEXT], why=why[:_TEXT]))
+
+    def releasing(self, hold: Hold, at: datetime, by: str, run: str) -> Hold | None:
+        """Somebody releases a hold; None if it is another one by now."""
+        return self._save(replace(hold, state="releasing", decided=at, by=by[:_TEXT], run=run, done=0))
+
+    def progress(self, hold: Hold, done: int) -> Hold | None:
+        """So many of its rows were sent; None if it is another one by now."""
+        return self._save(replace(hold, done=done))
 
     def purge(self, old: str) -> int:
         """Remove those that fit a condition and are decided on; returns how many."""
         return self._table.remove_all(f"{old} and (State eq 'released' or State eq 'discarded')")
+
+    def _save(self, hold: Hold) -> Hold | None:
+        etag = self._table.put(_entity(hold), hold.etag)
+        return replace(hold, etag=etag) if etag else None
 
 
 def _entity(hold: Hold) -> Entity:
@@ -132,6 +144,8 @@ def _entity(hold: Hold) -> Entity:
         "Decided": hold.decided,
         "By": hold.by,
         "Why": hold.why,
+        "Run": hold.run,
+        "Done": hold.done,
         "Blob": hold.blob,
     }
     return {name: value for name, value in entity.items() if value is not None}
@@ -155,6 +169,8 @@ def _hold(stored: Stored) -> Hold:
         decided=entity.get("Decided"),
         by=entity["By"],
         why=entity["Why"],
+        run=entity["Run"],
+        done=entity["Done"],
         blob=entity["Blob"],
         etag=etag,
         version=entity["Version"],

@@ -1,7 +1,7 @@
 """Table Sweeps: how far the sweep of each mapping is, its plan, and which rows it has seen. Queue sweeps: what is to go on.
 
 One entity for each mapping holds its newest sweep, under its ETag: of two workers that go on with one sweep, the one that
-saves later stops. For each page that was read, another entity has the hashes of its rows' keys, in the sweep's own partition.
+saves later stops. For each page that was read, another entity has hashes of its rows' keys, in the sweep's own partition.
 """
 
 import json

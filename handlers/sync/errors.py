@@ -34,6 +34,7 @@ class Code(StrEnum):
     TOO_OLD = "too-old"
     GAVE_UP = "gave-up"  # still failing after DEFER_MAX_HOURS
     MESSAGE_UNREADABLE = "message-unreadable"
+    CLOCKS_DIFFER = "clocks-differ"  # notifications are stamped ahead of Acumatica's own clock
     APP_FAILED = "app-failed"  # a bug: see the log
     # Microsoft Graph and Entra ID
     MAILBOX_MISSING = "mailbox-missing"

@@ -40,7 +40,7 @@ def test_a_hold_is_read_as_it_was_written_with_a_sample_and_all_keys(opened: Sto
     assert (found.count, found.sample, found.state, found.reason) == (12, tuple(KEYS[:10]), "held", "too many")
     assert opened.held.keys(found) == KEYS
     assert opened.held.get(found.id) == found
-    removals = found.removals(KEYS, 1.5, "r1")
+    removals = found.removals(KEYS, 1.5)
     assert [(change.key, change.row, change.timestamp) for change in removals] == [
         (key, None, found.timestamp) for key in KEYS
     ]
@@ -61,7 +61,7 @@ def test_a_notification_that_comes_again_changes_nothing_of_what_was_decided(ope
 def test_two_decisions_on_one_hold_are_one(opened: Storage) -> None:
     opened.held.hold(hold(), KEYS)
     [found] = opened.held.open(10)
-    releasing = opened.held.decide(found, "releasing", NOW, "ann")
+    releasing = opened.held.releasing(found, NOW, "ann", "r1")
     assert releasing
     assert opened.held.decide(found, "discarded", NOW, "ben") is None
     assert [each.state for each in opened.held.open(10)] == ["releasing"]
@@ -73,7 +73,7 @@ def test_a_later_sweep_replaces_what_an_earlier_one_holds_unless_that_is_being_r
     assert opened.held.hold(hold("sweep", "s2"), KEYS[:2])
     [found] = opened.held.open(10)
     assert (found.origin, found.count) == ("s2", 2)
-    assert opened.held.decide(found, "releasing", NOW, "ann")
+    assert opened.held.releasing(found, NOW, "ann", "r1")
     assert not opened.held.hold(hold("sweep", "s3"), KEYS)
     assert [each.origin for each in opened.held.open(10)] == ["s2"]
 

@@ -1,0 +1,383 @@
+"""A sweep: the whole inquiry is read, and what differs from the links is set right. The queue carries it on, step by step.
+
+read      page by page: each row is judged, what differs becomes a row change, the cursor is saved
+confirm   what a complete read did not show is looked up by its key; what is absent then is removed
+done      the plan stays, for people
+
+A step ends after two minutes, and sends the message of the next one. Whatever is killed is done again from the cursor that
+was saved last: every change is merged, so that one that is sent twice is one. sync/sweep_plan.py decides; the argument for
+its correctness stands there, and in docs/sweep.md.
+"""
+
+import logging
+import uuid
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import cached_property, partial
+from itertools import batched
+from typing import Any
+
+from handlers import telemetry
+from handlers.again import Refused, again, held_change
+from handlers.clients.activity import run_key
+from handlers.clients.held import Hold, hold_id
+from handlers.clients.inquiries import Page
+from handlers.clients.links import ListedLinks
+from handlers.clients.sweeps import Mode, NotAnOrder, Order, Sweep, prefix
+from handlers.clients.tables import StorageError, is_away
+from handlers.release import release
+from handlers.services import Factory, Intake, NotReady, Services
+from handlers.snapshot import Missing, exposed, looked_up
+from handlers.sync.change import SNAPSHOT, Row, RowChange, link_key
+from handlers.sync.errors import Code, Later, Permanent, SyncError
+from handlers.sync.mapping import Mapping
+from handlers.sync.odata import Inquiry
+from handlers.sync.snapshot_values import date_columns
+from handlers.sync.sweep_plan import Skipped, SweepPlan, Upsert, brake, judge, removals, sigma
+from handlers.sync.template import MissingColumns
+
+log = logging.getLogger(__name__)
+
+STEP_SECONDS = 120.0  # the function has 290: a page that has begun may take its time
+ABANDONED_SECONDS = 900.0  # a sweep that was not saved for so long is not under way any more
+_GIVE_UP_SECONDS = 6 * 3600.0
+_LONGEST_DELAY = 300.0
+_LETTERS = 10_000
+_BATCH = 1000
+
+# Causes that pass without the row's changing: somebody makes the mailbox, or grants the access.
+PASSING = {
+    Code.MAILBOX_MISSING,
+    Code.MAILBOX_DENIED,
+    Code.MAILBOX_FULL,
+    Code.CALENDAR_MISSING,
+    Code.RECORD_DENIED,
+    Code.RECORD_NOT_WRITTEN,
+    Code.MAPPING_MISSING,
+    Code.GAVE_UP,
+}
+
+type Watch = Callable[[Sweep], None]
+
+
+class Overtaken(Exception):
+    """Another worker goes on with the sweep, or a newer sweep has taken its place."""
+
+
+def sweep(message: str, factory: Factory) -> None:
+    """Take one message of queue sweeps. Returns when it may be acknowledged; raises only on bugs and lost storage."""
+    storage = factory.storage()
+    try:
+        order = storage.sweeps.read(message)
+    except NotAnOrder as error:
+        log.error("a message of queue sweeps was thrown away: %s", error)  # noqa: TRY400  (no bug: no trace)
+        return
+    try:
+        services = factory.services()
+    except NotReady:
+        storage.sweeps.send(order, 60.0)
+        return
+    try:
+        delay = release(order.hold, services) if order.hold else _go_on(order, services)
+    except StorageError as error:
+        if not is_away(error):
+            raise
+        delay = 60.0
+    if delay is not None:
+        storage.sweeps.send(order, delay)
+
+
+def start(name: str, mode: Mode, by: str, intake: Intake, *, queue: bool = True) -> tuple[Sweep, bool]:
+    """Begin a sweep of a mapping; the one that is under way, and False, where there is one. `queue`: the host goes on."""
+    storage, now = intake.storage, intake.clock()
+    known = storage.sweeps.get(name)
+    if known and known.phase != "done" and now - known.saved < ABANDONED_SECONDS:
+        return known, False
+    key = uuid.uuid4().hex
+    plan, etag = SweepPlan(name, mode, 0), known.etag if known else ""
+    new = Sweep(name, key, mode=mode, by=by, run=run_key(now, key), started=now, saved=now, plan=plan, etag=etag)
+    saved = storage.sweeps.save(new)
+    if saved is None:
+        known = storage.sweeps.get(name)
+        return known or new, False
+    if queue:
+        storage.sweeps.send(Order(name, key))
+    return saved, True
+
+
+def start_all(intake: Intake, by: str) -> int:
+    """Begin a sweep of each mapping that wants one; returns how many."""
+    wanted = [mapping for mapping in intake.mappings.values() if mapping.sweep.mode != "off"]
+    return sum(start(mapping.name, mapping.sweep.mode, by, intake)[1] for mapping in wanted)  # type: ignore[arg-type]
+
+
+def _go_on(order: Order, services: Services) -> float | None:
+    """One step of a sweep; how long the next one has to wait, or None where there is none."""
+    found = services.storage.sweeps.get(order.mapping)
+    if not found or found.id != order.sweep or found.phase == "done":
+        return None
+    try:
+        worked, delay = step(found, services)
+    except Overtaken:
+        return None
+    return None if worked.phase == "done" else delay
+
+
+def step(
+    found: Sweep, services: Services, seconds: float = STEP_SECONDS, watch: Watch = lambda _: None
+) -> tuple[Sweep, float]:
+    """Go on with a sweep for some seconds; the sweep as it is then, and how long the next step has to wait.
+
+    `watch` is told whenever it was saved. Raises Overtaken, StorageError.
+    """
+    work = _Step(found, services, services.clock() + seconds, watch)
+    try:
+        work.run()
+    except Permanent as failure:
+        work.end(failure.code, failure.reason, failure.remedy)
+    except SyncError as failure:
+        tries = work.sweep.tries + 1
+        if services.clock() - work.sweep.started > _GIVE_UP_SECONDS:
+            work.end(failure.code, failure.reason, "The next sweep begins anew.")
+            return work.sweep, 0.0
+        work.save(tries=tries, code=failure.code, reason=failure.reason)
+        wanted = failure.delay if isinstance(failure, Later) else 0.0
+        return work.sweep, min(max(wanted, 5.0 * 2 ** min(tries, 10)), _LONGEST_DELAY)
+    return work.sweep, 0.0
+
+
+@dataclass
+class _Step:
+    """One step's work. `sweep` is as it was saved last."""
+
+    sweep: Sweep
+    services: Services
+    until: float
+    watch: Watch
+
+    def run(self) -> None:
+        """Read, confirm, or as much of it as there is time for."""
+        inquiry = exposed(self.mapping, self.services.inquiries)
+        if self.sweep.phase == "read":
+            self._read(inquiry)
+        if self.sweep.phase == "confirm" and not self.is_late:
+            self._confirm(inquiry)
+
+    @cached_property
+    def mapping(self) -> Mapping:
+        """The mapping. Raises Permanent."""
+        if found := self.services.mappings.get(self.sweep.mapping):
+            return found
+        raise Permanent(
+            Code.MAPPING_MISSING, f"There is no active mapping {self.sweep.mapping!r}.", "Nothing is to be done."
+        )
+
+    @cached_property
+    def links(self) -> ListedLinks:
+        """The mapping's links, as they were when this step first looked."""
+        return self.services.storage.links.of_mapping(self.mapping.name)
+
+    @cached_property
+    def seen(self) -> set[bytes]:
+        """The rows that were seen, in this step or an earlier one."""
+        return self.services.storage.sweeps.seen(self.sweep)
+
+    @property
+    def is_late(self) -> bool:
+        """Whether the step has to end."""
+        return self.services.clock() >= self.until
+
+    def save(self, **facts: Any) -> None:
+        """Save the sweep; a step that gets somewhere has no failure any more. Raises Overtaken."""
+        progress: dict[str, Any] = {"tries": 0, "code": "", "reason": "", "saved": self.services.clock()}
+        changed = replace(self.sweep, **progress | facts)
+        saved = self.services.storage.sweeps.save(changed)
+        if saved is None:
+            raise Overtaken
+        self.sweep = saved
+        self.watch(saved)
+
+    # -- reading -------------------------------------------------------------------------------------------------------
+
+    def _read(self, inquiry: Inquiry) -> None:
+        if not self.sweep.plan.sigma:
+            self._begin(inquiry.date)
+        for page in self.services.inquiries.pages(inquiry, self.mapping.key, self.sweep.cursor):
+            self._take(page)
+            if page.next is None:
+                self.save(phase="confirm", plan=replace(self.sweep.plan, complete=True))
+            elif self.is_late:
+                return
+
+    def _begin(self, date: datetime) -> None:
+        """σ comes from Acumatica's clock before it was asked for the first page."""
+        begun = sigma(date, self.services.settings.sweep_margin_minutes * 60)
+        retried = self._retry_dead_letters() if self.sweep.mode != "report" else 0
+        self.save(plan=replace(self.sweep.plan, sigma=begun, live=self.links.present, retried=retried))
+
+    def _take(self, page: Page) -> None:
+        """Judge the rows of a page, send what differs, and save the cursor behind it."""
+        plan, now = self.sweep.plan, self.services.clock()
+        keyed = [(self._key(row), row) for row in page.rows]
+        times, dates = Counter(key for key, _ in keyed), date_columns(page.rows)
+        shown, changes = [], []
+        for key, row in keyed:
+            if key is None:
+                plan = plan.judged((), Skipped("key-missing"))
+                continue
+            link = link_key(self.services.company, self.mapping.name, key)
+            shown.append(link)
+            if prefix(link) in self.seen:
+                continue  # rows have moved from page to page meanwhile
+            if times[key] > 1:
+                plan = plan.judged(key, Skipped("key-repeated"))
+                continue
+            known, sigma = self.links.get(link), plan.sigma
+            verdict = judge(known, row, self.mapping, self.services.scope, sigma=sigma, now=now, dates=dates)
+            plan = plan.judged(key, verdict)
+            changes += [self._change(key, verdict.row)] if isinstance(verdict, Upsert) else []
+        if shown and self.seen.issuperset(map(prefix, shown)):
+            reason = "Acumatica sends the same page again and again."
+            raise Permanent(Code.INQUIRY_PAGES_REPEAT, reason, "Sort the inquiry by its key columns.")
+        self._send(changes)
+        self.services.storage.sweeps.saw(self.sweep, shown)
+        self.seen.update(map(prefix, shown))
+        self.save(plan=plan, cursor=self.sweep.cursor + len(page.rows) if page.next is None else page.next)
+
+    def _key(self, row: Row) -> tuple[str, ...] | None:
+        try:
+            return self.mapping.key_of(row)
+        except MissingColumns:
+            return None
+
+    def _change(self, key: tuple[str, ...], row: Row | None) -> RowChange:
+        sweep = self.sweep
+        return RowChange(
+            company=self.services.company,
+            mapping=sweep.mapping,
+            key=key,
+            timestamp=sweep.plan.sigma,
+            row=row,
+            notification=f"sweep {sweep.id}",
+            first_sent=self.services.clock(),
+            run=sweep.run,
+            origin=SNAPSHOT,
+        )
+
+    def _send(self, changes: list[RowChange]) -> None:
+        if self.sweep.mode != "report":
+            storage = self.services.storage
+            storage.in_parallel([partial(storage.queue.send, change) for change in changes])
+
+    def _retry_dead_letters(self) -> int:
+        """Send those to the queue again whose cause may have passed. They stay until their row is in order."""
+        storage, now, count = self.services.storage, self.services.clock(), 0
+        for facts in storage.dead_letters.list(_LETTERS):
+            if facts.mapping != self.sweep.mapping or facts.code not in PASSING:
+                continue
+            try:
+                letter = storage.dead_letters.get(facts.key)
+                changes = again(letter, held_change(letter), self.services, now) if letter else []
+            except Refused as error:
+                log.info("dead letter %s is not tried again: %s", facts.key[:16], error)
+                continue
+            if [change.link_key for change in changes] == [facts.key]:
+                storage.queue.send(replace(changes[0], run=self.sweep.run))
+                storage.dead_letters.mark_resubmitted(facts.key, datetime.fromtimestamp(now, UTC), "a sweep")
+                count += 1
+        return count
+
+    # -- removing ------------------------------------------------------------------------------------------------------
+
+    def _confirm(self, inquiry: Inquiry) -> None:
+        missing = self._missing()
+        if not self.sweep.confirmed and not self._may_remove(missing):
+            return
+        left = sorted((key, row_key) for key, row_key in missing if key > self.sweep.confirmed)
+        for some, absent in looked_up(left, self.links, inquiry, self.mapping, self.services):
+            self._send([self._change(row_key, None) for row_key in absent])
+            plan = self.sweep.plan
+            self.save(confirmed=some[-1][0], plan=replace(plan, removals=plan.removals - len(some) + len(absent)))
+            if self.is_late and some[-1] != left[-1]:
+                return
+        self.end()
+
+    def _missing(self) -> list[Missing]:
+        """Link keys and row keys of live rows that the read did not show; little of each, since they may be all of them."""
+        found: list[Missing] = []
+        for some in batched(self.links, _BATCH, strict=False):
+            left = removals(some, lambda key: prefix(key) in self.seen, sigma=self.sweep.plan.sigma, complete=True)
+            found += [(link.key, link.row_key) for link in left]
+        return found
+
+    def _may_remove(self, missing: list[Missing]) -> bool:
+        """Say in the plan what is missing. Where it must not be removed, or not yet, the sweep ends here."""
+        plan, settings = self.sweep.plan, self.services.settings
+        plan = replace(plan, removals=len(missing))
+        for _, row_key in missing[:_BATCH]:
+            plan = plan.sampled("removals", row_key)
+        why = brake(len(missing), plan.live, at_most=settings.removals_max, read=plan.read)
+        if self._is_ahead():
+            self.save(plan=plan)
+            reason = "Notifications are stamped later than Acumatica's web server says it is, so nothing was removed."
+            self.end(Code.CLOCKS_DIFFER, reason, "Set the clocks of Acumatica's servers, or raise SWEEP_MARGIN_MINUTES.")
+            return False
+        if why and self.sweep.mode == "full":
+            self._hold([row_key for _, row_key in missing], why)
+            plan = replace(plan, removals=0, held=len(missing))
+        else:
+            self._drop_hold()
+        self.save(plan=plan, reason=why or "")
+        if why or self.sweep.mode != "full":
+            self.end(reason=why or "")
+            return False
+        return True
+
+    def _is_ahead(self) -> bool:
+        """Whether a push has a TimeStamp that Acumatica's own clock, as σ was taken from it, has not reached yet."""
+        margin = self.services.settings.sweep_margin_minutes * 60
+        passed = self.services.clock() - self.sweep.started
+        latest = self.sweep.plan.sigma + int((2 * margin + passed) * 10_000_000)
+        return any(link.version and link.version.timestamp > latest for link in self.links)
+
+    def _hold(self, keys: list[tuple[str, ...]], why: str) -> None:
+        sweep, storage = self.sweep, self.services.storage
+        hold = Hold(
+            hold_id("sweep", sweep.id, sweep.mapping),
+            source="sweep",
+            origin=sweep.id,
+            company=self.services.company,
+            mapping=sweep.mapping,
+            timestamp=sweep.plan.sigma,
+            notification=f"sweep {sweep.id}",
+            reason=why,
+            at=datetime.fromtimestamp(self.services.clock(), UTC),
+        )
+        if storage.held.hold(hold, keys):
+            telemetry.emit(telemetry.HELD, level=logging.ERROR, mapping=sweep.mapping, sweep=sweep.id, rows=len(keys))
+
+    def _drop_hold(self) -> None:
+        """What an earlier sweep holds is not missing any more."""
+        held = self.services.storage.held
+        known = held.get(hold_id("sweep", self.sweep.id, self.sweep.mapping))
+        if known and known.state == "held":
+            held.decide(known, "discarded", datetime.fromtimestamp(self.services.clock(), UTC), "a later sweep")
+
+    def end(self, code: str = "", reason: str = "", remedy: str = "") -> None:
+        """The sweep is over; `code` says why before its time."""
+        plan = self.sweep.plan
+        if code and not plan.complete:
+            plan = replace(plan, incomplete=str(code))
+        self.save(phase="done", plan=plan, code=str(code), reason=reason, remedy=remedy)
+        self.services.storage.sweeps.forget_pages(self.sweep)
+        sent = 0 if self.sweep.mode == "report" else plan.upserts + plan.removals + plan.retried
+        if sent:
+            self.services.activity.swept(self.sweep.run, self.sweep.started, self.sweep.by, self.sweep.mapping, sent)
+        level = logging.WARNING if code else logging.INFO
+        facts = {
+            name: getattr(plan, name) for name in ("read", "equal", "upserts", "too_young", "removals", "held", "retried")
+        }
+        about = {"mapping": plan.mapping, "sweep": self.sweep.id, "mode": plan.mode, "code": code or None}
+        telemetry.emit(telemetry.SWEPT, level=level, **about, **facts)
