@@ -202,6 +202,12 @@ class Settings(IntakeSettings):
         le=3600,
         description="How long Acumatica may still carry out a request that it did not answer.",
     )
+    acumatica_odata: Literal["4", "3"] = Field(
+        "4", alias="ACUMATICA_ODATA", description="OData version by which inquiries are read; `3` before 2024 R2."
+    )
+    sweep_page_rows: int = Field(
+        1000, alias="SWEEP_PAGE_ROWS", ge=10, le=10_000, description="Rows of an inquiry that a sweep reads at a time."
+    )
     graph_url: _Address = Field("https://graph.microsoft.com", alias="GRAPH_URL", description="Address of Microsoft Graph.")
     graph_authority: _Address = Field(
         "https://login.microsoftonline.com", alias="GRAPH_AUTHORITY", description="Address of Microsoft Entra ID."

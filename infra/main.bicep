@@ -17,6 +17,8 @@ type Settings = {
   ACUMATICA_LEASE_SECONDS: string?
   ACUMATICA_SESSION_TIMEOUT_SECONDS: string?
   ACUMATICA_LATE_SECONDS: string?
+  ACUMATICA_ODATA: string?
+  SWEEP_PAGE_ROWS: string?
   GRAPH_TENANT_ID: string?
   GRAPH_CLIENT_ID: string?
   TEST_MAILBOX: string?

@@ -10,17 +10,30 @@ from local.fakes import FakeAcumatica
 
 QUERY = "Calendar - Opportunity Meetings"
 ENTITY = "Opportunity"
+COLUMNS = {
+    "OpportunityID": "string",
+    "Subject": "string",
+    "OwnerEmail": "string",
+    "MeetingStart": "datetime",
+    "MeetingEnd": "datetime",
+    "Room": "string",
+    "NoteID": "guid",
+}
 
 type Row = dict[str, Any]
 type Notification = dict[str, Any]
 
 
 class Inquiry:
-    """Rows as the inquiry shows them, by OpportunityID. Each change returns the push notification that it causes."""
+    """Rows as the inquiry shows them, by OpportunityID. Each change returns the push notification that it causes.
+
+    The same rows can be read by OData.
+    """
 
     def __init__(self, acumatica: FakeAcumatica, tenant: str = "Production") -> None:
         self.rows: dict[str, Row] = {}
         self._acumatica = acumatica
+        acumatica.expose(QUERY, self.rows.values, COLUMNS, ("OpportunityID",))
         self._tenant = tenant
         self._ticks = itertools.count(datetime_to_ticks(datetime.now(UTC)), 10_000)  # a millisecond apart
 
