@@ -1,6 +1,7 @@
 """A sweep without a host: its steps are run one by one, and what it sends to the queues is applied by hand."""
 
 import itertools
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -28,10 +29,20 @@ class Sweeping(Bench):
 
     def __init__(self, storage: str, graph: FakeGraph, acumatica: FakeAcumatica, folder: Path, **settings: str) -> None:
         self.folder = folder
+        self._ahead = 0.0
         self.edit()
         super().__init__(storage, graph, acumatica, MAPPINGS_DIR=str(folder), **settings)
         self.inquiry = Inquiry(acumatica)
         self._numbers = itertools.count(1)
+
+    @property
+    def now(self) -> float:
+        """The time, which goes on by itself: whoever waits for a session gives up some day."""
+        return time.time() + self._ahead
+
+    @now.setter
+    def now(self, moment: float) -> None:
+        self._ahead = moment - time.time()
 
     def edit(self, mode: str = "full", rows: str = '"all"', change: Callable[[str], str] = lambda text: text) -> None:
         """Write the mapping file, which counts from the next start."""
