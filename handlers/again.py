@@ -1,12 +1,30 @@
 """A dead letter becomes row changes again: its row is mapped anew, as of its own transaction."""
 
+import logging
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 from handlers.clients.dead_letters import DeadLetter
 from handlers.services import Intake
 from handlers.sync.change import NotARowChange, RowChange, load_json
+from handlers.sync.errors import Code
 from handlers.sync.notification import PushNotification, row_changes
+
+log = logging.getLogger(__name__)
+
+_LETTERS = 10_000  # looked at
+# Causes that pass without the row's changing: somebody makes the mailbox, or grants the access.
+PASSING = {
+    Code.MAILBOX_MISSING,
+    Code.MAILBOX_DENIED,
+    Code.MAILBOX_FULL,
+    Code.CALENDAR_MISSING,
+    Code.RECORD_DENIED,
+    Code.RECORD_NOT_WRITTEN,
+    Code.MAPPING_MISSING,
+    Code.GAVE_UP,
+}
 
 
 class Refused(Exception):
@@ -50,6 +68,28 @@ def again(letter: DeadLetter, change: RowChange | None, intake: Intake, now: flo
         raise Refused(unidentified[0].reason)
     # Which of several rows with one key is meant cannot be told from one of them.
     return [replace(new, problem=change.problem) if change and new.key == change.key else new for new in changes]
+
+
+def retry_passing(mapping: str, run: str, intake: Intake) -> int:
+    """Send dead letters of a mapping to the queue again whose cause may have passed; how many.
+
+    A letter stays until its row is in order.
+    """
+    storage, now, count = intake.storage, intake.clock(), 0
+    for facts in storage.dead_letters.list(_LETTERS):
+        if facts.mapping != mapping or facts.code not in PASSING:
+            continue
+        try:
+            letter = storage.dead_letters.get(facts.key)
+            changes = again(letter, held_change(letter), intake, now) if letter else []
+        except Refused as error:
+            log.info("dead letter %s is not tried again: %s", facts.key[:16], error)
+            continue
+        if [change.link_key for change in changes] == [facts.key]:
+            storage.queue.send(replace(changes[0], run=run))
+            storage.dead_letters.mark_resubmitted(facts.key, datetime.fromtimestamp(now, UTC), "a sweep")
+            count += 1
+    return count
 
 
 def _content(letter: DeadLetter) -> dict[str, Any]:

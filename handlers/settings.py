@@ -14,6 +14,8 @@ CONNECT_SECONDS = 10.0
 # Less than functionTimeout of host.json, at which the host kills the process with all that is under way.
 FUNCTION_SECONDS = 290.0
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+_NIGHTLY = "0 0 2 * * *"
+_SCHEDULE = r"([0-9A-Za-z*/,-]+\s+){5}[0-9A-Za-z*/,-]+"  # six fields; the host reads them
 _UNRESOLVED = "@Microsoft.KeyVault("  # what App Service leaves in place of a reference that it could not resolve
 
 
@@ -254,6 +256,12 @@ class Settings(IntakeSettings):
         le=365,
         description="How long removed rows, received notifications and runs are remembered.",
     )
+    sweep_schedule: str = Field(
+        _NIGHTLY,
+        alias="SWEEP_SCHEDULE",
+        pattern=_SCHEDULE,
+        description="When mappings are [swept](docs/sweep.md): NCRONTAB in UTC, with seconds.",
+    )
     sweep_margin_minutes: float = Field(
         15,
         alias="SWEEP_MARGIN_MINUTES",
@@ -319,6 +327,12 @@ class Settings(IntakeSettings):
 def paused(environ: Mapping[str, str]) -> bool:
     """Whether SYNC_PAUSED is on, told before (and whether or not) all settings can be read."""
     return environ.get("SYNC_PAUSED", "").strip().lower() in {"1", "true", "t", "yes", "y", "on"}
+
+
+def sweep_schedule(environ: Mapping[str, str]) -> str:
+    """When sweeps begin, told before all settings can be read; the default in the place of what is no schedule."""
+    told = environ.get("SWEEP_SCHEDULE", "").strip()
+    return told if re.fullmatch(_SCHEDULE, told) else _NIGHTLY
 
 
 def load_settings[M: _Model](model: type[M], environ: Mapping[str, str]) -> M:

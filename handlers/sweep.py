@@ -10,7 +10,6 @@ its correctness stands there, and in docs/sweep.md.
 """
 
 import logging
-import uuid
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -20,44 +19,29 @@ from itertools import batched
 from typing import Any
 
 from handlers import telemetry
-from handlers.again import Refused, again, held_change
-from handlers.clients.activity import run_key
+from handlers.again import retry_passing
 from handlers.clients.held import Hold, hold_id
 from handlers.clients.inquiries import Page
 from handlers.clients.links import ListedLinks
-from handlers.clients.sweeps import Mode, NotAnOrder, Order, Sweep, prefix
+from handlers.clients.sweeps import NotAnOrder, Order, Sweep, prefix
 from handlers.clients.tables import StorageError, is_away
 from handlers.release import release
-from handlers.services import Factory, Intake, NotReady, Services
+from handlers.services import Factory, NotReady, Services
 from handlers.snapshot import Missing, exposed, looked_up
 from handlers.sync.change import SNAPSHOT, Row, RowChange, link_key
 from handlers.sync.errors import Code, Later, Permanent, SyncError
 from handlers.sync.mapping import Mapping
 from handlers.sync.odata import Inquiry
 from handlers.sync.snapshot_values import date_columns
-from handlers.sync.sweep_plan import Skipped, SweepPlan, Upsert, brake, judge, removals, sigma
+from handlers.sync.sweep_plan import Skipped, Upsert, brake, judge, removals, sigma
 from handlers.sync.template import MissingColumns
 
 log = logging.getLogger(__name__)
 
 STEP_SECONDS = 120.0  # the function has 290: a page that has begun may take its time
-ABANDONED_SECONDS = 900.0  # a sweep that was not saved for so long is not under way any more
 _GIVE_UP_SECONDS = 6 * 3600.0
 _LONGEST_DELAY = 300.0
-_LETTERS = 10_000
 _BATCH = 1000
-
-# Causes that pass without the row's changing: somebody makes the mailbox, or grants the access.
-PASSING = {
-    Code.MAILBOX_MISSING,
-    Code.MAILBOX_DENIED,
-    Code.MAILBOX_FULL,
-    Code.CALENDAR_MISSING,
-    Code.RECORD_DENIED,
-    Code.RECORD_NOT_WRITTEN,
-    Code.MAPPING_MISSING,
-    Code.GAVE_UP,
-}
 
 type Watch = Callable[[Sweep], None]
 
@@ -87,30 +71,6 @@ def sweep(message: str, factory: Factory) -> None:
         delay = 60.0
     if delay is not None:
         storage.sweeps.send(order, delay)
-
-
-def start(name: str, mode: Mode, by: str, intake: Intake, *, queue: bool = True) -> tuple[Sweep, bool]:
-    """Begin a sweep of a mapping; the one that is under way, and False, where there is one. `queue`: the host goes on."""
-    storage, now = intake.storage, intake.clock()
-    known = storage.sweeps.get(name)
-    if known and known.phase != "done" and now - known.saved < ABANDONED_SECONDS:
-        return known, False
-    key = uuid.uuid4().hex
-    plan, etag = SweepPlan(name, mode, 0), known.etag if known else ""
-    new = Sweep(name, key, mode=mode, by=by, run=run_key(now, key), started=now, saved=now, plan=plan, etag=etag)
-    saved = storage.sweeps.save(new)
-    if saved is None:
-        known = storage.sweeps.get(name)
-        return known or new, False
-    if queue:
-        storage.sweeps.send(Order(name, key))
-    return saved, True
-
-
-def start_all(intake: Intake, by: str) -> int:
-    """Begin a sweep of each mapping that wants one; returns how many."""
-    wanted = [mapping for mapping in intake.mappings.values() if mapping.sweep.mode != "off"]
-    return sum(start(mapping.name, mapping.sweep.mode, by, intake)[1] for mapping in wanted)  # type: ignore[arg-type]
 
 
 def _go_on(order: Order, services: Services) -> float | None:
@@ -214,7 +174,7 @@ class _Step:
     def _begin(self, date: datetime) -> None:
         """σ comes from Acumatica's clock before it was asked for the first page."""
         begun = sigma(date, self.services.settings.sweep_margin_minutes * 60)
-        retried = self._retry_dead_letters() if self.sweep.mode != "report" else 0
+        retried = retry_passing(self.sweep.mapping, self.sweep.run, self.services) if self.sweep.mode != "report" else 0
         self.save(plan=replace(self.sweep.plan, sigma=begun, live=self.links.present, retried=retried))
 
     def _take(self, page: Page) -> None:
@@ -270,24 +230,6 @@ class _Step:
         if self.sweep.mode != "report":
             storage = self.services.storage
             storage.in_parallel([partial(storage.queue.send, change) for change in changes])
-
-    def _retry_dead_letters(self) -> int:
-        """Send those to the queue again whose cause may have passed. They stay until their row is in order."""
-        storage, now, count = self.services.storage, self.services.clock(), 0
-        for facts in storage.dead_letters.list(_LETTERS):
-            if facts.mapping != self.sweep.mapping or facts.code not in PASSING:
-                continue
-            try:
-                letter = storage.dead_letters.get(facts.key)
-                changes = again(letter, held_change(letter), self.services, now) if letter else []
-            except Refused as error:
-                log.info("dead letter %s is not tried again: %s", facts.key[:16], error)
-                continue
-            if [change.link_key for change in changes] == [facts.key]:
-                storage.queue.send(replace(changes[0], run=self.sweep.run))
-                storage.dead_letters.mark_resubmitted(facts.key, datetime.fromtimestamp(now, UTC), "a sweep")
-                count += 1
-        return count
 
     # -- removing ------------------------------------------------------------------------------------------------------
 

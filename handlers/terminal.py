@@ -5,6 +5,8 @@ import sys
 from datetime import UTC, datetime
 
 from handlers.clients.activity_record import Run
+from handlers.clients.held import Hold
+from handlers.clients.sweeps import Sweep
 from handlers.operations.activity import RowState
 from handlers.operations.checks import Check
 from handlers.operations.dead_letters import Letter
@@ -51,6 +53,48 @@ def letter_lines(letter: Letter) -> list[str]:
         f"  {facts.reason}",
         f"  {facts.remedy}",
         f"  code {facts.code or '-'}, id {facts.key}",
+    ]
+
+
+def progress_line(sweep: Sweep) -> str:
+    """How far a sweep is."""
+    plan = sweep.plan
+    told = f"{plan.read} rows read, {plan.upserts} to add or change, {plan.removals} to remove"
+    return f"{sweep.mapping}: {told}{f'; waits: {sweep.code}' if sweep.code and sweep.phase != 'done' else ''}"
+
+
+def sweep_lines(sweep: Sweep) -> list[str]:
+    """The plan of a sweep, and why it ended before its time."""
+    plan, done = sweep.plan, sweep.mode != "report"
+    names = {
+        "read": "read",
+        "equal": "equal",
+        "upserts": "added or changed" if done else "to be added or changed",
+        "removals": "removed" if sweep.mode == "full" else "missing: mode full would remove them",
+        "held": f"removals held: {sweep.reason}",
+        "too_young": "too young to judge; the next sweep looks again",
+        "retried": "dead letters tried again",
+    }
+    counts = [(getattr(plan, name), words, name) for name, words in names.items()]
+    counts += [(count, f"left out: {why}", why) for why, count in sorted(plan.skipped.items())]
+    lines = [f"{plan.mapping}, {'swept' if done else 'a report: nothing was done'}"]
+    for count, words, name in counts:
+        if count or name == "read":
+            sample = "; ".join(plan.samples.get(name, [])[:5])
+            lines.append(f"  {count:>7}  {words}{f' ({sample})' if sample else ''}")
+    if sweep.code:
+        lines += [f"ended before its time: {sweep.reason}", f"  {sweep.remedy}", f"  code {sweep.code}"]
+    return lines
+
+
+def hold_lines(hold: Hold) -> list[str]:
+    """Removals that are held."""
+    first = "; ".join(", ".join(key) for key in hold.sample)
+    return [
+        f"{hold.count} removals of {hold.mapping}, {hold.state} since {_time(hold.at)}, from a {hold.source}",
+        f"  {hold.reason}",
+        f"  {first}",
+        f"  id {hold.id}",
     ]
 
 

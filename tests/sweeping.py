@@ -15,6 +15,7 @@ from handlers.apply import apply
 from handlers.clients.queue import QUEUE
 from handlers.clients.sweeps import SWEEP_QUEUE, Mode, Sweep
 from handlers.operations.activity import RowState, row
+from handlers.sweep_start import start
 from handlers.sync.change import link_key
 from local.fakes import FakeAcumatica, FakeGraph
 from local.inquiry import Inquiry
@@ -56,7 +57,7 @@ class Sweeping(Bench):
 
     def start(self, mode: Mode = "full") -> Sweep:
         """Begin a sweep that no message goes on with."""
-        return sweeping.start(MAPPING, mode, "a test", self.factory.intake(), queue=False)[0]
+        return start(MAPPING, mode, "a test", self.factory.intake(), queue=False)[0]
 
     def sweep(self, mode: Mode = "full", seconds: float = 120) -> Sweep:
         """One whole sweep, in steps of some seconds of simulated time; what it sends is applied."""

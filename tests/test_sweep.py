@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from handlers import sweep as sweeping
 from local.fakes import FakeAcumatica, FakeGraph
-from tests.sweeping import MAPPING, Sweeping
+from tests.sweeping import Sweeping
 
 
 @pytest.fixture

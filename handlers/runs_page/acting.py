@@ -2,8 +2,9 @@
 
 from werkzeug.wrappers import Response
 
-from handlers.operations import checks, dead_letters
-from handlers.runs_page.render import html
+from handlers.operations import checks, dead_letters, sweeps
+from handlers.operations.dead_letters import Refused
+from handlers.runs_page.render import html, see_other
 from handlers.runs_page.visit import Visit
 
 
@@ -25,10 +26,40 @@ def discard(visit: Visit) -> Response:
     form = visit.request.form
     try:
         dead_letters.discard(form.get("key", ""), visit.factory.intake(), visit.who, form.get("why", "").strip())
-    except dead_letters.Refused as error:
+    except Refused as error:
         return html("message", 409, visit, title="Not discarded", text=str(error).capitalize())
     text = "The dead letter is gone; the list of runs keeps why."
     return html("message", visit=visit, title="Discarded", text=text)
+
+
+def sweep(visit: Visit) -> Response:
+    """Sweep a mapping now: look only, or apply what is found."""
+    form = visit.request.form
+    try:
+        sweeps.begin(form.get("mapping", ""), visit.factory.intake(), visit.who, apply=bool(form.get("apply")))
+    except Refused as error:
+        return html("message", 409, visit, title="Not begun", text=str(error))
+    return see_other("sweeps")
+
+
+def release(visit: Visit) -> Response:
+    """Let held removals be done."""
+    try:
+        hold = sweeps.release(visit.request.form.get("key", ""), visit.factory.intake(), visit.who)
+    except Refused as error:
+        return html("message", 409, visit, title="Not released", text=str(error))
+    text = f"{hold.count} removals of {hold.mapping} go to the queue; the list of runs shows what becomes of them."
+    return html("message", visit=visit, title="Released", text=text)
+
+
+def discard_held(visit: Visit) -> Response:
+    """Forget held removals."""
+    form = visit.request.form
+    try:
+        hold = sweeps.discard(form.get("key", ""), visit.factory.intake(), visit.who, form.get("why", "").strip())
+    except Refused as error:
+        return html("message", 409, visit, title="Not discarded", text=str(error))
+    return html("message", visit=visit, title="Discarded", text=f"The events of these {hold.count} rows stay.")
 
 
 def health(visit: Visit) -> Response:

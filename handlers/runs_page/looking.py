@@ -7,6 +7,7 @@ from werkzeug.exceptions import NotFound
 from werkzeug.wrappers import Response
 
 from handlers.operations import activity, checks, dead_letters
+from handlers.operations import sweeps as sweeping
 from handlers.runs_page.render import data, html, see_other
 from handlers.runs_page.visit import Visit
 
@@ -37,6 +38,7 @@ def overview(visit: Visit) -> Response:
         which=which,
         paged=bool(before),
         letters=storage.dead_letters.count(dead_letters.COUNTED),
+        held=len(sweeping.holds(storage)),
         counted=dead_letters.COUNTED,
         waiting=storage.queue.waiting()[0],
     )
@@ -112,6 +114,16 @@ def letter(visit: Visit, key: str) -> Response:
     if not found:
         raise NotFound
     return data(found.as_json()) if visit.request.wants_json else html("letter", visit=visit, letter=found)
+
+
+def sweeps(visit: Visit) -> Response:
+    """What the brake holds, and each mapping's newest plan."""
+    intake = visit.factory.intake()
+    held, standings = sweeping.holds(intake.storage), sweeping.standings(intake)
+    if visit.request.wants_json:
+        told = {"held": [sweeping.hold_as_json(hold) for hold in held], "mappings": [each.as_json() for each in standings]}
+        return data(told)
+    return html("sweeps", visit=visit, held=held, standings=standings)
 
 
 def health(visit: Visit) -> Response:

@@ -42,7 +42,7 @@ SECURITY = {
 
 def html(template: str, status: int = 200, visit: Visit | None = None, **values: Any) -> Response:
     """A page; `visit` stands around the pages of those who have signed in."""
-    place = template if template in {"letters", "health"} else ""
+    place = template if template in {"letters", "sweeps", "health"} else ""
     text = _templates.get_template(f"{template}.html").render(visit=visit, place=place, **values)
     return Response(text, status, mimetype="text/html")
 

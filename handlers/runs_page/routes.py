@@ -12,10 +12,14 @@ _VIEWS = (
     ("GET", "/search", looking.search),
     ("GET", "/letters", looking.letters),
     ("GET", "/letter/<key>", looking.letter),
+    ("GET", "/sweeps", looking.sweeps),
     ("GET", "/health", looking.health),
     ("POST", "/health", acting.health),
     ("POST", "/resubmit", acting.resubmit),
     ("POST", "/discard", acting.discard),
+    ("POST", "/sweep", acting.sweep),
+    ("POST", "/release", acting.release),
+    ("POST", "/discard-held", acting.discard_held),
 )
 ROUTES = Map(
     [Rule(f"{BASE}{path}", endpoint=view, methods=[method]) for method, path, view in _VIEWS],
