@@ -34,8 +34,9 @@ SIGNED_IN = "signed-in"  # slot
 SIGNED_OUT = "signed-out"  # slot
 SIGN_IN_FAILED = "sign-in-failed"  # code, try, delay
 # Each minute. status, not_ready, missing, paused, trial; and of handlers.clients.condition: age (seconds since the oldest
-# change was received that waits), waiting (messages), put_off (rows by code), dead_letters, held, poison,
-# sign_in_failures, started (a notification was ever taken in), silent_hours, silent_weekday_hours (since the last one)
+# change was received that waits), waiting (messages), put_off (rows by code), dead_letters, held (removals, by the brake),
+# sweeps_off (codes by mapping), poison, sign_in_failures, started (a notification was ever taken in), silent_hours,
+# silent_weekday_hours (since the last one)
 HEALTH = "health"
 
 _TEXT_MAX = 500

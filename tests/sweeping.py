@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from azure.core.exceptions import ResourceNotFoundError
+from azure.data.tables import TableServiceClient
 from azure.storage.queue import QueueClient, TextBase64DecodePolicy
 
 from handlers import sweep as sweeping
@@ -16,7 +17,7 @@ from handlers.clients.queue import QUEUE
 from handlers.clients.sweeps import SWEEP_QUEUE, Mode, Sweep
 from handlers.operations.activity import RowState, row
 from handlers.sweep_start import start
-from handlers.sync.change import link_key
+from handlers.sync.change import RowChange, link_key
 from local.fakes import FakeAcumatica, FakeGraph
 from local.inquiry import Inquiry
 from tests.bench import Bench
@@ -30,9 +31,11 @@ class Sweeping(Bench):
 
     def __init__(self, storage: str, graph: FakeGraph, acumatica: FakeAcumatica, folder: Path, **settings: str) -> None:
         self.folder = folder
-        self._ahead = 0.0
+        self._ahead, self._margin = 0.0, 240.0
         self.edit()
-        super().__init__(storage, graph, acumatica, MAPPINGS_DIR=str(folder), **settings)
+        super().__init__(
+            storage, graph, acumatica, MAPPINGS_DIR=str(folder), SWEEP_MARGIN_MINUTES=str(self._margin), **settings
+        )
         self.inquiry = Inquiry(acumatica)
         self._numbers = itertools.count(1)
 
@@ -87,6 +90,23 @@ class Sweeping(Bench):
                 queue.delete_message(message)
                 count += 1
         return count
+
+    def later(self) -> None:
+        """The next sweep's margin is shorter, as if time had passed: what was known before is older than its snapshot."""
+        self._margin /= 2
+        self.reconfigure(SWEEP_MARGIN_MINUTES=str(self._margin))
+
+    def pushed(self, key: str, timestamp: int = 0, **columns: Any) -> RowChange:
+        """The change that the notification of a row brings."""
+        told = self.inquiry.save(key, **columns)
+        row = told["Inserted"][0]
+        return RowChange("production", MAPPING, (key,), timestamp or told["TimeStamp"], row, "n", self.now)
+
+    def entities(self, table: str, but: str = "") -> list[dict[str, Any]]:
+        """What a table holds, with its ETags; without a partition."""
+        with TableServiceClient.from_connection_string(self.connection) as tables:
+            found = tables.get_table_client(table).list_entities()
+            return [dict(each) | {"etag": each.metadata["etag"]} for each in found if each["PartitionKey"] != but]
 
     def row(self, key: str) -> RowState | None:
         """What is known of a row."""

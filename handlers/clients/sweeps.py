@@ -89,6 +89,10 @@ class Sweeps:
         found = self._table.query("PartitionKey eq @partition", {"partition": _PARTITION}, limit=_MOST)
         return [_sweep(stored) for stored in found]
 
+    def ended_early(self) -> dict[str, str]:
+        """Why the newest sweep of a mapping ended before its time, by mapping; those that did not are not in it."""
+        return {sweep.mapping: sweep.code for sweep in self.all() if sweep.phase == "done" and sweep.code}
+
     def save(self, sweep: Sweep) -> Sweep | None:
         """Save a sweep in the place of the one with its ETag (none: of no sweep); None if it is another one by now."""
         etag = self._table.put(_entity(sweep), sweep.etag or None)
@@ -199,7 +203,7 @@ def _sweep(stored: Stored) -> Sweep:
         run=entity["Run"],
         started=entity["Started"],
         saved=entity["Saved"],
-        plan=SweepPlan.decode(json.loads(joined(entity, "Plan"))),
+        plan=_plan(entity),
         phase=entity["Phase"],
         cursor=entity["Cursor"],
         confirmed=entity["Confirmed"],
@@ -210,3 +214,10 @@ def _sweep(stored: Stored) -> Sweep:
         etag=stored.etag,
         version=entity["Version"],
     )
+
+
+def _plan(entity: Entity) -> SweepPlan:
+    try:
+        return SweepPlan.decode(json.loads(joined(entity, "Plan")))
+    except ValueError:  # of another version: only the newest plan counts, and the next sweep makes one
+        return SweepPlan(entity["Mapping"], entity["Mode"], 0)
