@@ -18,7 +18,11 @@ type Settings = {
   ACUMATICA_SESSION_TIMEOUT_SECONDS: string?
   ACUMATICA_LATE_SECONDS: string?
   ACUMATICA_ODATA: string?
+  SWEEP_SCHEDULE: string?
   SWEEP_PAGE_ROWS: string?
+  SWEEP_MARGIN_MINUTES: string?
+  REMOVALS_MAX: string?
+  FAILED_NOTIFICATIONS_INQUIRY: string?
   GRAPH_TENANT_ID: string?
   GRAPH_CLIENT_ID: string?
   TEST_MAILBOX: string?

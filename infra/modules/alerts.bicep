@@ -1,5 +1,4 @@
-// Alerts on what the app says of itself. Each query in queries/ gives one number, `value`; an alert fires above its
-// threshold, and is resolved when the state that it tells of is over: the app says each minute how it is (`health`).
+// Alerts on what the app says of itself, each minute (`health`). Each query in queries/ gives one number, `value`.
 // https://learn.microsoft.com/azure/azure-monitor/alerts/alerts-types#log-alerts
 
 @export()
@@ -39,8 +38,8 @@ var silence = loadTextContent('../queries/silence.kql')
 var alerts = [
   {
     name: 'dead-letters'
-    title: 'Rows need a person (dead letters)'
-    remedy: '${page}/dead-letters shows the reason and the remedy of each, and has the button Resubmit.'
+    title: 'Rows need a person (dead letters, held removals)'
+    remedy: '${page}/dead-letters shows the reason and the remedy of each, and has the button Resubmit; ${page}/sweeps shows what is held.'
     severity: 2
     query: loadTextContent('../queries/dead-letters.kql')
     rule: union({ threshold: 0, window: 'PT1H', enabled: true }, rules.?deadLetters ?? {})

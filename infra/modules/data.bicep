@@ -13,13 +13,12 @@ param workspaceId string // Resource id of the Log Analytics workspace for audit
 param storageAudit bool
 
 // Row changes, and what the host gave up on; containers: the deployed package, rows too large for a message or an entity.
-var queues = ['row-changes', 'row-changes-poison']
-var tables = ['PushNotifications', 'EventLinks', 'DeadLetters', 'AcumaticaSessions', 'Mappings', 'Runs']
+var queues = ['row-changes', 'row-changes-poison', 'sweeps']
+var tables = ['PushNotifications', 'EventLinks', 'DeadLetters', 'AcumaticaSessions', 'Mappings', 'Runs', 'Held', 'Sweeps']
 var containers = ['deployments', 'row-changes', 'dead-letters']
 
 // https://learn.microsoft.com/azure/role-based-access-control/built-in-roles/storage
-// The host keeps leases and keys in blobs (owner, not contributor, as the host's documentation asks for), and moves
-// messages to the poison queue, for which the narrower roles of queues do not suffice.
+// The host keeps leases and keys in blobs (owner, as its documentation asks for), and moves messages to the poison queue.
 var roles = {
   'Storage Blob Data Owner': 'b7e6dc6d-f1e8-4753-8033-0f276bb0955b'
   'Storage Queue Data Contributor': '974c5e8b-45b9-4653-ba55-5f855dd0fb88'
@@ -86,8 +85,7 @@ resource table 'Microsoft.Storage/storageAccounts/tableServices/tables@2025-01-0
   }
 ]
 
-// A message that is sent again writes its blob anew, and stays invisible for 7 days at most: a blob of row-changes that
-// is older belongs to no message, unless the app has stood still for that long.
+// A message that is sent again writes its blob anew: an older one belongs to no message, or to removals nobody decided on.
 resource lifecycle 'Microsoft.Storage/storageAccounts/managementPolicies@2025-01-01' = {
   parent: account
   name: 'default'

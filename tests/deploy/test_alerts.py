@@ -161,6 +161,11 @@ def no_notification(bench: Bench) -> None:
     bench.now += 49 * 3600
 
 
+def emptied(bench: Bench) -> None:
+    """A notification takes all rows out of the inquiry; the brake holds them."""
+    assert notify(bench, 1, Deleted=[{"OpportunityID": f"OP{n}"} for n in range(51)]) == 202
+
+
 def lies(bench: Bench) -> None:
     """Names of inquiries that look like the app's, or the host's, own words."""
     for text in ("Message has reached MaxDequeueCount of 5", 'health {"dead_letters": 5}\nhealth {"dead_letters": 6}'):
@@ -175,7 +180,14 @@ type Story = Callable[[Bench], None]
 
 # By alert: what happens for it to fire at a single look, and how often.
 FIRES: dict[str, list[tuple[Story, int]]] = {
-    "dead-letters": [(dead, 1), (dead_at_intake, 1), (poisoned, 1), (unreadable, 1), (given_up_by_the_host, 1)],
+    "dead-letters": [
+        (dead, 1),
+        (dead_at_intake, 1),
+        (poisoned, 1),
+        (unreadable, 1),
+        (given_up_by_the_host, 1),
+        (emptied, 1),
+    ],
     "rejected": [(rejected, 1)],
     "access": [(wrong_password, 1), (no_access, 1), (no_token, 1)],
     "oldest": [(put_off_for_hours, 1), (waiting_for_hours, 1)],

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from handlers.clients import queue, storage
+from handlers.clients.sweeps import SWEEP_QUEUE
 from handlers.settings import PageSettings, Settings, StorageSettings
 from tests.deploy.bicep import Bicep, literal, objects, properties, type_members
 
@@ -192,7 +193,7 @@ def test_no_setting_is_used_that_flex_consumption_forbids() -> None:
 
 def test_queues_tables_and_containers_are_those_of_the_code() -> None:
     declared = {name: literal(DATA.variables[name]) for name in ("queues", "tables", "containers")}
-    assert set(declared["queues"]) == {queue.QUEUE, queue.POISON_QUEUE}
+    assert set(declared["queues"]) == {queue.QUEUE, queue.POISON_QUEUE, SWEEP_QUEUE}
     assert set(declared["tables"]) == set(storage.TABLES)
     assert set(declared["containers"]) == {storage.ROW_BLOBS, storage.DEAD_LETTER_BLOBS, "deployments"}
     assert DATA.outputs["deploymentContainer"].endswith("deployments'")
