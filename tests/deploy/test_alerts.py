@@ -163,7 +163,7 @@ def no_notification(bench: Bench) -> None:
 
 def emptied(bench: Bench) -> None:
     """A notification takes all rows out of the inquiry; the brake holds them."""
-    assert notify(bench, 1, Deleted=[{"OpportunityID": f"OP{n}"} for n in range(51)]) == 202
+    assert notify(bench, 1, Inserted=[], Deleted=[{"OpportunityID": f"OP{n}"} for n in range(51)]) == 202
 
 
 def lies(bench: Bench) -> None:
