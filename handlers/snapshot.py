@@ -33,7 +33,7 @@ def looked_up(
     def shown(row: Row) -> Row:
         return as_pushed(row, zone_of(mapping, mapping.pick(row)))
 
-    witness = _witness(inquiry, mapping, services)
+    witness = _witness(inquiry, mapping, services) if missing else None
     for some in batched(missing, _LOOKED_UP, strict=False):
         wanted = [dict(zip(mapping.key, _values(links, *each, mapping), strict=True)) for each in some]
         # Where the inquiry shows no row at all, it has just said that each is absent.

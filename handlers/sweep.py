@@ -249,8 +249,12 @@ class _Step:
     def _missing(self) -> list[Missing]:
         """Link keys and row keys of live rows that the read did not show; little of each, since they may be all of them."""
         found: list[Missing] = []
-        for some in batched(self.links, _BATCH, strict=False):
-            left = removals(some, lambda key: prefix(key) in self.seen, sigma=self.sweep.plan.sigma, complete=True)
+
+        def seen(key: str) -> bool:
+            return prefix(key) in self.seen
+
+        for some in batched(self.links.but(seen), _BATCH, strict=False):
+            left = removals(some, seen, sigma=self.sweep.plan.sigma, complete=self.sweep.plan.complete)
             found += [(link.key, link.row_key) for link in left]
         return found
 
@@ -258,7 +262,8 @@ class _Step:
         """Say in the plan what is missing. Where it must not be removed, or not yet, the sweep ends here."""
         plan, settings = self.sweep.plan, self.services.settings
         plan = replace(plan, removals=len(missing))
-        for _, row_key in missing[:_BATCH]:
+        keys = sorted(row_key for _, row_key in missing)
+        for row_key in keys[:_BATCH]:
             plan = plan.sampled("removals", row_key)
         why = brake(len(missing), plan.live, at_most=settings.removals_max, read=plan.read)
         if self._is_ahead():
@@ -267,7 +272,7 @@ class _Step:
             self.end(Code.CLOCKS_DIFFER, reason, "Set the clocks of Acumatica's servers, or raise SWEEP_MARGIN_MINUTES.")
             return False
         if why and self.sweep.mode == "full":
-            self._hold([row_key for _, row_key in missing], why)
+            self._hold(keys, why)
             plan = replace(plan, removals=0, held=len(missing))
         else:
             self._drop_hold()
@@ -282,7 +287,7 @@ class _Step:
         margin = self.services.settings.sweep_margin_minutes * 60
         passed = self.services.clock() - self.sweep.started
         latest = self.sweep.plan.sigma + int((2 * margin + passed) * 10_000_000)
-        return any(link.version and link.version.timestamp > latest for link in self.links)
+        return self.links.newest > latest
 
     def _hold(self, keys: list[tuple[str, ...]], why: str) -> None:
         sweep, storage = self.sweep, self.services.storage

@@ -1,15 +1,23 @@
 """Sweeps on real storage, with the fakes: what a lost notification, an existing row and an emptied inquiry lead to."""
 
-from collections.abc import Iterator
+import json
+import re
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from azure.data.tables import TableServiceClient
+from werkzeug.test import Client
 
+from handlers import console
 from handlers.again import Refused
+from handlers.clients.condition import look
 from handlers.clients.sweeps import Order, Sweep
-from handlers.operations import sweeps
+from handlers.health import Health
+from handlers.operations import checks, sweeps
+from handlers.runs_page.page import Page
+from handlers.runs_page.visit import BASE, Request
 from handlers.sweep import step
 from handlers.sweep_start import after_failures, on_schedule
 from handlers.sync.change import datetime_to_ticks, ticks_to_datetime
@@ -21,6 +29,8 @@ from tests.sweeping import MAPPING, Sweeping
 HOUR = 3600.0
 FAILED = "Failed Notifications"
 
+type Command = Callable[..., tuple[int, str]]
+
 
 @pytest.fixture
 def swept(storage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sweeping]:
@@ -31,6 +41,24 @@ def swept(storage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
         bench = Sweeping(storage, graph, acumatica, tmp_path, **settings)
         yield bench
         bench.factory.close()
+
+
+@pytest.fixture
+def command(swept: Sweeping, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Run a command with settings from a file; returns the exit status and what it printed."""
+
+    def run(*arguments: str) -> tuple[int, str]:
+        environ = swept.factory._environ
+        file = tmp_path / "local.settings.json"
+        file.write_text(json.dumps({"Values": dict(environ) | {"ACUMATICA_LINGER_SECONDS": "0"}}), encoding="utf-8")
+        for name in environ:
+            monkeypatch.delenv(name, raising=False)
+        swept.factory.services().sessions.close()  # the one session of the budget
+        swept.reconfigure()
+        status = console.main([*arguments, "--settings", str(file)])
+        return status, capsys.readouterr().out
+
+    return run
 
 
 def names(count: int) -> list[str]:
@@ -385,3 +413,102 @@ def test_tables_of_a_sweep_hold_no_more_than_its_newest_state(swept: Sweeping, s
     known(swept, 25)
     with TableServiceClient.from_connection_string(storage) as tables:
         assert len(list(tables.get_table_client("Sweeps").list_entities())) == 1
+
+
+# -- what people see ---------------------------------------------------------------------------------------------------
+
+
+def test_the_command_reports_and_then_sweeps(swept: Sweeping, command: Command) -> None:
+    known(swept, 2)
+    swept.save("NEW")
+    swept.inquiry.rows.pop("K000")
+    status, said = command("sweep", MAPPING, "--dry-run")
+    assert status == 0
+    assert re.search(r"a report: nothing was done\n +2 +read\n +1 +equal\n +1 +to be added or changed \(NEW\)", said)
+    status, said = command("sweep", MAPPING, "--json")
+    swept.drain()
+    plan = json.loads(said)["plan"]
+    assert (status, plan["upserts"], plan["removals"]) == (0, 1, 1)
+    assert sorted(swept.subjects()) == ["Visit for K001", "Visit for NEW"]
+    with pytest.raises(SystemExit, match="no active mapping 'other'"):
+        command("sweep", "other")
+
+
+def test_the_command_says_what_is_held_and_releases_it(swept: Sweeping, command: Command) -> None:
+    known(swept, 2)
+    swept.inquiry.rows.clear()
+    status, said = command("sweep", MAPPING)
+    assert (status, "removals held: the inquiry shows no row at all" in said) == (1, True)
+    [hold] = json.loads(command("held", "--json")[1])
+    assert (hold["count"], hold["sample"]) == (2, ["K000", "K001"])
+    assert "2 removals of opportunity-meetings, held since" in command("held")[1]
+    assert "Released" in command("held", "--release", hold["id"][:8])[1]
+    swept.drain()
+    assert swept.subjects() == []
+    assert "Nothing is held." in command("held")[1]
+    assert "done" in command("runs", "list", "--which", "people")[1]
+
+
+def test_a_sweep_that_is_stopped_is_left_to_the_app(swept: Sweeping) -> None:
+    swept.save(*names(25))
+
+    def stop(_: Sweep) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        sweeps.run(swept.start(), swept.factory.services(), lambda _: None, stop)
+    swept.drain()
+    assert len(swept.subjects()) == 25
+
+
+def test_doctor_and_health_say_which_mapping_cannot_be_swept(swept: Sweeping) -> None:
+    swept.acumatica.conceal(QUERY)
+    swept.sweep()
+    storage = swept.factory.storage()
+    assert look(storage, swept.now).facts(swept.now)["sweeps_off"] == {MAPPING: Code.INQUIRY_NOT_EXPOSED}
+    _, body = Health(swept.factory).answer(0.0)
+    assert body["warnings"][0] == f"{MAPPING} cannot be swept: {Code.INQUIRY_NOT_EXPOSED}"
+    [check] = [check for check in checks.quick(swept.factory) if check.what == f"Sweeps of {MAPPING}"]
+    assert (check.verdict, "exposes no inquiry" in check.seen, bool(check.remedy)) == ("note", True, True)
+
+
+def test_the_page_shows_plans_and_what_is_held_and_acts_on_it(swept: Sweeping) -> None:
+    known(swept, 3)
+    swept.inquiry.rows.clear()
+    swept.sweep()
+    page = Opened(swept)
+    shown = page.get("sweeps")
+    assert "3 removals are held" in shown
+    assert "the inquiry shows no row at all" in shown
+    assert "Removals are held" in page.get("")
+    [hold] = sweeps.holds(swept.factory.storage())
+    assert "Discarded" in page.post("discard-held", key=hold.id, why="a mistake")
+    assert "There is nothing held" in page.post("release", key=hold.id)
+    swept.save("BACK", *names(3))
+    page.post("sweep", mapping=MAPPING)
+    swept.drain()
+    assert "A report: nothing was done." in page.get("sweeps")
+    assert "BACK" in page.get("sweeps")
+    page.post("sweep", mapping=MAPPING, apply="1")
+    assert "under way" in page.post("sweep", mapping=MAPPING, apply="1")
+    swept.drain()
+    assert "Visit for BACK" in swept.subjects()
+    assert "There is no active mapping" in page.post("sweep", mapping="other")
+
+
+class Opened:
+    """The runs page, signed in to."""
+
+    def __init__(self, swept: Sweeping) -> None:
+        environ = {**swept.factory._environ, "RUNS_KEY": "a-key-of-the-runs-page"}
+        page = Page(swept.factory, environ)
+        self._client = Client(lambda environ, start: page.answer(Request(environ))(environ, start))
+        self.post("sign-in", key="a-key-of-the-runs-page")
+
+    def get(self, path: str) -> str:
+        return self._client.get(f"{BASE}/{path}".rstrip("/"), base_url="https://app.example.com").text
+
+    def post(self, path: str, **form: str) -> str:
+        token = re.search(r'name="token" value="([\w.-]+)"', self.get(""))
+        data = form | {"token": token[1] if token else ""}
+        return self._client.post(f"{BASE}/{path}", base_url="https://app.example.com", data=data).text

@@ -2,7 +2,7 @@
 
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from handlers.clients.tables import Entity, Stored, Table, joined, split
 from handlers.sync.change import canonical
@@ -65,12 +65,15 @@ class ListedLinks:
     def __init__(self) -> None:
         self._packed: dict[bytes, bytes] = {}
         self.present = 0  # how many are of rows that are in the inquiry, as far as is known
+        self.newest = 0  # the latest TimeStamp
 
     def add(self, stored: Stored) -> None:
         """Take a link in."""
         state = json.loads(joined(stored.entity, "State"))
         state["history"] = []
-        self.present += from_state(state).present
+        timestamp, present, _ = state["version"] or (0, False, "")
+        self.present += present
+        self.newest = max(self.newest, timestamp)
         self._packed[bytes.fromhex(stored.entity["RowKey"])] = zlib.compress(json.dumps(state).encode(), 1)
 
     def get(self, key: str) -> EventLink | None:
@@ -78,9 +81,10 @@ class ListedLinks:
         packed = self._packed.get(bytes.fromhex(key))
         return from_state(json.loads(zlib.decompress(packed))) if packed else None
 
-    def __iter__(self) -> Iterator[EventLink]:
-        """All of them, in the order of their keys."""
-        return (from_state(json.loads(zlib.decompress(self._packed[key]))) for key in sorted(self._packed))
+    def but(self, seen: Callable[[str], bool]) -> Iterator[EventLink]:
+        """Those whose keys were not seen, in the order of their keys."""
+        keys = (key for key in sorted(self._packed) if not seen(key.hex()))
+        return (from_state(json.loads(zlib.decompress(self._packed[key]))) for key in keys)
 
 
 def _entity(link: EventLink) -> Entity:
