@@ -118,11 +118,12 @@ class _Step:
     watch: Watch
 
     def run(self) -> None:
-        """Read, confirm, or as much of it as there is time for."""
+        """Read, confirm, or as much of it as there is time for; a page or a look-up at least, however late it is."""
         inquiry = exposed(self.mapping, self.services.inquiries)
-        if self.sweep.phase == "read":
+        began = self.sweep.phase
+        if began == "read":
             self._read(inquiry)
-        if self.sweep.phase == "confirm" and not self.is_late:
+        if self.sweep.phase == "confirm" and (began == "confirm" or not self.is_late):
             self._confirm(inquiry)
 
     @cached_property
