@@ -149,5 +149,5 @@ def _hold(removals: list[RowChange], key: str, intake: Intake) -> None:
 
 def _reject(status: int, body: bytes, problems: list[str], intake: Intake) -> Answer:
     telemetry.emit(telemetry.REJECTED, level=logging.WARNING, status=status, problems=len(problems))
-    intake.activity.rejected(intake.clock(), status, problems, len(body))
+    intake.activity.rejected(intake.clock(), status, problems, body)
     return Answer(status, {"status": "rejected", "problems": problems})

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from handlers.clients.activity_record import Run
 from handlers.clients.held import Hold
 from handlers.clients.sweeps import Sweep
+from handlers.operations import words
 from handlers.operations.activity import RowState
 from handlers.operations.checks import Check
 from handlers.operations.dead_letters import Letter
@@ -25,19 +26,21 @@ def run_line(run: Run) -> str:
     """A run with its id."""
     numbers = ", ".join(f"{run.numbers[n]} {n}" for n in ("changed", "unchanged", "deferred", "failed") if run.numbers[n])
     what = (run.problems or run.first or run.row_key or run.query).partition("\n")[0][:60]
-    return f"{_time(run.received)}  {run.progress:<11} {what}  {numbers}\n    {run.id}"
+    return f"{words.clock(run.received)}  {run.progress:<11} {what}  {numbers}\n    {run.id}"
 
 
 def row_lines(row: RowState) -> list[str]:
     """A row with its last error."""
     lines = [f"  {', '.join(row.row_key)} ({row.mapping}): {row.state}  {row.mailbox}  {row.key}"]
+    if row.meeting.subject:
+        lines.append(f"      {' · '.join(filter(None, (row.meeting.subject, row.meeting.when)))}")
     return lines + ([f"      {row.link.last_error}"] if row.link and row.link.last_error else [])
 
 
 def history_lines(row: RowState) -> list[str]:
     """What happened to a row, newest first."""
     return [
-        f"      {_time(datetime.fromtimestamp(past.at, UTC))}  {past.effect or '-'}: {past.outcome}"
+        f"      {words.clock(datetime.fromtimestamp(past.at, UTC))}  {words.effects(past.effect) or '-'}: {past.outcome}"
         f"{f' ({past.times} times)' if past.times > 1 else ''}"
         for past in reversed(row.link.history if row.link else ())
     ]
@@ -46,8 +49,8 @@ def history_lines(row: RowState) -> list[str]:
 def letter_lines(letter: Letter) -> list[str]:
     """A dead letter with code, reason and remedy."""
     facts = letter.facts
-    again = f", resubmitted {_time(letter.resubmitted)}" if letter.resubmitted else ""
-    since = _time(facts.first) if facts.first else "-"
+    again = f", resubmitted {words.clock(letter.resubmitted)}" if letter.resubmitted else ""
+    since = words.clock(facts.first) if facts.first else "-"
     return [
         f"{letter.row_key or '(no key)'} ({facts.mapping or '-'}), since {since}{again}",
         f"  {facts.reason}",
@@ -75,13 +78,13 @@ def sweep_lines(sweep: Sweep) -> list[str]:
         "too_young": "too young to judge; the next sweep looks again",
         "retried": "dead letters tried again",
     }
-    counts = [(getattr(plan, name), words, name) for name, words in names.items()]
+    counts = [(getattr(plan, name), told, name) for name, told in names.items()]
     counts += [(count, f"left out: {why}", why) for why, count in sorted(plan.skipped.items())]
     lines = [f"{plan.mapping}, {'swept' if done else 'a report: nothing was done'}"]
-    for count, words, name in counts:
+    for count, told, name in counts:
         if count or name == "read":
             sample = "; ".join(plan.samples.get(name, [])[:5])
-            lines.append(f"  {count:>7}  {words}{f' ({sample})' if sample else ''}")
+            lines.append(f"  {count:>7}  {told}{f' ({sample})' if sample else ''}")
     if sweep.code:
         lines += [f"ended before its time: {sweep.reason}", f"  {sweep.remedy}", f"  code {sweep.code}"]
     return lines
@@ -91,15 +94,11 @@ def hold_lines(hold: Hold) -> list[str]:
     """Removals that are held."""
     first = "; ".join(", ".join(key) for key in hold.sample)
     return [
-        f"{hold.count} removals of {hold.mapping}, {hold.state} since {_time(hold.at)}, from a {hold.source}",
+        f"{hold.count} removals of {hold.mapping}, {hold.state} since {words.clock(hold.at)}, from a {hold.source}",
         f"  {hold.reason}",
         f"  {first}",
         f"  id {hold.id}",
     ]
-
-
-def _time(moment: datetime) -> str:
-    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _paint(text: str, colour: str) -> str:

@@ -13,7 +13,7 @@ import pytest
 from azure.data.tables import TableServiceClient
 from urllib3.connectionpool import HTTPConnectionPool
 
-from handlers.clients.links import _entity
+from handlers.clients.links import entity_of
 from handlers.sync.link import Column
 from local.fakes import FakeAcumatica, FakeGraph
 from tests.sweeping import MAPPING, Sweeping
@@ -49,7 +49,7 @@ def clone(swept: Sweeping, count: int) -> None:
         rows[key] = row | {"OpportunityID": key}
         named = Column(state.link.columns["OpportunityID"].timestamp, key)
         link = replace(state.link, row_key=(key,), columns=state.link.columns | {"OpportunityID": named})
-        batches.setdefault(link.key[:2], []).append(_entity(link))
+        batches.setdefault(link.key[:2], []).append(entity_of(link))
     with TableServiceClient.from_connection_string(swept.connection) as tables:
         table = tables.get_table_client("EventLinks")
         for entities in batches.values():

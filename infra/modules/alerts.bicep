@@ -1,4 +1,5 @@
-// Alerts on what the app says of itself, each minute (`health`). Each query in queries/ gives one number, `value`.
+// Alerts on what the app says of itself. Each query in queries/ gives one number, `value`; an alert fires above its
+// threshold, and is resolved when the state that it tells of is over: the app says each minute how it is (`health`).
 // https://learn.microsoft.com/azure/azure-monitor/alerts/alerts-types#log-alerts
 
 @export()

@@ -11,14 +11,17 @@ param storageSku string
 param purgeProtection bool
 param workspaceId string // Resource id of the Log Analytics workspace for audit logs
 param storageAudit bool
+param secretNames { *: string } // Name in the vault by app setting
 
-// Row changes, and what the host gave up on; containers: the deployed package, rows too large for a message or an entity.
+// Row changes, and what the host gave up on; containers: the deployed package, rows too large for a message or an entity,
+// the list of all rows that people search in.
 var queues = ['row-changes', 'row-changes-poison', 'sweeps']
 var tables = ['PushNotifications', 'EventLinks', 'DeadLetters', 'AcumaticaSessions', 'Mappings', 'Runs', 'Held', 'Sweeps']
-var containers = ['deployments', 'row-changes', 'dead-letters']
+var containers = ['deployments', 'row-changes', 'dead-letters', 'search']
 
 // https://learn.microsoft.com/azure/role-based-access-control/built-in-roles/storage
-// The host keeps leases and keys in blobs (owner, as its documentation asks for), and moves messages to the poison queue.
+// The host keeps leases and keys in blobs (owner, not contributor, as the host's documentation asks for), and moves
+// messages to the poison queue, for which the narrower roles of queues do not suffice.
 var roles = {
   'Storage Blob Data Owner': 'b7e6dc6d-f1e8-4753-8033-0f276bb0955b'
   'Storage Queue Data Contributor': '974c5e8b-45b9-4653-ba55-5f855dd0fb88'
@@ -85,7 +88,8 @@ resource table 'Microsoft.Storage/storageAccounts/tableServices/tables@2025-01-0
   }
 ]
 
-// A message that is sent again writes its blob anew: an older one belongs to no message, or to removals nobody decided on.
+// A message that is sent again writes its blob anew, and stays invisible for 7 days at most: a blob of row-changes that
+// is older belongs to no message, unless the app has stood still for that long, or to removals that nobody decided on.
 resource lifecycle 'Microsoft.Storage/storageAccounts/managementPolicies@2025-01-01' = {
   parent: account
   name: 'default'
@@ -147,8 +151,11 @@ resource tableLogs 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = 
 // ---- The vault. Values of secrets are never set here: infra/hooks/set_secrets.py does that. ----
 
 // https://learn.microsoft.com/azure/key-vault/general/rbac-guide
-var secretsUser = '4633458b-17de-408a-b874-0445c86b69e6'
-var secretsOfficer = 'b86a8fe4-44ce-4948-aee5-eccb2c155cd7'
+// Who has the second may read the secrets too. It stays when somebody else deploys: docs/deploy.md, "Changing secrets".
+var vaultRoles = [
+  { name: 'Key Vault Secrets User', id: '4633458b-17de-408a-b874-0445c86b69e6', who: principalId, type: 'ServicePrincipal' }
+  { name: 'Key Vault Secrets Officer', id: 'b86a8fe4-44ce-4948-aee5-eccb2c155cd7', who: adminPrincipalId, type: adminPrincipalType }
+]
 
 resource vault 'Microsoft.KeyVault/vaults@2024-11-01' = {
   name: 'kv-${common.token}'
@@ -170,28 +177,18 @@ resource vault 'Microsoft.KeyVault/vaults@2024-11-01' = {
   }
 }
 
-resource reads 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
-  scope: vault
-  name: guid(vault.id, principalId, secretsUser)
-  properties: {
-    description: 'Key Vault Secrets User'
-    principalId: principalId
-    principalType: 'ServicePrincipal'
-    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', secretsUser)
+resource vaultRole 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
+  for item in vaultRoles: if (!empty(item.who)) {
+    scope: vault
+    name: guid(vault.id, item.who, item.id)
+    properties: {
+      description: item.name
+      principalId: item.who
+      principalType: any(item.type)
+      roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', item.id)
+    }
   }
-}
-
-// Who has this role may read the secrets too. It stays when somebody else deploys later: docs/deploy.md, "Changing secrets".
-resource writes 'Microsoft.Authorization/roleAssignments@2022-04-01' = if (!empty(adminPrincipalId)) {
-  scope: vault
-  name: guid(vault.id, adminPrincipalId, secretsOfficer)
-  properties: {
-    description: 'Key Vault Secrets Officer'
-    principalId: adminPrincipalId
-    principalType: any(adminPrincipalType)
-    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', secretsOfficer)
-  }
-}
+]
 
 resource vaultLogs 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
   scope: vault
@@ -207,3 +204,5 @@ output storageId string = account.id
 output deploymentContainer string = '${account.properties.primaryEndpoints.blob}deployments'
 output vaultName string = vault.name
 output vaultId string = vault.id
+// App settings that refer to the vault. Whoever reads them here comes after the role that lets the identity read it.
+output references object = mapValues(secretNames, name => '@Microsoft.KeyVault(VaultName=${vault.name};SecretName=${name})')

@@ -45,7 +45,8 @@ resource sends 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   }
 }
 
-// To change it: edit it in the portal, and copy it (Advanced editor) into workbook.json, with {insightsId} put back in.
+// To change it: edit it in the portal, and copy it from there (Advanced editor) into workbook.json, with {insightsId} put
+// back in.
 resource workbook 'Microsoft.Insights/workbooks@2023-06-01' = {
   name: guid(insights.id, 'acumatica-to-outlook')
   location: common.location
@@ -62,4 +63,6 @@ resource workbook 'Microsoft.Insights/workbooks@2023-06-01' = {
 output workspaceId string = usedWorkspaceId
 output insightsId string = insights.id
 output appId string = insights.properties.AppId
+
+// Where telemetry goes; it opens nothing without a token.
 output connectionString string = insights.properties.ConnectionString
