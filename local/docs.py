@@ -19,7 +19,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from handlers.console import main as command
-from handlers.sync.mapping import NOT_KEYS, Condition, Mapping, On, WriteBackTemplate, WrittenField
+from handlers.sync.mapping import NOT_KEYS, Backfill, Condition, Days, Mapping, On, Sweep, WriteBackTemplate, WrittenField
 from handlers.sync.mapping_event import Attendee, Body, DateAndTime, Duration, EventTemplate
 from handlers.sync.template import Template
 
@@ -41,6 +41,9 @@ TABLES: dict[str, type[BaseModel]] = {
     "event.attendees.": Attendee,
     "when.<Column>.": Condition,
     "on.": On,
+    "sweep.": Sweep,
+    "backfill.": Backfill,
+    "backfill.rows.": Days,
     "write_back.": WriteBackTemplate,
     "write_back.fields.<Field>.": WrittenField,
 }

@@ -5,6 +5,7 @@ import html
 import json
 import re
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from typing import Any
 from urllib.parse import quote
@@ -19,6 +20,7 @@ from handlers.sync.template import Row, Template
 from handlers.sync.text import cut, one_line, without_controls
 from handlers.sync.times import start_and_end
 from handlers.sync.values import choice, flag, translated
+from handlers.sync.zones import find_zone
 
 # Characters of a subject and of a location, which are one line each; Graph's documentation tells neither.
 # https://learn.microsoft.com/exchange/client-developer/web-service-reference/subject
@@ -53,6 +55,12 @@ class CalendarEvent:
         """Hash of the content; write-back and audit columns are not part of it."""
         text = json.dumps(self.body, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+    def moment(self, which: str) -> float:
+        """Its `start` or `end` in seconds since 1970; of whole days, in the mapping's zone."""
+        told = self.body[which]
+        clock = find_zone(told["timeZone"]).clock
+        return datetime.fromisoformat(told["dateTime"]).replace(tzinfo=clock).timestamp()
 
 
 def calendar_event(mapping: Mapping, row: Row, scope: Scope) -> CalendarEvent:

@@ -7,7 +7,7 @@ deliveries matters. The link also lists every event that may exist for the row, 
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, NamedTuple
 
-from handlers.sync.change import RowChange, canonical, digest, link_key
+from handlers.sync.change import SNAPSHOT, RowChange, canonical, digest, link_key
 from handlers.sync.mapping import Mapping
 
 STATE_VERSION = 1
@@ -242,10 +242,10 @@ def new_link(change: RowChange, now: float) -> EventLink:
 def merge(link: EventLink, change: RowChange, mapping: Mapping) -> EventLink:
     """Take in one change; a link that compares equal has learnt nothing. Raises MissingColumns.
 
-    A row is complete, so the newest version decides on all of its columns but the attributes: of those, Acumatica sends
-    null where the transaction did not change them, so for them null never replaces a known value, and a removal (which
-    forgets everything else) keeps them for the row's return. The newest version seen again is picked again: the mapping
-    may read other columns by now.
+    A row is complete, so the newest version decides on all of its columns but the attributes: of those, a push holds null
+    where the transaction did not change them, so its null never replaces a known value (a snapshot's does), and a removal
+    (which forgets everything else) keeps them for the row's return. The newest version seen again is picked again: the
+    mapping may read other columns by now.
     """
     version = Version(change.timestamp, change.row is not None, digest(change.row))
     latest = link.version is None or version >= link.version
@@ -254,7 +254,7 @@ def merge(link: EventLink, change: RowChange, mapping: Mapping) -> EventLink:
         known = columns.get(name)
         if name not in mapping.attributes:
             columns |= {name: Column(change.timestamp, value)} if latest else {}
-        elif value is not None and (
+        elif (value is not None or change.origin == SNAPSHOT) and (
             known is None or (change.timestamp, canonical(value)) > (known.timestamp, canonical(known.value))
         ):
             columns[name] = Column(change.timestamp, value)

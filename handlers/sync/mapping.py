@@ -136,6 +136,30 @@ class On(Table):
     clear: bool = Field(default=False, description="`true`: when a row is removed, the fields of `write_back` are emptied.")
 
 
+class Sweep(Table):
+    """What a sweep, a complete read of the inquiry, may do."""
+
+    mode: Literal["off", "report", "upsert", "full"] = Field(
+        "report", description="`report`: say what differs; `upsert`: add and change events; `full`: remove them, too."
+    )
+    inquiry: PlainText | None = Field(None, description="The inquiry's name in OData, where it is not `query`.")
+
+
+class Days(Table):
+    """How far back."""
+
+    days: int = Field(ge=0, le=3660, description="Events that began so many days ago at most, and all to come.")
+
+
+class Backfill(Table):
+    """Which rows that never came in a notification get an event by a sweep."""
+
+    rows: Literal["future", "all"] | Days = Field(
+        "future", description="`future`: whose event is not over; `all`; or `{ days = … }`."
+    )
+    invite: bool = Field(default=False, description="`true`: events with attendees are made, too. Outlook mails them.")
+
+
 _TEXT_OR_TABLE = WithJsonSchema(
     {
         "anyOf": [
@@ -191,6 +215,8 @@ class Mapping(Table):
         description='Per column: what its labels stand for. `"*"` stands for every other label, `""` for an empty one.',
     )
     on: On = Field(default_factory=On, description="What changes and removals lead to.")
+    sweep: Sweep = Field(default_factory=Sweep, description="What a sweep may do.")
+    backfill: Backfill = Field(default_factory=Backfill, description="Which existing rows get an event.")
     write_back: WriteBackTemplate | None = None
 
     @field_validator("key")

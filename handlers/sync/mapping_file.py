@@ -9,7 +9,19 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from handlers.sync.mapping import LINK, NOT_KEYS, RESULTS, Condition, Mapping, On, WriteBackTemplate, WrittenField
+from handlers.sync.mapping import (
+    LINK,
+    NOT_KEYS,
+    RESULTS,
+    Backfill,
+    Condition,
+    Days,
+    Mapping,
+    On,
+    Sweep,
+    WriteBackTemplate,
+    WrittenField,
+)
 from handlers.sync.mapping_event import Attendee, Body, DateAndTime, Duration, EventTemplate
 from handlers.sync.template import PLACEHOLDER, Row
 
@@ -18,6 +30,9 @@ _NESTED: dict[str, type[BaseModel]] = {
     "event": EventTemplate,
     "write_back": WriteBackTemplate,
     "on": On,
+    "sweep": Sweep,
+    "backfill": Backfill,
+    "rows": Days,
     "body": Body,
     "attendees": Attendee,
     "fields": WrittenField,

@@ -15,7 +15,7 @@
 
 from dataclasses import dataclass, replace
 
-from handlers.sync.change import RowChange, ticks_to_datetime
+from handlers.sync.change import SNAPSHOT, RowChange, ticks_to_datetime
 from handlers.sync.errors import RUN_AGAIN, Code, Later, Permanent
 from handlers.sync.event import CalendarEvent
 from handlers.sync.link import Claim, EventLink, merge, new_link
@@ -104,7 +104,12 @@ def no_mapping(change: RowChange) -> Permanent:
 
 
 def _age(change: RowChange) -> float:
-    """How old a change was when it was taken in: however long it waits in the queue, nothing is forgotten meanwhile."""
+    """How old a change was when it was taken in: however long it waits in the queue, nothing is forgotten meanwhile.
+
+    A snapshot shows the row as it is, whatever was forgotten of it.
+    """
+    if change.origin == SNAPSHOT:
+        return 0.0
     return change.first_sent - ticks_to_datetime(change.timestamp).timestamp()
 
 

@@ -15,7 +15,7 @@ from local.sample import ROW, TEXT, changed
 
 KEYS = (
     "query, key, mailbox, calendar, time_zone, attributes, default_minutes, adopt, link, footer, event, when, values, on, "
-    "write_back"
+    "sweep, backfill, write_back"
 )
 EVENT = (
     "subject, body, start, end, isAllDay, location, attendees, showAs, sensitivity, importance, categories, isReminderOn, "

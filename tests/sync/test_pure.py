@@ -14,6 +14,7 @@ FILES = sorted((ROOT / "handlers/sync").glob("*.py"))
 ALLOWED = {
     "collections",
     "dataclasses",
+    "decimal",
     "datetime",
     "contextlib",
     "difflib",
