@@ -11,9 +11,10 @@ a removal, the row's key is looked up once more (pages may tear while rows chang
 | there                   | other, as young as σ or worked on | TooYoung: looked at again by the next sweep                |
 | there                   | none, or without an event         | Upsert, or Skipped, as the mapping's [backfill] says       |
 | not there               | a live row, older than σ          | a removal, if the read was complete                        |
+| not there               | a live row, as young as σ         | too young: looked at again                                 |
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -143,14 +144,15 @@ def judge(
         for name in picked
         if name not in kept and not (name in mapping.attributes and name not in known and shown[name] is None)
     ]
-    merged = shown | kept
+    # The whole row, as in a push: the mapping may have been edited before the change is applied.
+    upsert = Upsert(as_pushed(row, zone, dates) | kept)
     if link and link.version and link.present and not other and _in_order(link, mapping, scope, now):
         return Equal()
     if link and link.version and (link.version.timestamp >= sigma or link.held(now)):
         return TooYoung()
     if link and link.live:
-        return Upsert(merged)
-    return _backfill(merged, mapping, scope, now)
+        return upsert
+    return _skipped(shown | kept, mapping, scope, now) or upsert
 
 
 def _in_order(link: EventLink, mapping: Mapping, scope: Scope, now: float) -> bool:
@@ -163,8 +165,8 @@ def _in_order(link: EventLink, mapping: Mapping, scope: Scope, now: float) -> bo
         return False
 
 
-def _backfill(row: Row, mapping: Mapping, scope: Scope, now: float) -> Verdict:
-    """What becomes of a row that has no event."""
+def _skipped(row: Row, mapping: Mapping, scope: Scope, now: float) -> Equal | Skipped | None:
+    """Why a row that has no event gets none; None where it gets one."""
     if not mapping.matches(row):
         return Equal()
     try:
@@ -173,7 +175,7 @@ def _backfill(row: Row, mapping: Mapping, scope: Scope, now: float) -> Verdict:
         return Skipped("unusable")
     if _is_past(event, mapping.backfill, now):
         return Skipped("past")
-    return Skipped("would-invite") if event.body.get("attendees") and not mapping.backfill.invite else Upsert(row)
+    return Skipped("would-invite") if event.body.get("attendees") and not mapping.backfill.invite else None
 
 
 def _is_past(event: CalendarEvent, backfill: Backfill, now: float) -> bool:
@@ -188,11 +190,16 @@ def _is_past(event: CalendarEvent, backfill: Backfill, now: float) -> bool:
 
 def removals(links: Iterable[EventLink], seen: Callable[[str], bool], *, sigma: int, complete: bool) -> list[EventLink]:
     """Links of live rows that a complete read did not show; `seen` tells of a link's key. Each is still to be looked up."""
-    if not complete:
-        return []
-    return [
-        link for link in links if link.present and link.version and link.version.timestamp < sigma and not seen(link.key)
-    ]
+    return [link for link in _not_shown(links, seen) if complete and link.version and link.version.timestamp < sigma]
+
+
+def too_young(links: Iterable[EventLink], seen: Callable[[str], bool], *, sigma: int) -> list[EventLink]:
+    """Links of live rows that were not shown, and may be newer than the snapshot: they are looked at again."""
+    return [link for link in _not_shown(links, seen) if link.version and link.version.timestamp >= sigma]
+
+
+def _not_shown(links: Iterable[EventLink], seen: Callable[[str], bool]) -> Iterator[EventLink]:
+    return (link for link in links if link.present and not seen(link.key))
 
 
 def brake(removals: int, live: int, *, at_most: int, read: int | None = None) -> str | None:
