@@ -5,7 +5,6 @@ import random
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any, cast
 from unittest import mock
@@ -22,7 +21,7 @@ from handlers.clients.storage import Storage
 from handlers.receive import receive
 from handlers.services import Services
 from handlers.settle import settle
-from handlers.sync.change import RowChange, canonical, datetime_to_ticks
+from handlers.sync.change import RowChange, canonical
 from handlers.sync.errors import Later, OutcomeUnknown, Permanent
 from handlers.sync.mapping import Mapping
 from tests.laws.memory import Message, Store
@@ -30,6 +29,7 @@ from tests.laws.outlook import Acumatica, Event, Outlook
 from tests.laws.scheduler import Scheduler, Task
 from tests.laws.story import DAY, Change, Deed, Edit, Look, Story
 from tests.laws.sweeping import MARGIN, Sweeper, Sweeping
+from tests.laws.transactions import Request, Transactions
 from tests.laws.world import (
     BEGINNING,
     CLAIM,
@@ -38,22 +38,10 @@ from tests.laws.world import (
     VERSIONS,
     State,
     change_of,
-    inserted,
     link_key,
-    note_id,
-    shown,
 )
 
 QUIET = Story(())
-
-
-@dataclass(eq=False)
-class Request:
-    """A notification under way to the app; Acumatica sends it again until it is answered with 2xx."""
-
-    body: bytes
-    words: str
-    failures: int = 0
 
 
 @dataclass
@@ -88,15 +76,13 @@ class Simulation:
             sessions=cast("Sessions", Acumatica(self)),
             clock=lambda: self.now,
         )
-        self._requests: list[Request] = []
-        self.sweeper = Sweeper(self)
+        self.requests: list[Request] = []
+        self.sweeper, self.transactions = Sweeper(self), Transactions(self)
         self._looks: list[Look | Sweeping] = []
         self._working: dict[Task, Request | Message | Look | Sweeping] = {}
         self._outcomes: dict[Task, Any] = {}
-        self._ticks = datetime_to_ticks(BEGINNING)
         self._before: tuple[Mapping, float] = (self.mapping, 0.0)  # in force too, until then
         self._paused = self._reopened = False
-        self._busy: dict[str, float] = {}  # rows that a transaction has, and until when
 
     @property
     def now(self) -> float:
@@ -119,7 +105,7 @@ class Simulation:
         """Live through the story. Raises Endless."""
         story, began = self.story, self.now
         for number, change in enumerate(sorted(story.changes, key=lambda c: c.at), 1):
-            self.scheduler.at(began + change.at, partial(self._happen, change, f"change {number}"))
+            self.scheduler.at(began + change.at, partial(self.transactions.begin, change, f"change {number}"))
         for edit in story.edits:
             self.scheduler.at(began + edit.at, partial(self._edit, edit))
         for closed in story.closed:
@@ -168,7 +154,7 @@ class Simulation:
             other = "bob" if owner == "ann" else "carl"
             move = deed.then == "move" or deed.kind == "removes Ann's mailbox"
             new = None if deed.then == "remove" else (other, subject, room) if move else (owner, f"{subject}!", room)
-            self._happen(Change(0, row, new), "the last change")
+            self.transactions.begin(Change(0, row, new), "the last change")
 
     # -- what people do ----------------------------------------------------------------------------------------------
 
@@ -199,7 +185,7 @@ class Simulation:
         self.scheduler.log.append(f"Each row is {self.story.touch}.")
         for row, state in list(self.rows.items()):
             if self.story.touch == "saved":
-                self._happen(Change(0, row, state), "the last change")
+                self.transactions.begin(Change(0, row, state), "the last change")
             elif row in self.newest:
                 self._resubmit(self.newest[row])
 
@@ -232,91 +218,22 @@ class Simulation:
         again = replace(change, first_sent=self.now, tries=0, tried_for=0.0, tried_at=0.0)
         self.queue.append(Message(canonical(again.encode()), self.now))
 
-    # -- what Acumatica does -----------------------------------------------------------------------------------------
-
-    def _happen(self, change: Change, words: str) -> None:
-        """A transaction begins in Acumatica: one at a time for each row."""
-        if change.row in self._busy:
-            self.scheduler.at(self._busy[change.row], partial(self._happen, change, words))
-            return
-        self._ticks = max(self._ticks + 1, datetime_to_ticks(datetime.fromtimestamp(self.now, UTC)))
-        if change.lasts:
-            self._busy[change.row] = self.now + change.lasts
-            self.scheduler.at(self.now + change.lasts, partial(self._commit, change, words, self._ticks))
-        else:
-            self._commit(change, words, self._ticks)
-
-    def _commit(self, change: Change, words: str, ticks: int) -> None:
-        """Its end: the inquiry shows what it did, and its notifications are on their way."""
-        row, state, old = change.row, change.state, self.rows.get(change.row)
-        self._busy.pop(row, None)
-        if state is None and old is None:
-            return
-        new = inserted(row, state, self.sound.get(row), change.bad) if state else []
-        deleted = [shown(row, old)] if old else []
-        if state:
-            self.rows[row] = state
-            self.sweeper.since.setdefault(row, self.now)
-        else:
-            del self.rows[row], self.sweeper.since[row]
-        what = f"{words}, row {row} {f'is {state}' if state else 'leaves the inquiry'}"
-        what += f" ({change.bad})" if change.bad else ""
-        what += "" if change.deliveries else " (lost)"
-        self.scheduler.log.append(f"{self.now - self.scheduler.began:6.0f} s  Acumatica: {what}")
-        halved = bool(change.halves and new and deleted)
-        body = {"Query": "Q", "CompanyId": "t", "Id": words, "TimeStamp": ticks}
-        self._remember(change, new, ticks, halved=halved)
-        if halved:
-            self._deliver(body | {"Inserted": new, "Deleted": []}, change.deliveries, f"{words}, Inserted")
-            self._deliver(body | {"Inserted": [], "Deleted": deleted}, change.halves, f"{words}, Deleted")
-        else:
-            self._deliver(body | {"Inserted": new, "Deleted": deleted}, change.deliveries, words)
-
-    def _remember(self, change: Change, inserted: list[Any], ticks: int, *, halved: bool) -> None:
-        """What the app can know of the row by this change."""
-        row = change.row
-        if change.bad:
-            self.bad.add(row)
-            self.sound.setdefault(row, None)
-            if not halved:
-                return
-        else:
-            self.bad.discard(row)
-        self.sound[row] = None if change.bad else change.state
-        sent = None if change.bad or not inserted else inserted[0]
-        self.newest[row] = replace(change_of(row, ticks, None), row=sent)
-
-    def _deliver(self, notification: dict[str, Any], delays: tuple[int, ...], words: str) -> None:
-        text = json.dumps(notification).encode()
-        for number, delay in enumerate(delays):
-            request = Request(text, f"{words}{' again' if number else ''}")
-            self.scheduler.at(self.now + delay, partial(self._requests.append, request))
-
-    def echo(self, record: str) -> None:
-        """A write-back has changed a record: its row is notified of, if it is in the inquiry."""
-        row = next((row for row in self.rows if note_id(row) == record), None)
-        if row and self.story.echo is not None:
-            state = self.rows[row]
-            self.scheduler.at(self.now + 1, lambda: self._echo(row, state))
-
-    def _echo(self, row: str, state: State) -> None:
-        if self.rows.get(row) == state:
-            self._happen(Change(0, row, state, (self.story.echo or 0,)), f"echo {self.next()}")
+    # -- what the app does ---------------------------------------------------------------------------------------------
 
     def _offers(self) -> list[Callable[[], Task]]:
         if len(self.scheduler.tasks) >= self.story.workers:
             return []
         visible = [message for message in self.queue if message.visible <= self.now]
         waiting = [message.visible for message in self.queue if message.visible > self.now]
-        if waiting and not (visible or self._requests or self._looks):
+        if waiting and not (visible or self.requests or self._looks):
             self.scheduler.at(min(waiting), lambda: None)  # so that time stops there
-        coming: list[Request | Look | Sweeping] = [*self._requests, *self._looks]
+        coming: list[Request | Look | Sweeping] = [*self.requests, *self._looks]
         offers: list[Callable[[], Task]] = [partial(self._start, item) for item in coming]
         return offers + [partial(self._start, message) for message in visible if not self._paused]
 
     def _start(self, item: Request | Message | Look | Sweeping) -> Task:
         if isinstance(item, Request):
-            self._requests.remove(item)
+            self.requests.remove(item)
             label = f"receive {item.words}"
         elif isinstance(item, Look):
             self._looks.remove(item)
@@ -373,7 +290,7 @@ class Simulation:
         item.failures += 1
         when = self.now + 5 + 13 * (item.failures + self.scheduler.steps % 4)  # a while later, and it depends
         if isinstance(item, Request):
-            self.scheduler.at(when, lambda: self._requests.append(item))
+            self.scheduler.at(when, lambda: self.requests.append(item))
         elif isinstance(item, Sweeping):
             self.scheduler.at(when, lambda: self._looks.append(item))
         elif item.failures >= 5:
