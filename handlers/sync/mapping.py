@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema, field_validator
+from pydantic import BaseModel, BeforeValidator, Discriminator, Field, Tag, WithJsonSchema, field_validator
 
 from handlers.sync.mapping_event import EventTemplate
 from handlers.sync.mapping_values import SCALAR_SCHEMA, PlainText, Scalar, Table, Text, ZoneName, as_it_is, scalar
@@ -151,12 +151,16 @@ class Days(Table):
     days: int = Field(ge=0, le=3660, description="Events that began so many days ago at most, and all to come.")
 
 
+type _Rows = Annotated[
+    Annotated[Literal["future", "all"], Tag("text")] | Annotated[Days, Tag("since")],
+    Discriminator(lambda value: "since" if isinstance(value, dict | Days) else "text"),
+]
+
+
 class Backfill(Table):
     """Which rows that never came in a notification get an event by a sweep."""
 
-    rows: Literal["future", "all"] | Days = Field(
-        "future", description="`future`: whose event is not over; `all`; or `{ days = … }`."
-    )
+    rows: _Rows = Field("future", description="`future`: whose event is not over; `all`; or `{ days = … }`.")
     invite: bool = Field(default=False, description="`true`: events with attendees are made, too. Outlook mails them.")
 
 

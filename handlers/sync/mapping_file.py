@@ -25,7 +25,7 @@ from handlers.sync.mapping import (
 from handlers.sync.mapping_event import Attendee, Body, DateAndTime, Duration, EventTemplate
 from handlers.sync.template import PLACEHOLDER, Row
 
-_TAGS = {"text", "table", "length"}  # of the forms of start and end; no key is called so
+_TAGS = {"text", "table", "length", "since"}  # of the forms of start, end and rows; no key is called so
 _NESTED: dict[str, type[BaseModel]] = {
     "event": EventTemplate,
     "write_back": WriteBackTemplate,
@@ -120,6 +120,8 @@ def _joint_problems(data: Row) -> Iterator[str]:
         yield "on.clear: there is no write_back, so nothing to empty"
     if _member(on, "comment") is not None and _member(on, "delete") != "cancel":
         yield 'on.comment: counts only with delete = "cancel"'
+    if _member(data.get("backfill"), "invite") is True and not _member(data.get("event"), "attendees"):
+        yield "backfill.invite: the event has no attendees, so nobody to invite"
 
 
 def _footer_problems(data: Row) -> Iterator[str]:

@@ -112,7 +112,8 @@ def _towards(link: EventLink, live: Entry, wanted: CalendarEvent, mapping: Mappi
     if live.sought:
         yield FindEvent(live, stamp)
     elif live.id is None:
-        yield AdoptEvent(live, stamp, wanted) if live.adopt else CreateEvent(live, stamp, wanted)
+        made = replace(wanted, begun=True) if wanted.moment("start") <= now else wanted
+        yield AdoptEvent(live, stamp, wanted) if live.adopt else CreateEvent(live, stamp, made)
     elif live.adopt or (
         mapping.on.update == "update"
         and (live.fingerprint != wanted.fingerprint or (live.endangered and now >= live.late_until))

@@ -51,7 +51,11 @@ def forms(value: Any, zone: Zone | None, *, is_date: bool) -> list[Any]:
     unshifted = value[:19]
     if not zone:
         return [unshifted]
-    shifted = datetime.fromisoformat(unshifted).replace(tzinfo=UTC).astimezone(zone.clock).replace(tzinfo=None).isoformat()
+    try:
+        moment = datetime.fromisoformat(unshifted).replace(tzinfo=UTC).astimezone(zone.clock)
+    except (ValueError, OverflowError):  # no such date, or none in this zone
+        return [unshifted]
+    shifted = moment.replace(tzinfo=None).isoformat()
     if _MIDNIGHT not in value:
         return [shifted]
     return [unshifted, shifted] if is_date else [shifted, unshifted]
@@ -72,7 +76,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, bool):
         return ("bool", value)
     if is_number(value):
-        return Decimal(str(value)).normalize()
+        return Decimal(str(value))
     text = value.strip() if isinstance(value, str) else value
     if isinstance(text, str) and (moment := _LOCAL_MOMENT.fullmatch(text)):
         return (moment[1], moment[2] or "00:00", moment[3] or "00")

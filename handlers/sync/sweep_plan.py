@@ -1,19 +1,20 @@
 """The plan of a sweep: what a complete read of an inquiry says of the links of one mapping. A value; nothing is done here.
 
-A snapshot is a notification whose TimeStamp is σ: Acumatica's clock before the first page, less a margin that is longer than
-any transaction. What was stamped before σ has ended, so the snapshot holds it; what was stamped later wins over it. Before
-a removal, the row's key is looked up once more (pages may tear while rows change), and the brake has to agree.
+A snapshot is a notification whose TimeStamp is σ: Acumatica's clock before the first page, less more than any transaction
+takes. What was stamped before σ has ended, so the snapshot holds it; what was stamped later wins over it. Before a removal,
+the row's key is looked up once more (pages may tear while rows change), and the brake has to agree.
 
 | the row in the snapshot | its link                          | verdict                                                    |
 |-------------------------|-----------------------------------|------------------------------------------------------------|
 | there                   | equal, and settled                | Equal                                                      |
 | there                   | other, older than σ               | Upsert                                                     |
-| there                   | other, as young as σ or worked on | TooYoung: looked at again by the next sweep                |
+| there                   | other, as young as σ or worked on | TooYoung: looked at again after the margin                 |
 | there                   | none, or without an event         | Upsert, or Skipped, as the mapping's [backfill] says       |
 | not there               | a live row, older than σ          | a removal, if the read was complete                        |
+| not there               | a live row, as young as σ         | too young: looked at again                                 |
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -22,14 +23,13 @@ from handlers.sync.change import Row, datetime_to_ticks
 from handlers.sync.errors import Permanent
 from handlers.sync.event import CalendarEvent, calendar_event
 from handlers.sync.link import EventLink
-from handlers.sync.mapping import Backfill, Mapping
+from handlers.sync.mapping import Days, Mapping
 from handlers.sync.plan import settled, wanted_event
 from handlers.sync.scope import Scope
 from handlers.sync.snapshot_values import as_pushed, forms, same, zone_of
 
 PLAN_VERSION = 1
-_SAMPLES = 10
-_SHARE, _SHARE_FROM = 0.3, 20
+_SAMPLES, _SHARE, _SHARE_FROM = 10, 0.3, 20
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,7 @@ class Skipped:
     why: str
 
 
+type Dates = frozenset[str]
 type Verdict = Equal | Upsert | TooYoung | Skipped
 
 
@@ -91,8 +92,7 @@ class SweepPlan:
             case TooYoung():
                 return replace(plan, too_young=plan.too_young + 1).sampled("too_young", key)
             case Skipped(why):
-                skipped = plan.skipped | {why: plan.skipped.get(why, 0) + 1}
-                return replace(plan, skipped=skipped).sampled(why, key)
+                return replace(plan, skipped=plan.skipped | {why: plan.skipped.get(why, 0) + 1}).sampled(why, key)
 
     def sampled(self, kind: str, key: tuple[str, ...]) -> "SweepPlan":
         """The plan with a key as an example of a kind, if it has not enough of them."""
@@ -119,14 +119,7 @@ def sigma(date: datetime, margin_seconds: float) -> int:
 
 
 def judge(
-    link: EventLink | None,
-    row: Row,
-    mapping: Mapping,
-    scope: Scope,
-    *,
-    sigma: int,
-    now: float,
-    dates: frozenset[str] = frozenset(),
+    link: EventLink | None, row: Row, mapping: Mapping, scope: Scope, *, sigma: int, now: float, dates: Dates = frozenset()
 ) -> Verdict:
     """What becomes of one row of the snapshot, in OData's form; `dates`: columns without a time. Raises MissingColumns."""
     picked = mapping.pick(row)
@@ -138,19 +131,17 @@ def judge(
         for name, value in picked.items()
         if name in known and any(same(known[name].value, form) for form in forms(value, zone, is_date=name in dates))
     }
-    other = [
-        name
-        for name in picked
-        if name not in kept and not (name in mapping.attributes and name not in known and shown[name] is None)
-    ]
-    merged = shown | kept
+    never_set = {name for name in mapping.attributes if name not in known and shown.get(name) is None}
+    other = picked.keys() - kept.keys() - never_set
+    # The whole row, as in a push: the mapping may have been edited before the change is applied.
+    upsert = Upsert(as_pushed(row, zone, dates) | kept)
     if link and link.version and link.present and not other and _in_order(link, mapping, scope, now):
         return Equal()
     if link and link.version and (link.version.timestamp >= sigma or link.held(now)):
         return TooYoung()
     if link and link.live:
-        return Upsert(merged)
-    return _backfill(merged, mapping, scope, now)
+        return upsert
+    return _skipped(shown | kept, mapping, scope, now) or upsert
 
 
 def _in_order(link: EventLink, mapping: Mapping, scope: Scope, now: float) -> bool:
@@ -163,36 +154,37 @@ def _in_order(link: EventLink, mapping: Mapping, scope: Scope, now: float) -> bo
         return False
 
 
-def _backfill(row: Row, mapping: Mapping, scope: Scope, now: float) -> Verdict:
-    """What becomes of a row that has no event."""
+def _skipped(row: Row, mapping: Mapping, scope: Scope, now: float) -> Equal | Skipped | None:
+    """Why a row that has no event gets none; None where it gets one."""
     if not mapping.matches(row):
         return Equal()
     try:
         event = calendar_event(mapping, row, scope)
     except Permanent:
         return Skipped("unusable")
-    if _is_past(event, mapping.backfill, now):
+    if _is_past(event, mapping.backfill.rows, now):
         return Skipped("past")
-    return Skipped("would-invite") if event.body.get("attendees") and not mapping.backfill.invite else Upsert(row)
+    return Skipped("would-invite") if event.body.get("attendees") and not mapping.backfill.invite else None
 
 
-def _is_past(event: CalendarEvent, backfill: Backfill, now: float) -> bool:
-    match backfill.rows:
-        case "all":
-            return False
-        case "future":
-            return event.moment("end") <= now
-        case days:
-            return event.moment("start") < now - days.days * 86_400
+def _is_past(event: CalendarEvent, rows: str | Days, now: float) -> bool:
+    if isinstance(rows, Days):
+        return event.moment("start") < now - rows.days * 86_400
+    return rows == "future" and event.moment("end") <= now
 
 
 def removals(links: Iterable[EventLink], seen: Callable[[str], bool], *, sigma: int, complete: bool) -> list[EventLink]:
     """Links of live rows that a complete read did not show; `seen` tells of a link's key. Each is still to be looked up."""
-    if not complete:
-        return []
-    return [
-        link for link in links if link.present and link.version and link.version.timestamp < sigma and not seen(link.key)
-    ]
+    return [link for link in _not_shown(links, seen) if complete and link.version and link.version.timestamp < sigma]
+
+
+def too_young(links: Iterable[EventLink], seen: Callable[[str], bool], *, sigma: int) -> list[EventLink]:
+    """Links of live rows that were not shown, and may be newer than the snapshot: they are looked at again."""
+    return [link for link in _not_shown(links, seen) if link.version and link.version.timestamp >= sigma]
+
+
+def _not_shown(links: Iterable[EventLink], seen: Callable[[str], bool]) -> Iterator[EventLink]:
+    return (link for link in links if link.present and not seen(link.key))
 
 
 def brake(removals: int, live: int, *, at_most: int, read: int | None = None) -> str | None:

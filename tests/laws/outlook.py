@@ -157,7 +157,7 @@ class Acumatica:
         def put() -> None:
             if self._sim.records.get(record) != event_id:
                 self._sim.records[record] = event_id
-                self._sim.echo(record)
+                self._sim.transactions.echo(record)
 
         if self._sim.story.acumatica_away:
             raise Permanent(Code.ACUMATICA_REFUSED, "refused", "nothing")

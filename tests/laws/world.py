@@ -75,7 +75,7 @@ def shown(row: str, state: State, known: State | None = None) -> dict[str, Any]:
         "Owner": owner,
         "Subject": subject,
         "NoteID": note_id(row),
-        "Room": None if known and known[2] == room else room,
+        "Room": None if known and known[2] == room else room or None,
         "Note": f"{subject} of {owner}",
         "Stage": "closed" if subject == "s2" else "open",
     }
@@ -89,3 +89,15 @@ def link_key(row: str) -> str:
 def change_of(row: str, timestamp: int, state: State | None) -> RowChange:
     """A change of a row, as it is merged."""
     return RowChange("t", "m", (row,), timestamp, shown(row, state) if state else None, "", 0.0)
+
+
+def inserted(row: str, state: State, known: State | None, bad: str) -> list[dict[str, Any]]:
+    """A row of `Inserted`, or what a mistake in the inquiry makes of it."""
+    sound = shown(row, state, known)
+    match bad:
+        case "repeated":
+            return [sound | {"Subject": "twice"}, sound]
+        case "short":
+            return [{name: value for name, value in sound.items() if name != "Subject"}]
+        case _:
+            return [sound]

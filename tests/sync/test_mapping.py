@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from handlers.sync.event import calendar_event
-from handlers.sync.mapping import Mapping
+from handlers.sync.mapping import Days, Mapping
 from handlers.sync.mapping_file import MappingProblems, load_mapping, load_mappings
 from handlers.sync.scope import Scope
 from handlers.sync.template import MissingColumns
@@ -133,6 +133,33 @@ def test_a_byte_order_mark_is_no_part_of_the_text() -> None:
 def test_one_problem(change: tuple[str, str], problem: str) -> None:
     """File, key, what is wrong, and where it helps what was meant."""
     assert problem.replace("{KEYS}", KEYS).replace("{EVENT}", EVENT) in problems(change)
+
+
+@pytest.mark.parametrize(
+    ("more", "found"),
+    [
+        ('[sweep]\nmode = "ful"', ["sweep.mode: Input should be 'off', 'report', 'upsert' or 'full'"]),
+        ("[sweep]\nmod = true", ["sweep.mod: unknown key; did you mean mode? (known: mode, inquiry)"]),
+        ('[backfill]\nrows = "past"', ["backfill.rows: Input should be 'future' or 'all'"]),
+        ("[backfill]\nrows = { days = -1 }", ["backfill.rows.days: Input should be greater than or equal to 0"]),
+        (
+            "[backfill]\nrows = { day = 7 }",
+            ["backfill.rows.days: missing", "backfill.rows.day: unknown key; did you mean days? (known: days)"],
+        ),
+        ("[backfill]\ninvite = true", ["backfill.invite: the event has no attendees, so nobody to invite"]),
+    ],
+)
+def test_problems_of_sweep_and_backfill(more: str, found: list[str]) -> None:
+    with pytest.raises(MappingProblems) as error:
+        load_mapping("m", f"{TEXT}\n{more}\n")
+    assert [problem.partition(": ")[2] for problem in error.value.problems] == found
+
+
+def test_a_sweep_reports_and_a_backfill_makes_what_is_to_come_unless_it_is_told_otherwise() -> None:
+    mapping = load_mapping("m", TEXT)
+    assert (mapping.sweep.mode, mapping.sweep.inquiry) == ("report", None)
+    assert (mapping.backfill.rows, mapping.backfill.invite) == ("future", False)
+    assert load_mapping("m", f"{TEXT}\n[backfill]\nrows = {{ days = 7 }}\n").backfill.rows == Days(days=7)
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,7 @@ def test_what_means_the_same_is_the_same(one: Any, other: Any) -> None:
         (12345678901234567, "12345678901234568"),
         ("NaN", 1.0),
         ("five", 5),
+        (10**30, 10**30 + 1),
     ],
 )
 def test_what_differs_is_not_the_same(one: Any, other: Any) -> None:
@@ -66,6 +67,8 @@ def test_what_differs_is_not_the_same(one: Any, other: Any) -> None:
         ("2026-12-07T00:00:00Z", False, "2026-12-06T19:00:00", ["2026-12-07T00:00:00"]),
         ("Room 4  ", False, "Room 4", []),
         ("2026-12-07T14:00:00", False, "2026-12-07T14:00:00", []),  # no offset: as it is
+        ("0001-01-01T00:00:00Z", False, "0001-01-01T00:00:00", []),  # not in this zone
+        ("2026-13-01T00:00:00Z", False, "2026-13-01T00:00:00", []),
         (5.5, False, 5.5, []),
         (None, False, None, []),
     ],

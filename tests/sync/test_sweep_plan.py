@@ -24,6 +24,7 @@ from handlers.sync.sweep_plan import (
     judge,
     removals,
     sigma,
+    too_young,
 )
 from handlers.sync.template import MissingColumns
 from handlers.sync.turn import Stop, Work, in_order, take_turn
@@ -200,3 +201,17 @@ def test_an_unusable_row_of_a_known_link_is_sent_and_becomes_a_dead_letter() -> 
     turn = take_turn(known(), change, MAPPING, Scope(), Claim("t", NOW + 60), NOW, 30)
     assert isinstance(getattr(turn, "failure", None), Permanent)
     assert turn.failure.code == Code.ROW_UNUSABLE  # type: ignore[union-attr]
+
+
+def test_an_upsert_holds_the_whole_row() -> None:
+    """The mapping may be edited before it is applied, and read more columns then."""
+    found = verdict(None, SHOWN | {"City": "Ghent  "})
+    assert isinstance(found, Upsert)
+    assert found.row["City"] == "Ghent"
+
+
+def test_what_is_not_shown_and_may_be_newer_is_looked_at_again() -> None:
+    live, young = known(), known(push(before=60))
+    gone = in_order(merge(young, push(None, before=30), MAPPING))
+    assert too_young([live, young, gone], lambda _: False, sigma=SIGMA) == [young]
+    assert too_young([live, young, gone], lambda _: True, sigma=SIGMA) == []
