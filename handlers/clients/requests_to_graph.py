@@ -32,11 +32,8 @@ class GraphRequest:
 
 
 def create_event(event: CalendarEvent, stamp: str, calendar_id: str | None = None) -> GraphRequest:
-    """POST, into the default calendar or another one. `transactionId` makes it repeatable.
-
-    Outlook shows the reminder of an event that has begun as overdue, at once.
-    """
-    body = event.body | ({"isReminderOn": False} if event.begun else {}) | {"transactionId": stamp} | _stamped(stamp)
+    """POST, into the default calendar or another one. `transactionId` makes it repeatable."""
+    body = event.body | ({"isReminderOn": False} if event.silent else {}) | {"transactionId": stamp} | _stamped(stamp)
     return GraphRequest("POST", event.mailbox, f"{_calendar(calendar_id)}/events", body)
 
 

@@ -42,15 +42,15 @@ _ADDRESS = re.compile(r"https?://", re.IGNORECASE)
 class CalendarEvent:
     """What should stand in a calendar: a Graph `event` body (without ids), and the mailbox and calendar that it belongs to.
 
-    `notes` say what of the row could not be shown as it is. `begun`: it is made when it has begun already, so that nobody is
-    to be reminded of it; no part of the content, or the event would be written again for it.
+    `notes` say what of the row could not be shown as it is. `silent`: it is made without a reminder, which is no part
+    of its content, or it would be written again for that.
     """
 
     mailbox: str
     body: dict[str, Any]
     calendar: str = ""
     notes: tuple[str, ...] = ()
-    begun: bool = False
+    silent: bool = False
 
     @cached_property
     def fingerprint(self) -> str:

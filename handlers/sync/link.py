@@ -64,6 +64,7 @@ class Entry:
     others: tuple[str, ...] = ()  # ids of more events with its stamp
     late_until: float = 0.0  # until when a request without an answer may still be carried out
     late_print: str = ""  # fingerprint of what such a request writes; empty = of several
+    silent: bool = False  # made without a reminder
 
     @property
     def endangered(self) -> bool:

@@ -126,7 +126,7 @@ class EventTemplate(Table):
         default_factory=list, description="Names of categories; those that the mailbox has show in their colour."
     )
     isReminderOn: Flag | None = Field(
-        None, description="`true` or `false`. An event that has begun before it is made is made without a reminder."
+        None, description="`true` or `false`. What a sweep makes after its begin has no reminder."
     )
     reminderMinutesBeforeStart: Minutes | None = Field(None, description="A whole number.")
     hideAttendees: Flag | None = Field(None, description="`true`: attendees do not see each other.")

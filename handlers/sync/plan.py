@@ -112,7 +112,7 @@ def _towards(link: EventLink, live: Entry, wanted: CalendarEvent, mapping: Mappi
     if live.sought:
         yield FindEvent(live, stamp)
     elif live.id is None:
-        made = replace(wanted, begun=True) if wanted.moment("start") <= now else wanted
+        made = replace(wanted, silent=live.silent)
         yield AdoptEvent(live, stamp, wanted) if live.adopt else CreateEvent(live, stamp, made)
     elif live.adopt or (
         mapping.on.update == "update"

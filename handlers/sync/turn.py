@@ -86,7 +86,10 @@ def take_turn(  # noqa: PLR0917  (all that a decision depends on)
         return _failing(link, failure, change, mapping, claim, unmerged=unmerged)
     if settled(link, wanted, mapping, now):
         return Save(in_order(link), settled=True)
-    return Work(replace(intend(link, wanted, mapping), claim=claim), wanted)
+    intended = intend(link, wanted, mapping)
+    if change.origin == SNAPSHOT and wanted and wanted.moment("start") <= now:
+        intended = _silent(intended)
+    return Work(replace(intended, claim=claim), wanted)
 
 
 def in_order(link: EventLink) -> EventLink:
@@ -101,6 +104,12 @@ def no_mapping(change: RowChange) -> Permanent:
     """Why a row cannot be looked at whose mapping's file was removed."""
     reason = f"There is no active mapping {change.mapping!r}."
     return Permanent(Code.MAPPING_MISSING, reason, f"Add {change.mapping}.toml again; {RUN_AGAIN}")
+
+
+def _silent(link: EventLink) -> EventLink:
+    """The link whose event, if it is still to be made, gets no reminder: Outlook would show it as overdue at once."""
+    live = link.live
+    return link.with_entry(replace(live, silent=True)) if live and live.id is None else link
 
 
 def _age(change: RowChange) -> float:
