@@ -28,12 +28,13 @@ from handlers.clients.tables import StorageError, is_away
 from handlers.release import release
 from handlers.services import Factory, NotReady, Services
 from handlers.snapshot import Missing, exposed, looked_up
+from handlers.sweep_start import mode_of, start
 from handlers.sync.change import SNAPSHOT, Row, RowChange, link_key
 from handlers.sync.errors import Code, Later, Permanent, SyncError
 from handlers.sync.mapping import Mapping
 from handlers.sync.odata import Inquiry
 from handlers.sync.snapshot_values import date_columns
-from handlers.sync.sweep_plan import Skipped, Upsert, brake, judge, removals, sigma
+from handlers.sync.sweep_plan import Skipped, Upsert, brake, judge, removals, sigma, too_young
 from handlers.sync.template import MissingColumns
 
 log = logging.getLogger(__name__)
@@ -41,6 +42,8 @@ log = logging.getLogger(__name__)
 STEP_SECONDS = 120.0  # the function has 290: a page that has begun may take its time
 _GIVE_UP_SECONDS = 6 * 3600.0
 _LONGEST_DELAY = 300.0
+_AGAIN = "what was too young to judge"  # begins one more sweep after the margin, and no third one
+_BEHIND_SECONDS = 60.0
 _BATCH = 1000
 
 type Watch = Callable[[Sweep], None]
@@ -76,6 +79,9 @@ def sweep(message: str, factory: Factory) -> None:
 def _go_on(order: Order, services: Services) -> float | None:
     """One step of a sweep; how long the next one has to wait, or None where there is none."""
     found = services.storage.sweeps.get(order.mapping)
+    if not order.sweep and (mapping := services.mappings.get(order.mapping)):
+        start(mapping.name, mode_of(mapping), _AGAIN, services)
+        return None
     if not found or found.id != order.sweep or found.phase == "done":
         return None
     try:
@@ -250,19 +256,23 @@ class _Step:
     def _missing(self) -> list[Missing]:
         """Link keys and row keys of live rows that the read did not show; little of each, since they may be all of them."""
         found: list[Missing] = []
-
-        def seen(key: str) -> bool:
-            return prefix(key) in self.seen
-
-        for some in batched(self.links.but(seen), _BATCH, strict=False):
-            left = removals(some, seen, sigma=self.sweep.plan.sigma, complete=self.sweep.plan.complete)
+        for some in batched(self.links.but(self._has_seen), _BATCH, strict=False):
+            left = removals(some, self._has_seen, sigma=self.sweep.plan.sigma, complete=self.sweep.plan.complete)
             found += [(link.key, link.row_key) for link in left]
         return found
+
+    def _young(self) -> int:
+        """How many live rows were not shown, and may be newer than the snapshot."""
+        unseen = self.links.but(self._has_seen)
+        return sum(len(too_young(some, self._has_seen, sigma=self.sweep.plan.sigma)) for some in batched(unseen, _BATCH, strict=False))
+
+    def _has_seen(self, key: str) -> bool:
+        return prefix(key) in self.seen
 
     def _may_remove(self, missing: list[Missing]) -> bool:
         """Say in the plan what is missing. Where it must not be removed, or not yet, the sweep ends here."""
         plan, settings = self.sweep.plan, self.services.settings
-        plan = replace(plan, removals=len(missing))
+        plan = replace(plan, removals=len(missing), too_young=plan.too_young + self._young())
         keys = sorted(row_key for _, row_key in missing)
         for row_key in keys[:_BATCH]:
             plan = plan.sampled("removals", row_key)
@@ -320,6 +330,9 @@ class _Step:
             plan = replace(plan, incomplete=str(code))
         self.save(phase="done", plan=plan, code=str(code), reason=reason, remedy=remedy)
         self.services.storage.sweeps.forget_pages(self.sweep)
+        if plan.too_young and not code and self.sweep.mode != "report" and self.sweep.by != _AGAIN:
+            margin = self.services.settings.sweep_margin_minutes * 60
+            self.services.storage.sweeps.send(Order(self.sweep.mapping), margin + _BEHIND_SECONDS)
         sent = 0 if self.sweep.mode == "report" else plan.upserts + plan.removals + plan.retried
         if sent:
             self.services.activity.swept(self.sweep.run, self.sweep.started, self.sweep.by, self.sweep.mapping, sent)

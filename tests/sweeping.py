@@ -102,6 +102,14 @@ class Sweeping(Bench):
         row = told["Inserted"][0]
         return RowChange("production", MAPPING, (key,), timestamp or told["TimeStamp"], row, "n", self.now)
 
+    def delayed(self) -> int:
+        """How many orders cannot be seen yet; they are forgotten by this."""
+        with QueueClient.from_connection_string(self.connection, SWEEP_QUEUE) as queue, suppress(ResourceNotFoundError):
+            count = queue.get_queue_properties().approximate_message_count or 0
+            queue.clear_messages()
+            return count
+        return 0
+
     def entities(self, table: str, but: str = "") -> list[dict[str, Any]]:
         """What a table holds, with its ETags; without a partition."""
         with TableServiceClient.from_connection_string(self.connection) as tables:

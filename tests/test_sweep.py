@@ -138,6 +138,18 @@ def test_what_is_younger_than_the_snapshot_is_left_to_the_next_one(swept: Sweepi
     assert swept.subjects() == ["from the notification"]
 
 
+def test_what_was_too_young_is_looked_at_again_after_the_margin_once(swept: Sweeping) -> None:
+    swept.apply(swept.pushed("A"))
+    swept.inquiry.rows.pop("A")  # the notification of that was lost
+    assert swept.sweep().plan.too_young == 1
+    assert swept.delayed() == 1
+    swept.factory.storage().sweeps.send(Order(MAPPING))  # as that one is, when it can be seen
+    swept.drain()
+    [again] = swept.factory.storage().sweeps.all()
+    assert (again.mode, again.phase, again.plan.too_young) == ("full", "done", 1)
+    assert swept.delayed() == 0
+
+
 def test_a_dead_letter_whose_cause_has_passed_is_tried_again_and_goes(swept: Sweeping) -> None:
     swept.save("A", OwnerEmail="new@example.com")
     swept.graph.remove_mailbox("new@example.com")
