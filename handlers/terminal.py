@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from handlers.clients.activity_record import Run
 from handlers.operations.activity import RowState
-from handlers.operations.checks import Check
+from handlers.operations.check import Check
 from handlers.operations.dead_letters import Letter
 
 _SIGNS = {"ok": ("✓", "32"), "note": ("!", "33"), "fails": ("✗", "31")}
