@@ -1,5 +1,6 @@
 """The command line: python -m handlers doctor | preview | runs | uninstall (--help says more)."""
 
+import os
 import sys
 
 SETUP = "run `make setup`, then `.venv/bin/python -m handlers ...`"
@@ -12,9 +13,15 @@ def main() -> "int | str":
     try:
         from handlers.console import main as run  # noqa: PLC0415
 
-        return run(sys.argv[1:])
+        try:
+            return run(sys.argv[1:])
+        finally:
+            sys.stdout.flush()
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:  # `| head` has seen enough; what Python still has for it goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] == "handlers":
             raise

@@ -25,7 +25,6 @@ from handlers.sync.effects import (
 )
 from handlers.sync.errors import (
     RUN_AGAIN,
-    Code,
     DuplicateTransaction,
     EventGone,
     Later,
@@ -40,9 +39,10 @@ from handlers.sync.record import record_update, wants_details
 
 
 def perform(effect: Effect, mapping: Mapping, services: Services, deadline: float) -> Result:
-    """Carry out one effect, unless it might end after `deadline` (seconds since 1970). Raises on bugs and lost storage."""
-    if services.clock() + services.settings.longest_request_seconds > deadline:
-        return Retry(Later(Code.NO_TIME_LEFT, "no time left for one more request", counted=False))
+    """Carry out one effect; no request of it starts that might end after `deadline` (seconds since 1970).
+
+    Raises on bugs and lost storage.
+    """
     try:
         return _carried_out(effect, mapping, services, deadline)
     except EventGone:
@@ -72,19 +72,19 @@ def _carried_out(effect: Effect, mapping: Mapping, services: Services, deadline:
             key = effect.stamp.rpartition("-")[0]
             if not services.storage.pins.adopt(entry.adopt or "", key):  # two rows may carry one id
                 return Adoptable(ours=False)
-            return Adoptable(graph.adoptable(event.mailbox, entry.adopt or "", key))
+            return Adoptable(graph.adoptable(event.mailbox, entry.adopt or "", key, deadline))
         case UpdateEvent(entry=entry, event=event):
-            graph.update(event.mailbox, entry.id or "", event, effect.stamp if entry.adopt else None)
+            graph.update(event.mailbox, entry.id or "", event, effect.stamp if entry.adopt else None, deadline)
         case FindEvent(entry=entry, stamp=stamp):
             return Found(tuple(graph.find(entry.mailbox, stamp, entry.calendar, deadline)))
         case DeleteEvent(entry=entry, comment=comment):
             event_id = entry.id or ""
-            if comment is None or not graph.cancel(entry.mailbox, event_id, comment):
-                graph.delete(entry.mailbox, event_id)
+            if comment is None or not graph.cancel(entry.mailbox, event_id, comment, deadline):
+                graph.delete(entry.mailbox, event_id, deadline)
         case WriteBack(content=content, entry=entry):
             results = {EVENT_ID: content.event_id or "", "reason": ""}
             if wants_details(mapping):
-                results |= graph.details(entry.mailbox, entry.id or "")
+                results |= graph.details(entry.mailbox, entry.id or "", deadline)
             services.sessions.put(record_update(mapping, effect.record, results), deadline)
         case ReportFailure(content=Record(reason=reason)):
             services.sessions.put(record_update(mapping, effect.record, {"reason": reason}), deadline)

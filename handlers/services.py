@@ -72,8 +72,8 @@ class Intake:
             key = self.mappings[name].key
             known = self.storage.pins.key_columns(name, key, pin=pin)
             if known == key:
-                self.pinned.update([name] if pin else [])
-            else:
+                self.pinned.add(name)
+            elif known is not None:
                 problems.append(
                     f"{name}.toml: key: {', '.join(known)} was used under this name, and events are tied to it; "
                     f"give the mapping another name to use {', '.join(key)}"
@@ -86,7 +86,8 @@ class Intake:
             return []
         known = self.storage.pins.company(self.company, pin=pin)
         if known == self.company:
-            self.pinned.update([""] if pin else [])
+            self.pinned.add("")
+        if known in {None, self.company}:
             return []
         problem = (
             f"ACUMATICA_TENANT: the app was first used for {known!r}, and events are tied to that name. If the tenant was "

@@ -16,7 +16,7 @@ from handlers.perform import perform
 from handlers.services import Services
 from handlers.sync.after import Failure, after
 from handlers.sync.change import RowChange
-from handlers.sync.effects import ClearRecord, Effect, FindEvent, ReportFailure, Result, Retry, Unknown, WriteBack
+from handlers.sync.effects import Effect, FindEvent, RecordEffect, Result, Retry, Unknown
 from handlers.sync.errors import Code, Later, OutcomeUnknown, Permanent, SyncError
 from handlers.sync.late import in_doubt, late_until, waits_until
 from handlers.sync.link import Claim, EventLink
@@ -38,6 +38,7 @@ class Settled:
     failure: Failure | None = None
     query: str = ""
     seconds: float = 0.0
+    link: EventLink | None = None  # of the row as it is left; none where nothing was done with it
 
 
 def settle(
@@ -51,27 +52,30 @@ def settle(
     if not mapping:
         return Settled(failure=no_mapping(change))
     links, now = services.storage.links, services.clock
-    for _ in range(_TRIES):
-        stored, etag = links.load(change.link_key)
+    unseen = change.new and not change.tries  # then the link is inserted at once, and read only if there is one
+    for attempt in range(_TRIES + unseen):
+        blind = unseen and not attempt
+        stored, etag = (None, None) if blind else links.load(change.link_key)
         claim = Claim(uuid.uuid4().hex, now() + services.settings.claim_seconds, backed)
         match take_turn(stored, change, mapping, services.scope, claim, now(), services.settings.retention_days, gave_up):
             case Stop(failure=failure):
-                return Settled(failure=failure)
+                if not blind:
+                    return Settled(failure=failure)
             case Save(link=link, failure=failure) as save:
                 if save.settled and stored and stored.buried and not link.buried:
                     services.storage.dead_letters.clear(link.key, stored.buried)
                 if link != stored and not save.left and not failure:
                     link = link.noted(now(), change, "", "nothing to do")
                 if link == stored or save_link(link, etag, services):
-                    return Settled(failure=failure)
+                    return Settled(failure=failure, link=None if link == stored else link)
             case Work() as work:
                 with ExitStack() as places:
                     skipped = _enter_mailboxes(work, mapping, services, places)
                     if new_etag := save_link(work.link, etag, services):
-                        written = bool(stored and stored.written)
-                        return _Settlement(
-                            work, new_etag, change, mapping, services, places, deadline, written=written, skipped=skipped
-                        ).run()
+                        job = _Job(
+                            change, mapping, services, places, deadline, written_before=bool(stored and stored.written)
+                        )
+                        return _Settlement(job, work, new_etag, skipped).run()
     return Settled(failure=Later(Code.ROW_CONTENDED, "the row is being changed by others", 1.0))
 
 
@@ -90,7 +94,7 @@ def _enter_mailboxes(work: Work, mapping: Mapping, services: Services, places: E
     Returns why events that leave cannot be removed now, by generation: they hold nothing back.
     """
     effects = [] if work.failure else plan(work.link, work.wanted, mapping, services.clock())
-    entries = [e.entry for e in effects if not isinstance(e, WriteBack | ReportFailure | ClearRecord)]
+    entries = [e.entry for e in effects if not isinstance(e, RecordEffect)]
     stays = {entry.mailbox for entry in entries if not entry.leaving} or {entry.mailbox for entry in entries}
     services.graph.limiter.enter(stays)
     places.callback(services.graph.limiter.leave, stays)
@@ -106,32 +110,33 @@ def _enter_mailboxes(work: Work, mapping: Mapping, services: Services, places: E
     return skipped
 
 
+@dataclass(frozen=True)
+class _Job:
+    """What a settlement works for and with, and does not change."""
+
+    change: RowChange
+    mapping: Mapping
+    services: Services
+    places: ExitStack  # in mailboxes
+    deadline: float
+    written_before: bool  # whether the record may have got anything before
+
+
 class _Settlement:
     """The work under a claim. `saved` is the link as stored with `etag`; `link` knows what has been done since."""
 
-    def __init__(  # noqa: PLR0917
-        self,
-        work: Work,
-        etag: str,
-        change: RowChange,
-        mapping: Mapping,
-        services: Services,
-        places: ExitStack,
-        deadline: float,
-        *,
-        written: bool,
-        skipped: dict[int, Failure],
-    ) -> None:
+    def __init__(self, job: _Job, work: Work, etag: str, skipped: dict[int, Failure]) -> None:
+        self.job, self.change, self.mapping, self.services = job, job.change, job.mapping, job.services
         self.link = self.saved = work.link
+        self.etag = etag
         self.wanted, self.given_up = work.wanted, work.failure
         self.unmerged = work.failure if work.unmerged else None
-        self.etag, self.change, self.mapping, self.services, self.places = etag, change, mapping, services, places
         self.claim_ends = work.link.claim.expires if work.link.claim else 0.0
-        self.deadline = min(deadline, self.claim_ends)
-        self.began = services.clock()
+        self.deadline = min(job.deadline, self.claim_ends)
+        self.began = self.services.clock()
         self.done: list[str] = []
         self.skipped = skipped  # leaving events that could not be removed, by generation
-        self.told, self.written_before = False, written  # whether the record may have been written
+        self.told = False  # whether the record may have been written now
 
     def run(self) -> Settled:
         """Settle the link and give the claim back. Where nobody knows what was done, the claim stays until it expires."""
@@ -148,7 +153,7 @@ class _Settlement:
             link = self._ended(failure)
             if save_link(link, self.etag, self.services):
                 seconds = self.services.clock() - self.began
-                return Settled(tuple(self.done), failure, self.mapping.query, seconds)
+                return Settled(tuple(self.done), failure, self.mapping.query, seconds, link)
             if lost := self._catch_up():
                 return Settled(tuple(self.done), lost, self.mapping.query)
 
@@ -187,8 +192,8 @@ class _Settlement:
 
     def _do(self, effect: Effect) -> Failure | None:
         """Carry out one effect, and take over what came of it; returns the failure that ends the work."""
-        if isinstance(effect, WriteBack | ReportFailure | ClearRecord):
-            self.places.close()  # who waits for a session keeps nobody from the mailbox
+        if isinstance(effect, RecordEffect):
+            self.job.places.close()  # who waits for a session keeps nobody from the mailbox
             self.told = True
         result = self._performed(effect)
         self.link, failure = after(self.link, effect, result, self.services.clock())
@@ -196,7 +201,7 @@ class _Settlement:
             if not isinstance(effect, FindEvent):
                 self.done.append(type(effect).__name__)
             return None
-        if not isinstance(effect, WriteBack | ReportFailure | ClearRecord) and effect.entry.leaving:
+        if not isinstance(effect, RecordEffect) and effect.entry.leaving:
             self.skipped[effect.entry.generation] = failure
             return None
         return failure
@@ -206,7 +211,7 @@ class _Settlement:
         unknown: Unknown | None = None
         for _ in range(_REPETITIONS):
             result = perform(effect, self.mapping, self.services, self.deadline)
-            if unknown and isinstance(result, Retry) and isinstance(effect, WriteBack | ReportFailure | ClearRecord):
+            if unknown and isinstance(result, Retry) and isinstance(effect, RecordEffect):
                 return unknown  # its session rests: that is no news of it
             if not isinstance(result, Unknown):
                 return result
@@ -218,7 +223,7 @@ class _Settlement:
 
     def _ended(self, failure: Failure | None) -> EventLink:
         """The link as it is saved at the end."""
-        link = replace(self.link, written=self.told or (self.written_before and self.link.written))
+        link = replace(self.link, written=self.told or (self.job.written_before and self.link.written))
         link = replace(link, last_effect=", ".join(self.done) or link.last_effect)
         if failure:
             link = replace(link, last_error=failure.reason, last_code=failure.code)

@@ -140,8 +140,9 @@ def keep(world: World, key: str) -> None:
     world.rest()
     print(f"\n{paint('Now it is your turn', 'bold')}: Nora's meeting (opportunity OP000107) is not in her calendar. Why?")
     print(f"   Runs page     {paint(f'{world.host.url}/api/runs', 'cyan')}\n   Key           {paint(key, 'yellow')}")
-    print(f"   When you know, give her a mailbox:\n     curl {world.graph.url}/_fake/mailboxes", end=" ")
-    print(f"""-d '{{"mailbox": "{missing}"}}'\n   and resubmit. Her calendar: curl {world.graph.url}/_fake/state""")
+    print("   When you know, give her a mailbox, and resubmit. Then look into her calendar:")
+    print(f"     curl {world.graph.url}/_fake/mailboxes -d mailbox={missing}")
+    print(f"     curl {world.graph.url}/_fake/state")
     print("   Ctrl-C stops.", flush=True)
     threading.Event().wait()
 

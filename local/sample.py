@@ -1,6 +1,14 @@
-"""A mapping and a row: the one sample that tests, the simulation and the fuzzer share."""
+"""Samples: a mapping and a row that tests, the simulation and the fuzzer share; notifications of the ready-made mappings."""
 
+import json
+from pathlib import Path
 from typing import Any
+
+from handlers.services import ROOT, load_mappings
+from local.fakes import FakeAcumatica
+
+NOTIFICATIONS = Path("tests/fixtures/ready-made")  # from the repository's root
+_TITLES = {"Appointment": "Description", "Event": "Summary", "Task": "Summary"}
 
 TEXT = """
 query = "Calendar - Opportunity Meetings"
@@ -41,3 +49,20 @@ def changed(*changes: tuple[str, str]) -> str:
         assert text.count(old) == 1, old
         text = text.replace(old, new)
     return text
+
+
+def notification(mapping: str) -> dict[str, Any]:
+    """The sample notification of a ready-made mapping."""
+    sample: dict[str, Any] = json.loads((ROOT / NOTIFICATIONS / f"{mapping}.notification.json").read_text(encoding="utf-8"))
+    return sample
+
+
+def make_records(acumatica: FakeAcumatica) -> None:
+    """The records that the samples of the ready-made mappings are about, with the fields that the mappings write."""
+    acumatica.declare("Case", "Case", "AttributeCALERR")
+    for name, mapping in load_mappings(ROOT / "ready-made").items():
+        for row in notification(name)["Inserted"] if mapping.write_back else ():
+            assert mapping.write_back
+            entity = mapping.write_back.entity
+            fields = {column: row[column] for column in mapping.key} | {_TITLES.get(entity, "Subject"): "as in Acumatica"}
+            acumatica.put_record(entity, fields, row["NoteID"])

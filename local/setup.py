@@ -39,12 +39,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Install what is needed to run, into .venv and .local.")
     parser.add_argument("--dev", action="store_true", help="install what tests and linting need, too")
     dev = parser.parse_args().dev
-    STATE.mkdir(exist_ok=True)
     try:
+        STATE.mkdir(exist_ok=True)
         with _only_one():
             changed = [_set_up_python(dev=dev), _set_up_from_npm("azurite"), dev and _set_up_from_npm("axe")]
     except SetupError as error:
         print(f"\n{error}", file=sys.stderr)
+        return 1
+    except PermissionError as error:
+        print(f"\n{ROOT} cannot be written to ({error}): copy it to a folder of yours, and go on there.", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\nInterrupted; the next run goes on from here.", file=sys.stderr)

@@ -34,7 +34,10 @@ type Json = dict[str, Any]
 
 
 class Graph:
-    """Create, change, remove and find events. All methods may raise any SyncError."""
+    """Create, change, remove and find events. All methods may raise any SyncError.
+
+    No request starts that might end after `deadline` (seconds since 1970).
+    """
 
     def __init__(self, settings: Settings, clock: Callable[[], float] = time.time) -> None:
         self._settings = settings
@@ -48,8 +51,6 @@ class Graph:
     def create(self, event: CalendarEvent, stamp: str, deadline: float = math.inf) -> str:
         """POST an event; returns its id. Repeating it with the same stamp makes no second event.
 
-        No request starts that might end after `deadline` (seconds since 1970).
-
         Raises DuplicateTransaction where the stamp has made an event of other content, EventGone where the calendar is gone.
         """
         folders: list[str | None] = [*self._named(event.mailbox, event.calendar, deadline)] or [None]
@@ -62,14 +63,16 @@ class Graph:
                     raise
         raise AssertionError("never reached")
 
-    def update(self, mailbox: str, event_id: str, event: CalendarEvent, stamp: str | None = None) -> None:
+    def update(
+        self, mailbox: str, event_id: str, event: CalendarEvent, stamp: str | None = None, deadline: float = math.inf
+    ) -> None:
         """PATCH an event with all that is mapped (and, where it is not ours yet, with its stamp). Raises EventGone."""
-        self._call(to_graph.update_event(mailbox, event_id, event, stamp))
+        self._call(to_graph.update_event(mailbox, event_id, event, stamp), deadline)
 
-    def adoptable(self, mailbox: str, event_id: str, link_key: str) -> bool:
+    def adoptable(self, mailbox: str, event_id: str, link_key: str, deadline: float = math.inf) -> bool:
         """Whether an event that another integration has made may become a row's. Raises EventGone where it is not there."""
         try:
-            answer = self._call(to_graph.get_ownership(mailbox, event_id))
+            answer = self._call(to_graph.get_ownership(mailbox, event_id), deadline)
         except MailboxGone:
             raise
         except EventGone as error:
@@ -82,24 +85,24 @@ class Graph:
         ours = all(stamp.lower().startswith(link_key) for stamp in stamps)
         return bool(answer.get("isOrganizer")) and answer.get("type") == "singleInstance" and ours
 
-    def details(self, mailbox: str, event_id: str) -> dict[str, str]:
+    def details(self, mailbox: str, event_id: str, deadline: float = math.inf) -> dict[str, str]:
         """What else of an event a record can be told. Raises EventGone."""
-        answer = self._call(to_graph.get_details(mailbox, event_id))
+        answer = self._call(to_graph.get_details(mailbox, event_id), deadline)
         return {name: str(answer.get(name) or "") for name in ("webLink", "iCalUId")}
 
-    def cancel(self, mailbox: str, event_id: str, comment: str) -> bool:
+    def cancel(self, mailbox: str, event_id: str, comment: str, deadline: float = math.inf) -> bool:
         """Tell attendees that a meeting is off; False where there is nobody to tell. Raises EventGone, MailboxGone."""
         try:
-            self._call(to_graph.cancel_event(mailbox, event_id, comment))
+            self._call(to_graph.cancel_event(mailbox, event_id, comment), deadline)
         except MailboxGone:
             raise
         except Permanent:
             return False
         return True
 
-    def delete(self, mailbox: str, event_id: str) -> None:
+    def delete(self, mailbox: str, event_id: str, deadline: float = math.inf) -> None:
         """DELETE an event; an appointment without attendees sends no mail. Raises EventGone, MailboxGone."""
-        self._call(to_graph.delete_event(mailbox, event_id))
+        self._call(to_graph.delete_event(mailbox, event_id), deadline)
 
     def find(self, mailbox: str, stamp: str, calendar: str = "", deadline: float = math.inf) -> list[str]:
         """Ids of the events that carry a stamp, in a stable order, wherever in the mailbox they are. Raises MailboxGone.

@@ -31,29 +31,34 @@ class Pins:
     def __init__(self, table: Table) -> None:
         self._table = table
 
-    def key_columns(self, mapping: str, key: list[str], *, pin: bool = True) -> list[str]:
-        """The key columns that belong to a mapping's name; they become `key` (with `pin`) if it was never used.
+    def key_columns(self, mapping: str, key: list[str], *, pin: bool = True) -> list[str] | None:
+        """The key columns that belong to a mapping's name; they become `key` (with `pin`) if it was never used, else None.
 
         Another spelling that names the same columns is no difference: then it is `key`.
         """
-        known: list[str] = json.loads(self._pinned(Pin("mapping", mapping, json.dumps(key)), pin=pin))
+        pinned = self._pinned(Pin("mapping", mapping, json.dumps(key)), pin=pin)
+        if pinned is None:
+            return None
+        known: list[str] = json.loads(pinned)
         return key if list(map(folded, known)) == list(map(folded, key)) else known
 
-    def company(self, name: str, *, pin: bool = True) -> str:
-        """The tenant's name that links were made with; it becomes `name` (with `pin`) at the first use."""
+    def company(self, name: str, *, pin: bool = True) -> str | None:
+        """The tenant's name that links were made with; it becomes `name` (with `pin`) at the first use, else None."""
         known = self._pinned(Pin("company", "company", name), pin=pin)
-        return name if folded_company(known) == folded_company(name) else known
+        return name if known is not None and folded_company(known) == folded_company(name) else known
 
     def adopt(self, event_id: str, link_key: str) -> bool:
         """Take an event of an earlier integration over for a link: first come, first served; whether it is the link's."""
         return self._pinned(Pin("event", event_id, link_key), pin=True) == link_key
 
-    def _pinned(self, wanted: Pin, *, pin: bool) -> str:
-        """The value that belongs to a name."""
+    def _pinned(self, wanted: Pin, *, pin: bool) -> str | None:
+        """The value that belongs to a name; None where it has none, and gets none."""
         known = self._get(wanted)
-        if known is None and pin and not self._table.insert(_entity(wanted)):
+        if known is None and pin:
+            if self._table.insert(_entity(wanted)):
+                return wanted.value
             known = self._get(wanted)  # another instance was faster, or an answer got lost
-        return (known or wanted).value
+        return known.value if known else None
 
     def _get(self, wanted: Pin) -> Pin | None:
         stored = self._table.get(wanted.kind, _row(wanted))

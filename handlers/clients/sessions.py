@@ -36,6 +36,10 @@ class _Held:
     busy: bool = True
     saving: threading.Lock = field(default_factory=threading.Lock)  # its slot has one writer at a time
 
+    def usable(self, now: float) -> bool:
+        """Whether a request may be made in it: one at a time, and while it is leased."""
+        return not self.busy and self.slot.until > now
+
 
 class Sessions:
     """Sessions of one worker, out of the common budget. Safe for many threads."""
@@ -137,7 +141,7 @@ class Sessions:
                     raise Later(Code.SHUTTING_DOWN, "this worker is shutting down", counted=False)
                 now = self._clock()
                 for held in self._held:
-                    if not held.busy and held.slot.until > now:
+                    if held.usable(now):
                         held.busy = True
                         return held
                 room = len(self._held) < self._settings.acumatica_max_sessions

@@ -43,6 +43,7 @@ class RowChange:
     run: str = ""  # the key of the run that it came with; empty: sent by a version that kept none
     tried_for: float = 0.0  # seconds of trying so far, in which a pause of the app hardly counts
     tried_at: float = 0.0  # the last try; 0 = none yet
+    new: bool = False  # the notification says so: it has no older state of the row. True for a late half of an update, too
 
     @property
     def link_key(self) -> str:
@@ -74,6 +75,7 @@ class RowChange:
             "run": self.run,
             "tried_for": self.tried_for,
             "tried_at": self.tried_at,
+            "new": self.new,
         }
 
     @classmethod
@@ -90,7 +92,8 @@ class RowChange:
             "tries": int,
             "problem": str,
         }
-        later: dict[str, Any] = {"run": str, "tried_for": int | float, "tried_at": int | float}  # not in the first messages
+        # Not in the first messages:
+        later: dict[str, Any] = {"run": str, "tried_for": int | float, "tried_at": int | float, "new": bool}
         if not isinstance(data, dict) or data.get("v") != MESSAGE_VERSION:
             raise NotARowChange(f"the message is not a row change of version {MESSAGE_VERSION}")
         wrong = [name for name, kind in shape.items() if name not in data or not isinstance(data[name], kind)]

@@ -80,7 +80,7 @@ class ClearRecord:
 
 
 type EventEffect = CreateEvent | AdoptEvent | UpdateEvent | FindEvent | DeleteEvent
-type RecordEffect = WriteBack | ReportFailure | ClearRecord
+RecordEffect = WriteBack | ReportFailure | ClearRecord  # no `type`: isinstance takes it
 type Effect = EventEffect | RecordEffect
 
 

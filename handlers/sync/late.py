@@ -6,7 +6,7 @@ the copy cannot come any more, and what it may make is looked for again.
 
 from dataclasses import replace
 
-from handlers.sync.effects import ClearRecord, CreateEvent, Effect, ReportFailure, UpdateEvent, WriteBack
+from handlers.sync.effects import ClearRecord, CreateEvent, Effect, RecordEffect, ReportFailure, UpdateEvent, WriteBack
 from handlers.sync.event import CalendarEvent
 from handlers.sync.link import EventLink, Record
 from handlers.sync.mapping import Mapping
@@ -15,7 +15,7 @@ from handlers.sync.record import reports
 
 def late_until(effect: Effect, claim_ends: float, record_late: float) -> float:
     """Until when a request without an answer may be carried out: while the claim lasts; in Acumatica, till `record_late`."""
-    if isinstance(effect, WriteBack | ReportFailure | ClearRecord):
+    if isinstance(effect, RecordEffect):
         return max(claim_ends, record_late)
     return claim_ends
 

@@ -3,7 +3,7 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import islice
@@ -153,9 +153,15 @@ def row_changes(
             return found
 
         inserted, deleted = keyed(notification.inserted), keyed(notification.deleted)
-        times = Counter(key for key, _ in inserted)
+        times, known = Counter(key for key, _ in inserted), {key for key, _ in deleted}
 
-        def change(key: tuple[str, ...], row: Row | None, problem: str = "", mapping: Mapping = mapping) -> RowChange:
+        def change(
+            key: tuple[str, ...],
+            row: Row | None,
+            problem: str = "",
+            mapping: Mapping = mapping,
+            known: Collection[tuple[str, ...]] = known,
+        ) -> RowChange:
             return RowChange(
                 company=notification.company_id,
                 mapping=mapping.name,
@@ -165,6 +171,7 @@ def row_changes(
                 notification=notification.id,
                 first_sent=now,
                 problem=problem,
+                new=row is not None and key not in known,
             )
 
         repeated = f"The key columns ({', '.join(mapping.key)}) are the same in several rows of one notification."

@@ -14,6 +14,7 @@ from concurrent.futures import Future
 from dataclasses import asdict
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import parse_qsl
 
 from aiohttp import web
 
@@ -175,7 +176,7 @@ class Server(ABC):
         headers = {name.lower(): value for name, value in request.headers.items()}
         call = Call(request.method, request.raw_path, headers, _body(raw, headers), client=request)
         if call.path.startswith("/_fake/"):
-            call.body = _body(raw, {"content-type": "json"})  # curl -d calls it a form
+            call.body = _control_body(raw)
             return _response(self._control(call))
         self.locate(call)
         with self.lock:
@@ -282,6 +283,24 @@ def _body(raw: bytes, headers: Mapping[str, str]) -> Any:
         with contextlib.suppress(ValueError):
             return json.loads(raw)
     return raw.decode("utf-8", "replace")
+
+
+def _control_body(raw: bytes) -> Any:
+    """JSON, or a form as `curl -d name=value` sends it, which no shell's quotes spoil: a.b=1 is {"a": {"b": 1}}."""
+    text = raw.decode("utf-8", "replace")
+    with contextlib.suppress(ValueError):
+        return json.loads(text)
+    body: dict[str, Any] = {}
+    for name, value in parse_qsl(text, keep_blank_values=True):
+        *parents, last = name.split(".")
+        place = body
+        for parent in parents:
+            place = place.setdefault(parent, {})
+        try:
+            place[last] = json.loads(value)
+        except ValueError:
+            place[last] = value
+    return body or None
 
 
 def _response(reply: Reply) -> web.Response:

@@ -257,7 +257,8 @@ def _print_banner(
     print(f"\n{_paint('Functions', '1')}")
     for function in functions:
         if function.name in addresses:
-            what = f"[{methods[function.name]}] {_paint(addresses[function.name], '32')}"
+            address = addresses[function.name].partition("/{*")[0]  # so that it can be opened as it is printed
+            what = f"[{methods[function.name]}] {_paint(address, '32')}"
         else:
             detail = function.trigger.get("queueName") or function.trigger.get("schedule") or ""
             what = f"{function.trigger['type']} {detail}"

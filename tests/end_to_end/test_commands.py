@@ -8,25 +8,33 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 import requests
 
-from handlers.sync.change import datetime_to_ticks
+from local import sample
 from local.azurite import Azurite
 from local.world import World
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+SAMPLE = sample.NOTIFICATIONS / "opportunity-meetings.notification.json"
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "AzureWebJobsStorage"}
 
 
 @contextmanager
 def running(module: str, env: dict[str, str], until: str, *arguments: str) -> Iterator[str]:
     """Run a module until Ctrl-C; yields what it prints up to a line with `until`. It has to exit with 0."""
-    command = [sys.executable, "-m", module, *arguments]
-    process = subprocess.Popen(command, cwd=ROOT, env={**ENVIRONMENT, **env}, stdout=subprocess.PIPE, text=True)
+    with running_command([sys.executable, "-m", module, *arguments], env, until) as printed:
+        yield printed
+
+
+@contextmanager
+def running_command(command: list[str], env: dict[str, str], until: str) -> Iterator[str]:
+    """Run a command until Ctrl-C, as `running`."""
+    process = subprocess.Popen(
+        command, cwd=ROOT, env={**ENVIRONMENT, **env}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
     assert process.stdout
     printed = ""
     try:
@@ -51,7 +59,7 @@ def test_the_demo_tells_its_story_and_ends_with_a_verdict() -> None:
         assert "\x1b" not in printed
         # And then a newcomer finds the reason of a missing meeting, and mends it.
         page, key = (re.search(rf"{name} +(\S+)", printed) for name in ("Runs page", "Key"))
-        curl = re.search(r"curl (\S+/_fake/mailboxes) -d '(.+)'", printed)
+        curl = re.search(r"curl \S+/_fake/mailboxes .+", printed)
         assert page
         assert key
         assert curl
@@ -61,56 +69,82 @@ def test_the_demo_tells_its_story_and_ends_with_a_verdict() -> None:
         assert (
             requests.get(f"{page[1]}/search?q=OP000107", headers=headers, timeout=10).json()["rows"][0]["state"] == "failed"
         )
-        assert requests.post(curl[1], json=json.loads(curl[2]), timeout=10).status_code == 200
+        assert '"mailbox": "nora@example.com"' in shell(curl[0])
 
 
-def test_make_run_works_against_fakes_elsewhere_with_nothing_but_settings(azurite: Azurite) -> None:
-    """`make fakes` in one terminal, `make run` with what it prints in another, curl in a third."""
-    with running("local.fakes", {}, "ACUMATICA_PASSWORD") as printed:
-        settings = dict(re.findall(r"([A-Z_]+)=(.*)", printed))
-        env = settings | {
-            "AzureWebJobsStorage": azurite.new_account(),
-            "PORT": "0",
-            "LOCAL_FUNCTION_KEY": "a-key",
-            "ACUMATICA_LINGER_SECONDS": "0.1",
-            "PYTHONUNBUFFERED": "1",
-        }
-        with running("local.host", env, "Ctrl-C") as told:
-            found = re.search(r"(http://\S+)/api/notifications", told)
-            assert found
-            url = found[1]
+def test_what_the_fakes_print_works_as_printed(azurite: Azurite) -> None:
+    """`make fakes` in one terminal, what it prints pasted before `make run` in another, its other lines in a third."""
+    with running("local.fakes", {"PYTHONUNBUFFERED": "1"}, "Ctrl-C stops") as printed:
+        settings = "\n".join(line for line in printed.splitlines() if line.startswith("export "))
+        own = {"AzureWebJobsStorage": azurite.new_account(), "PORT": "0", "ACUMATICA_LINGER_SECONDS": "0.1"}
+        started = ["bash", "-c", f"{settings}\nexec {sys.executable} -m local.host"]
+        with running_command(started, {**own, "PYTHONUNBUFFERED": "1"}, "Ctrl-C") as told:
+            (url,) = re.findall(r"(http://\S+)/api/notifications", told)
             assert requests.get(f"{url}/admin/host/ping", timeout=10).status_code == 200
-            record = {"entity": "Opportunity", "fields": {"OpportunityID": "OP1", "Subject": "By hand"}}
-            made = requests.post(f"{settings['ACUMATICA_URL']}/_fake/records", json=record, timeout=10).json()
-            row = {
-                "OpportunityID": "OP1",
-                "Subject": "By hand",
-                "OwnerEmail": "ann@example.com",
-                "MeetingStart": "2026-12-01T09:30:00",
-                "MeetingEnd": "2026-12-01T10:30:00",
-                "Room": "1",
-                "NoteID": made["id"],
-            }
-            headers = {"x-functions-key": "a-key"}
-            notification = {
-                "Inserted": [row],
-                "Deleted": [],
-                "Query": "Calendar - Opportunity Meetings",
-                "CompanyId": "Production",
-                "Id": "1",
-                "TimeStamp": _now(),
-            }
-            answer = requests.post(f"{url}/api/notifications", json=notification, headers=headers, timeout=30)
-            assert answer.status_code == 202
+            assert requests.get(f"{url}/api/runs", timeout=10).status_code == 401  # the page is on, and asks for the key
+            commands = dict(re.findall(r"^#   (\S.*?)  +(\S.*)$", printed, re.MULTILINE))
+            assert {"make a record", "turn a switch", "make it fail", "calendars", "send a notification"} <= commands.keys()
+            assert '"id"' in shell(commands["make a record"])
+            shell(commands["turn a switch"].replace("true", "false"))
+            shell(commands["make it fail"])  # the event's POST is answered with a gateway's page
+            assert '"maintenance": {"value": false' in shell(commands["records, sessions"].replace("state", "switches"))
+            send = commands["send a notification"].replace(".venv/bin/python", sys.executable)
+            assert "202" in shell(f"{send} --url {url}")
+            records, calendars = commands["records, sessions"], commands["calendars"]
 
             def written_back() -> bool:
-                state = requests.get(f"{settings['ACUMATICA_URL']}/_fake/state", timeout=10).text
-                events = requests.get(f"{settings['GRAPH_URL']}/_fake/state", timeout=10).json()
-                ids = [event["id"] for box in events["mailboxes"].values() for event in box]
-                return len(ids) == 1 and ids[0] in state
+                boxes = json.loads(shell(calendars))["mailboxes"]
+                ids = [event["id"] for box in boxes.values() for event in box]
+                written = shell(records)
+                return len(ids) == 2 and all(event in written for event in ids)
 
-            assert World.wait(written_back, 20)
+            assert World.wait(written_back, 30)
 
 
-def _now() -> int:
-    return datetime_to_ticks(datetime.now(UTC))
+def shell(command: str) -> str:
+    """What a command prints that is typed into a shell; it has to succeed."""
+    done = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, f"{command}\n{done.stderr}"
+    return done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["no-such-file.json"], "no-such-file.json cannot be read as JSON"),
+        (["README.md"], "README.md cannot be read as JSON"),
+        (["tests/fixtures/new_event.json", "--url", "http://127.0.0.1:1"], "is the app running (make run)?"),
+    ],
+)
+def test_send_says_what_is_wrong(arguments: list[str], said: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "local.send", *arguments], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["preview", str(SAMPLE), "--mappings", "ready-made"]])
+def test_a_reader_that_leaves_early_is_no_error(arguments: list[str]) -> None:
+    """As `| head -1` does."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "handlers", *arguments], cwd=ROOT, stdout=writer, stderr=subprocess.PIPE, check=False
+        )
+    finally:
+        os.close(writer)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize("module", ["local.demo", "local.host", "local.fakes", "local.send", "local.docs", "handlers"])
+def test_a_python_that_was_not_set_up_says_what_to_do(module: str) -> None:
+    """-S leaves the virtual environment's packages out."""
+    done = subprocess.run(
+        [sys.executable, "-S", "-m", module], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 1
+    assert "make setup" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -50,6 +50,7 @@ CHANGE = RowChange(
     run="r8235452799999-" + "d" * 64,
     tried_for=62.5,
     tried_at=1764547262.75,
+    new=False,
 )
 BEFORE_HISTORY = {"link-v1-a", "link-v1-b"}
 BEFORE_RUNS = {"message-v1-a"}

@@ -1,8 +1,6 @@
 """Switching one rule off: a small function is replaced, or what goes into or comes out of it is changed on the way."""
 
-import inspect
 import sys
-import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -54,13 +52,3 @@ def within(owner: type, name: str, make: Callable[[Any], Callable[..., Any]]) ->
     old = vars(owner)[name]
     new = property(make(old.fget)) if isinstance(old, property) else make(old)
     return lambda monkeypatch: monkeypatch.setattr(owner, name, new)
-
-
-def without(function: Any, old: str, new: str) -> Any:
-    """The code of a function with something else in one place (test_sessions)."""
-    source = textwrap.dedent(inspect.getsource(function))
-    assert source.count(old) == 1, f"{function.__qualname__} has changed: bring this ablation up to date with it"
-    source = source.replace(old, new)
-    module: dict[str, Any] = {}
-    exec(compile(source, f"<{function.__qualname__} without {old!r}>", "exec"), dict(function.__globals__), module)  # noqa: S102
-    return module[function.__name__].__code__

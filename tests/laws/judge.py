@@ -117,6 +117,7 @@ def wasted(story: Story) -> list[str]:
     sim.run()
     wanted: Counter[str] = Counter()
     rows: dict[str, State] = {}
+    seen: set[str] = set()
     for change in sorted(story.changes, key=lambda c: c.at):
         old, new = rows.get(change.row), change.state
         if old is None and new is None:
@@ -127,8 +128,12 @@ def wasted(story: Story) -> list[str]:
         leaves = old is not None and (new is None or old[0] != new[0])
         effects = {"POST": arrives, "PUT": arrives, "DELETE": leaves, "PATCH": not (arrives or leaves) and old != new}
         wanted += Counter({name: int(count) for name, count in effects.items()})
-        wanted += Counter(begin=1 + halved, send=1 + halved, queued=1 + halved, load=1 + halved)
-        wanted += Counter(save=2 if any(effects.values()) else 1)  # claim and result, or what was learnt
+        inserted = new is not None and (old is None or halved)  # nothing in the notification is older: taken for new
+        unread = inserted and change.row not in seen  # its link is inserted; where there is one, it is read after that
+        seen.add(change.row)
+        wanted += Counter(begin=1 + halved, send=1 + halved, queued=1 + halved, load=1 + halved - unread)
+        # Claim and result, or what was learnt; and an insert in vain.
+        wanted += Counter(save=(2 if any(effects.values()) else 1) + (inserted and not unread))
         if arrives and story.echo is not None:
             wanted += Counter(begin=1, send=1, queued=1, load=1, save=1)
     if story.changes and any(len(change.deliveries) > 1 for change in story.changes):

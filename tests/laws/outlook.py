@@ -45,7 +45,9 @@ class Outlook:
         self._made: dict[tuple[str, str], tuple[str, str]] = {}
         self.limiter = MailboxLimiter(lambda: sim.now)
 
-    def _step[T](self, call: str, words: str, mailbox: str, effect: Callable[[], T]) -> T:
+    def _step[T](self, call: str, words: str, mailbox: str, deadline: float, effect: Callable[[], T]) -> T:
+        _check_time(self._sim, deadline)
+
         def answered() -> T | SyncFailure:
             closed = self._sim.closed(mailbox)
             if closed == "denies":
@@ -61,9 +63,9 @@ class Outlook:
             raise answer.error
         return answer
 
-    def create(self, event: CalendarEvent, stamp: str, deadline: float = math.inf) -> str:  # noqa: ARG002
+    def create(self, event: CalendarEvent, stamp: str, deadline: float = math.inf) -> str:
         words = f"POST {Event(event.mailbox, stamp, event.body)}, {stamp[-2:]}"
-        event_id, same = self._step("POST", words, event.mailbox, lambda: self._post(event, stamp))
+        event_id, same = self._step("POST", words, event.mailbox, deadline, lambda: self._post(event, stamp))
         if not same:
             raise DuplicateTransaction(event_id if self._sim.story.tells else None)
         return event_id
@@ -83,7 +85,14 @@ class Outlook:
         found = self._made.get(key)
         return None if found and self._sim.story.forgets and found[0] not in self._sim.events else found
 
-    def update(self, mailbox: str, event_id: str, event: CalendarEvent, stamp: str | None = None) -> None:  # noqa: ARG002
+    def update(
+        self,
+        mailbox: str,
+        event_id: str,
+        event: CalendarEvent,
+        stamp: str | None = None,  # noqa: ARG002
+        deadline: float = math.inf,
+    ) -> None:
         def patch() -> bool:
             known = self._sim.events.get(event_id)
             if known and known.mailbox == mailbox:
@@ -91,9 +100,10 @@ class Outlook:
                 return True
             return False
 
-        self._check(done=self._step("PATCH", f"PATCH {event_id} {Event(mailbox, '', event.body)}", mailbox, patch))
+        words = f"PATCH {event_id} {Event(mailbox, '', event.body)}"
+        self._check(done=self._step("PATCH", words, mailbox, deadline, patch))
 
-    def delete(self, mailbox: str, event_id: str) -> None:
+    def delete(self, mailbox: str, event_id: str, deadline: float = math.inf) -> None:
         def delete() -> bool:
             known = self._sim.events.get(event_id)
             if not (known and known.mailbox == mailbox):
@@ -103,7 +113,7 @@ class Outlook:
                 self._gap(known)
             return True
 
-        self._check(done=self._step("DELETE", f"DELETE {event_id}", mailbox, delete))
+        self._check(done=self._step("DELETE", f"DELETE {event_id}", mailbox, deadline, delete))
 
     @staticmethod
     def _check(*, done: bool) -> None:
@@ -119,7 +129,12 @@ class Outlook:
         def find() -> list[str]:
             return sorted(i for i, e in self._sim.events.items() if (e.mailbox, e.stamp) == (mailbox, stamp))
 
-        return self._step("find", f"looks for {mailbox.partition('@')[0]}'s {stamp[-2:]}", mailbox, find)
+        return self._step("find", f"looks for {mailbox.partition('@')[0]}'s {stamp[-2:]}", mailbox, deadline, find)
+
+
+def _check_time(sim: "Simulation", deadline: float) -> None:
+    if sim.now + SETTINGS.longest_request_seconds > deadline:
+        raise Later(Code.NO_TIME_LEFT, "no time left", counted=False)
 
 
 @dataclass
@@ -136,8 +151,7 @@ class Acumatica:
         self._sim = sim
 
     def put(self, update: RecordUpdate, deadline: float) -> None:
-        if self._sim.now + SETTINGS.longest_request_seconds > deadline:
-            raise Later(Code.NO_TIME_LEFT, "no time left", counted=False)
+        _check_time(self._sim, deadline)
         record, event_id = update.body["id"], update.body["custom"]["Opportunity"]["AttributeCALEVT"]["value"]
 
         def put() -> None:

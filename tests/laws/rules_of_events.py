@@ -9,7 +9,6 @@ from handlers.settle import _Settlement
 from handlers.sync.after import After, after
 from handlers.sync.effects import (
     AlreadyCreated,
-    ClearRecord,
     CreateEvent,
     DeleteEvent,
     Done,
@@ -18,8 +17,8 @@ from handlers.sync.effects import (
     Found,
     Gone,
     NoMailbox,
+    RecordEffect,
     Refused,
-    ReportFailure,
     Result,
     Retry,
     Unknown,
@@ -106,7 +105,7 @@ def planning(change_plan: Any) -> Switch:
 
 
 def _leaving(effect: Effect) -> bool:
-    return not isinstance(effect, WriteBack | ReportFailure | ClearRecord) and effect.entry.leaving
+    return not isinstance(effect, RecordEffect) and effect.entry.leaving
 
 
 # -- 7. Events ---------------------------------------------------------------------------------------------------------
@@ -253,7 +252,7 @@ def _strays_are_not_seen(old: Any) -> Any:
 
 def _only_events_in_doubt(old: Any) -> Any:
     def new(link: EventLink, effect: Effect, until: float) -> EventLink:
-        return link if isinstance(effect, WriteBack | ReportFailure | ClearRecord) else old(link, effect, until)
+        return link if isinstance(effect, RecordEffect) else old(link, effect, until)
 
     return new
 

@@ -22,70 +22,87 @@ from typing import Any
 import pytest
 
 from handlers.clients.acumatica_sign_in import AcumaticaSignIn
-from handlers.clients.sessions import Sessions
-from handlers.sync.slots import choose, neglected
-from tests.laws.ablation import without
-from tests.laws.sessions import CALLS, Traffic, explained, simulate, tell, unchanged
+from handlers.clients.sessions import Sessions, _Held
+from handlers.settings import Settings
+from handlers.sync.slots import Free, SigningIn, choose, neglected
+from tests.laws.ablation import Switch, instead, within
+from tests.laws.sessions import CALLS, LEASE, Traffic, explained, simulate, tell, unchanged
 
 BLOCK = 150
 
 
 @dataclass(frozen=True)
-class Ablation:
-    """As in test_ablations; `kinds` and `calls` narrow what goes wrong."""
+class SessionAblation:
+    """As Ablation, for sessions: `calls` narrows what goes wrong."""
 
     rule: str
-    function: Any
-    old: str
-    new: str
+    off: Switch
     calls: tuple[str, ...] = CALLS
-    first: int = 0
 
     def __str__(self) -> str:
         return self.rule.replace(" ", "-")
 
 
+def _no_slot_is_blocked(old: Any) -> Any:
+    return lambda slots, now: old({n: Free() if isinstance(s, SigningIn) else s for n, s in slots.items()}, now)
+
+
+def _renewed_in_memory_alone(_: Any) -> Any:
+    def renew(self: Sessions, held: Any) -> None:
+        held.slot = replace(held.slot, until=self._clock() + LEASE)
+
+    return renew
+
+
+def _freed_first(old: Any) -> Any:
+    def sign_out(self: Sessions, held: Any) -> None:
+        self._slots.save(held.name, Free(), held.etag)
+        old(self, held)
+
+    return sign_out
+
+
+def _freed_before_the_breaker_opens(old: Any) -> Any:
+    def open_breaker(self: AcumaticaSignIn, *arguments: Any, **options: Any) -> Any:
+        self._slots.save("0", Free(), self._slots.all()["0"][1])
+        return old(self, *arguments, **options)
+
+    return open_breaker
+
+
 ABLATIONS = [
-    Ablation(
-        "signing-in blocks its slot",
-        choose,
-        "isinstance(slot, SigningIn) and slot.until <= now",
-        "isinstance(slot, SigningIn)",
-        ("sign-in", "save slot"),
-    ),
-    Ablation(
+    SessionAblation("signing-in blocks its slot", instead(choose, _no_slot_is_blocked), ("sign-in", "save slot")),
+    SessionAblation(
         "... for as long as the site keeps the session",
-        AcumaticaSignIn.open,
-        "+ self._settings.abandoned_seconds",
-        "",
+        within(Settings, "abandoned_seconds", lambda _: lambda _self: 0.0),
         ("sign-in",),
     ),
-    Ablation("one request at a time", Sessions._acquire, "if not held.busy and held", "if held"),
-    Ablation(
-        "a lease in use is renewed",
-        Sessions._renew,
-        "self._slots.save(held.name, renewed, held.etag)",
-        "held.etag",
-        ("PUT", "answer"),
+    SessionAblation(
+        "one request at a time", within(_Held, "usable", lambda _: lambda self, now: bool(self.slot.until > now))
     ),
-    Ablation("an expired lease is adopted", neglected, "return slot.available(now) and", "return slot.until == 0.0 and"),
-    Ablation("an idle session is signed out", neglected, "return slot.available(now) and", "return False and"),
-    Ablation("saves of a slot are conditional", unchanged, "known == etag", "True"),
-    Ablation(
-        "a session rests after an unanswered request", Sessions.use, "rests_until=deadline", "rests_until=0.0", ("PUT",)
+    SessionAblation("a lease in use is renewed", within(Sessions, "_renew", _renewed_in_memory_alone), ("PUT", "answer")),
+    SessionAblation(
+        "an expired lease is adopted",
+        instead(neglected, lambda old: lambda slot, *more: old(slot, *more) and not getattr(slot, "until", 0.0)),
     ),
-    Ablation(
-        "sign out, then free",
-        Sessions._sign_out,
-        "self._acumatica.sign_out(held.slot.credentials)",
-        "self._give_back(held, Free()); self._acumatica.sign_out(held.slot.credentials)",
+    SessionAblation(
+        "an idle session is signed out",
+        instead(neglected, lambda old: lambda slot, *more: old(slot, *more) and isinstance(slot, SigningIn)),
     ),
-    Ablation("no sign-in while the breaker is open", AcumaticaSignIn._pass_breaker, "if breaker.closed:", "if True:"),
-    Ablation(
+    SessionAblation("saves of a slot are conditional", instead(unchanged, lambda _: lambda *_: True)),
+    SessionAblation(
+        "a session rests after an unanswered request",
+        within(Sessions, "_hand_over", lambda old: lambda self, held, **_: old(self, held)),
+        ("PUT",),
+    ),
+    SessionAblation("sign out, then free", within(Sessions, "_sign_out", _freed_first)),
+    SessionAblation(
+        "no sign-in while the breaker is open",
+        within(AcumaticaSignIn, "_pass_breaker", lambda _: lambda self: self._slots.load_breaker()),
+    ),
+    SessionAblation(
         "the breaker opens before the slot is free",
-        AcumaticaSignIn._open_breaker,
-        "failed = breaker",
-        'self._slots.save("0", Free(), self._slots.all()["0"][1]); failed = breaker',
+        within(AcumaticaSignIn, "_open_breaker", _freed_before_the_breaker_opens),
     ),
 ]
 
@@ -99,10 +116,9 @@ def test_the_budget_holds_and_nothing_is_left_open(block: int) -> None:
 
 
 @pytest.mark.parametrize("ablation", ABLATIONS, ids=str)
-def test_without_a_rule_a_law_fails(ablation: Ablation, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ablation.function, "__code__", without(ablation.function, ablation.old, ablation.new))
-    seeds = (*range(ablation.first, 1500), *range(ablation.first))
-    broken = next((seed for seed in seeds if simulate(tell(seed, calls=ablation.calls))), None)
+def test_without_a_rule_a_law_fails(ablation: SessionAblation, monkeypatch: pytest.MonkeyPatch) -> None:
+    ablation.off(monkeypatch)
+    broken = next((seed for seed in range(1500) if simulate(tell(seed, calls=ablation.calls))), None)
     assert broken is not None, "every law held without this rule: it is useless, or unproven"
 
 

@@ -20,6 +20,7 @@ from handlers.sync.effects import (
     Gone,
     NoMailbox,
     NoRecord,
+    RecordEffect,
     Refused,
     ReportFailure,
     Result,
@@ -61,7 +62,7 @@ def update(entry: Entry = MADE, event: CalendarEvent = EVENT) -> UpdateEvent:
 
 def entry_after(effect: Effect, result: Result, *, now: float = NOW) -> tuple[Entry | None, Any]:
     """The effect's entry as the link has it afterwards, and the failure."""
-    assert not isinstance(effect, WriteBack | ReportFailure | ClearRecord)
+    assert not isinstance(effect, RecordEffect)
     there, failure = after(link(effect.entry), effect, result, now)
     return next((e for e in there.entries if e.generation == effect.entry.generation), None), failure
 

@@ -367,13 +367,14 @@ def test_a_new_row() -> None:
         row=json.loads(fixture("new_event"))["Inserted"][0],
         notification="5f0c7a3e-8f57-4d0e-9d0a-3f7f0b8e21c4",
         first_sent=1770000000.5,
+        new=True,
     )
 
 
 def test_inserted_and_deleted_with_one_key_are_one_update() -> None:
     """The new content wins; that one of the keys is padded makes no difference."""
     (change,) = changes_of("changed")
-    assert change.key == ("OP000123",)
+    assert (change.key, change.new) == (("OP000123",), False)
     assert change.row is not None
     assert change.row["MeetingStart"] == "2026-02-04T14:00:00"
 
@@ -381,7 +382,7 @@ def test_inserted_and_deleted_with_one_key_are_one_update() -> None:
 def test_a_lone_deleted_row_has_left_the_inquiry() -> None:
     """No row, and the key that its event is found by."""
     (change,) = changes_of("removed")
-    assert (change.key, change.row, change.problem) == (("OP000123",), None, "")
+    assert (change.key, change.row, change.problem, change.new) == (("OP000123",), None, "", False)
     assert change.link_key == changes_of("new_event")[0].link_key
 
 
