@@ -16,6 +16,7 @@ from typing import Any
 from handlers.clients.sweeps import Sweep
 from handlers.clients.tables import StorageError
 from handlers.operations import activity, checks, dead_letters, preview, search, support, sweeps, uninstall
+from handlers.operations.check import Check
 from handlers.operations.dead_letters import Refused
 from handlers.services import Factory, NotReady
 from handlers.sync.mapping_file import MappingProblems
@@ -182,7 +183,7 @@ def _doctor(options: argparse.Namespace) -> int:
     return 1 if any(check.verdict == "fails" for check in found) else 0
 
 
-def _checks(options: argparse.Namespace, factory: Factory) -> Iterator[checks.Check]:
+def _checks(options: argparse.Namespace, factory: Factory) -> Iterator[Check]:
     yield from checks.quick(factory)
     if not options.quick:
         try:
@@ -190,7 +191,7 @@ def _checks(options: argparse.Namespace, factory: Factory) -> Iterator[checks.Ch
         except NotReady:
             return  # said above
         except StorageError as error:
-            yield checks.Check("Sessions", "fails", f"storage cannot be used ({type(error).__name__})")
+            yield Check("Sessions", "fails", f"storage cannot be used ({type(error).__name__})")
 
 
 def _preview(options: argparse.Namespace) -> int:

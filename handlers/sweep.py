@@ -264,7 +264,10 @@ class _Step:
     def _young(self) -> int:
         """How many live rows were not shown, and may be newer than the snapshot."""
         unseen = self.links.but(self._has_seen)
-        return sum(len(too_young(some, self._has_seen, sigma=self.sweep.plan.sigma)) for some in batched(unseen, _BATCH, strict=False))
+        return sum(
+            len(too_young(some, self._has_seen, sigma=self.sweep.plan.sigma))
+            for some in batched(unseen, _BATCH, strict=False)
+        )
 
     def _has_seen(self, key: str) -> bool:
         return prefix(key) in self.seen

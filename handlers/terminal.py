@@ -9,7 +9,7 @@ from handlers.clients.held import Hold
 from handlers.clients.sweeps import Sweep
 from handlers.operations import words
 from handlers.operations.activity import RowState
-from handlers.operations.checks import Check
+from handlers.operations.check import Check
 from handlers.operations.dead_letters import Letter
 
 _SIGNS = {"ok": ("✓", "32"), "note": ("!", "33"), "fails": ("✗", "31")}

@@ -2,15 +2,16 @@
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
-from typing import Any, Literal
+from typing import Any
 
 from handlers.clients.acumatica import Acumatica
 from handlers.clients.storage import Storage
 from handlers.clients.tables import StorageError
 from handlers.operations import dead_letters, sweeps
+from handlers.operations.check import Check
+from handlers.operations.inquiry_checks import inquiries
 from handlers.services import Factory, NotReady, Services
 from handlers.settings import Settings
 from handlers.sync.errors import MailboxGone, OutcomeUnknown, Permanent, RecordGone, SyncError
@@ -22,18 +23,6 @@ from handlers.sync.template import Template
 _CLOCK_SECONDS = 60.0
 _OLD = timedelta(hours=1)
 _LINKS_LOOKED_AT = 500
-
-type Verdict = Literal["ok", "note", "fails"]
-
-
-@dataclass(frozen=True)
-class Check:
-    """One check: what was looked at, how it is, what was seen, and what to do about it."""
-
-    what: str
-    verdict: Verdict
-    seen: str
-    remedy: str = ""
 
 
 def quick(factory: Factory) -> list[Check]:
@@ -62,6 +51,7 @@ def deep(services: Services, mailbox: str = "") -> Iterator[Check]:
     yield _clock(services)
     yield from _graph(services, mailbox or settings.test_mailbox)
     yield from _acumatica(services)
+    yield from inquiries(services)
 
 
 # -- the checks --------------------------------------------------------------------------------------------------------

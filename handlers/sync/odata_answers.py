@@ -16,7 +16,7 @@ from handlers.sync.template import Row, folded
 
 _STRANGE_DELAY = 30.0
 _WITH_PARAMETERS = "_WithParameters"
-_COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
+_NAMESPACES = 20  # dots before the name of a type
 _TAG = re.compile(r"<(/?)(?:\w+:)?(EntityType|Property|PropertyRef|EntitySet|FunctionImport)\b([^<>]*)>")
 _ATTRIBUTE = re.compile(r"""\b(Name|Type|EntityType)\s*=\s*(?:"([^"]*)"|'([^']*)')""")
 _OLD_DATE = re.compile(r"/Date\((-?\d{1,15})(?:[+-]\d{4})?\)/", re.ASCII)
@@ -67,7 +67,7 @@ def inquiries_of(body: bytes, date: datetime) -> dict[str, Inquiry]:
 
     Read tag by tag: nothing of the document is expanded, and what it may hold else is left alone.
     """
-    text = _COMMENT.sub("", body.decode("utf-8-sig", "replace"))
+    text = _without_comments(body.decode("utf-8-sig", "replace"))
     if "EntityContainer" not in text:
         strange = met(200, {}, body)
         raise Later(Code.NOT_THE_SERVICE, f"Acumatica's OData did not say what it has: {strange}", _STRANGE_DELAY)
@@ -171,6 +171,13 @@ def _dated(value: Any) -> Any:
 
 def _without_namespace(kind: str, types: Mapping[str, Any]) -> str:
     """The type that a qualified name means; dots may stand in both parts."""
-    while kind not in types and "." in kind:
+    for _ in range(_NAMESPACES):
+        if kind in types:
+            break
         kind = kind.partition(".")[2]
     return kind
+
+
+def _without_comments(text: str) -> str:
+    first, *others = text.split("<!--")
+    return first + "".join(part.partition("-->")[2] for part in others)

@@ -1,10 +1,18 @@
 """What the facts about Acumatica leave open, and in which ways sites differ."""
 
-from typing import Literal
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, PositiveInt
+from pydantic import AfterValidator, Field, PositiveInt
 
 from local.fakes.switches import Switches
+
+
+def _zone(name: str) -> str:
+    try:
+        return ZoneInfo(name).key
+    except ZoneInfoNotFoundError:
+        raise ValueError("has to be an IANA time zone") from None
 
 
 class AcumaticaSwitches(Switches):
@@ -68,7 +76,7 @@ class AcumaticaSwitches(Switches):
     In English these texts are known (micwallace/acustock-acumatica); that they are localised is inferred, and so is how.
     """
 
-    site_time_zone: str = "America/New_York"
+    site_time_zone: Annotated[str, AfterValidator(_zone)] = "America/New_York"
     """The zone of the dates in pushes and on forms, which no document tells (IANA name). By OData, dates are UTC."""
 
     odata: Literal["4", "3", "both"] = "both"
