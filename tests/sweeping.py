@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, override
 
 from azure.core.exceptions import ResourceNotFoundError
 from azure.data.tables import TableServiceClient
@@ -94,7 +94,11 @@ class Sweeping(Bench):
     def later(self) -> None:
         """The next sweep's margin is shorter, as if time had passed: what was known before is older than its snapshot."""
         self._margin /= 2
-        self.reconfigure(SWEEP_MARGIN_MINUTES=str(self._margin))
+        self.reconfigure()
+
+    @override
+    def reconfigure(self, **settings: str) -> None:
+        super().reconfigure(**{"SWEEP_MARGIN_MINUTES": str(self._margin)} | settings)
 
     def pushed(self, key: str, timestamp: int = 0, **columns: Any) -> RowChange:
         """The change that the notification of a row brings."""

@@ -134,9 +134,9 @@ def _sweeps(storage: Storage, services: Services) -> Iterator[Check]:
         newest, mode = standing.sweep, standing.mapping.sweep.mode
         what = f"Sweeps of {standing.mapping.name}"
         if mode == "off":
-            yield Check(what, "note", 'off: the mapping says mode = "off"')
+            yield Check(what, "ok", 'off: the mapping says mode = "off"')
         elif newest is None:
-            yield Check(what, "note", f"mode {mode}; none yet", "SWEEP_SCHEDULE says when; or `python -m handlers sweep`.")
+            yield Check(what, "ok", f"mode {mode}; none yet: SWEEP_SCHEDULE says when, or `python -m handlers sweep`")
         elif newest.code:
             yield Check(what, "note", f"off: {newest.reason}", newest.remedy)
         else:

@@ -46,6 +46,7 @@ def test_with_all_in_order_nothing_fails(bench: Bench) -> None:
     found = looked(bench)
     names = ["Storage", "Settings", "Mappings", "Queue", "Dead letters", "Sessions", "Clock", "Graph token", "Mailbox"]
     names += ["Acumatica", FIELD, "Inquiry of opportunity-meetings", "Zone of opportunity-meetings"]
+    names += ["Held removals", "Sweeps of opportunity-meetings"]
     assert {name: check.verdict for name, check in found.items()} == dict.fromkeys(names, "ok")
     assert "holds ids of" in found[FIELD].seen
     bench.factory.close()
