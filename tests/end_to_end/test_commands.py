@@ -57,6 +57,13 @@ def test_the_demo_tells_its_story_and_ends_with_a_verdict() -> None:
     with running("local.demo", {"PYTHONUNBUFFERED": "1"}, "Ctrl-C stops", "--keep") as printed:
         assert "✓ Every calendar and record agrees with Acumatica" in printed
         assert "\x1b" not in printed
+        older, lost, emptied = re.split(r"\n\d+\. ", printed.partition("\nVerdict")[0])[-3:]
+        assert "1  added or changed (OP000103)\n" in older
+        assert re.search("bob@.*Kick-off.* id written to OP000103\n", older)
+        assert "1  added or changed (OP000102)\n" in lost
+        assert re.search("cleo@.*plant 3.* id written to OP000102\n", lost)
+        for line in ("3 removals of .*, held since", "the inquiry shows no row", "Discarded", "0 of 3 events removed"):
+            assert re.search(line, emptied)
         # And then a newcomer finds the reason of a missing meeting, and mends it.
         page, key = (re.search(rf"{name} +(\S+)", printed) for name in ("Runs page", "Key"))
         curl = re.search(r"curl \S+/_fake/mailboxes .+", printed)
