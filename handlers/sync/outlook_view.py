@@ -33,6 +33,7 @@ from handlers.sync.zones import Zone, find_zone
 
 AHEAD = timedelta(days=400)
 DAY = timedelta(days=1)
+_AROUND = timedelta(days=7)  # most are moved by less, and a view is cheaper than a look at each
 _CLOSE = timedelta(minutes=1)  # calendars need not keep seconds
 _RESPONSES = 250  # characters
 _ANSWERS = {"accepted": "accepted", "tentativelyAccepted": "tentative", "declined": "declined"}
@@ -120,16 +121,21 @@ def is_owed(link: EventLink, mapping: SyncMapping, scope: Scope, now: float) -> 
     untold = link.in_outlook != link.outlook_told
     if link.last_error or link.buried or not (untold or entry.sought or entry.fingerprint is None):
         return False
+    return needs_a_message(link, mapping, scope, now)
+
+
+def needs_a_message(link: EventLink, mapping: SyncMapping, scope: Scope, now: float) -> bool:
+    """Whether the ordinary rules have something to do for a link."""
     wanted = _wanted(link, mapping, scope)
     return wanted is not None and not settled(link, wanted, mapping, now)
 
 
 def window(events: Iterable[Expected], now: float) -> Window:
-    """What a view has to show for all of these, a day wider for zones; today - 1 to + 400 days at most."""
+    """What a view has to show for all of these, and a week around it; today - 1 to + 400 days at most."""
     found = [one.times for one in events]
     today = datetime.fromtimestamp(now, UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     first, last = min(times.start for times in found), max(times.end for times in found)
-    return max(first - DAY, today - DAY), min(last + DAY, today + AHEAD)
+    return max(first - _AROUND, today - DAY), min(last + _AROUND, today + AHEAD)
 
 
 def item(event: Mapping[str, Any]) -> Item | None:
