@@ -96,7 +96,7 @@ class WriteBackTemplate(Table):
                 if column not in RESULTS
             ]
             if OUTLOOK.intersection(used) and not OUTLOOK.issuperset(used):
-                problems.append(f'"{name}": what is seen in Outlook is written at another time than the rest')
+                problems.append(f'"{name}": what is seen in Outlook has to stand alone')
         if problems:
             raise ValueError("; ".join(problems))
         return fields
