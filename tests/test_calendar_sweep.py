@@ -336,6 +336,24 @@ def test_a_report_that_the_record_refuses_is_a_dead_letter_once(swept: Swept) ->
     assert deliver(bench) == 0
 
 
+@pytest.mark.parametrize("times", [1, 2, 3])
+def test_a_report_without_an_answer_is_written_once_more_when_no_copy_of_it_can_come_any_more(
+    swept: Swept, times: int
+) -> None:
+    bench = swept(REPORT)
+    bench.apply(row(bench))
+    move(bench, 4)
+    bench.acumatica.faults.add(Fault(kind="reset_after", method="PUT", times=times))
+    before = bench.now
+    look(bench)
+    deliver(bench)
+    assert (written(bench), bench.letters()) == ("moved", {})
+    assert bench.now - before >= bench.factory.services().settings.acumatica_late_seconds
+    (link,) = bench.factory.storage().links.all()
+    assert (link.outlook_told, link.written_back, link.record_endangered) == (link.in_outlook, the_event(bench)["id"], False)
+    assert (look(bench).marked, deliver(bench)) == (0, 0)
+
+
 def test_a_lost_message_is_sent_again_by_the_next_look(swept: Swept, monkeypatch: pytest.MonkeyPatch) -> None:
     """As when the process dies between the mark and the message."""
     bench = swept(RESTORE, "")
