@@ -2,7 +2,8 @@
 
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,6 +18,7 @@ from handlers.apply import apply
 from handlers.calendar_sweep import Look, Looked, looks, sweep_mailbox
 from handlers.clients.queue import QUEUE
 from handlers.operations import calendars
+from handlers.services import Services
 from handlers.sync.change import RowChange
 from handlers.sync.errors import Code, Later
 from handlers.sync.template import Template
@@ -45,7 +47,7 @@ def swept(bench: Bench, tmp_path: Path) -> Swept:
         (tmp_path / "opportunity-meetings.toml").write_text(f"{text}{fields}\n{on}", "utf-8")
         for name in ("UsrStatus", "UsrTimes", "UsrPeople"):
             bench.acumatica.declare("Opportunity", "Opportunity", name)
-        bench.reconfigure(MAPPINGS_DIR=str(tmp_path))
+        bench.reconfigure(MAPPINGS_DIR=str(tmp_path), ACUMATICA_MAX_SESSIONS="4")
         return bench
 
     return more
@@ -87,10 +89,10 @@ def look(bench: Bench) -> Looked:
     return found[0] if found else Looked(ANN)
 
 
-def deliver(bench: Bench) -> int:
-    """Take all messages from the queue, as the host does, until none is left; returns how many there were."""
+def deliver(bench: Bench, *changes: RowChange) -> int:
+    """Take all messages from the queue, and changes, as the host does, until none is left; returns how many were there."""
     count, storage = 0, bench.factory.storage()
-    waiting: list[tuple[RowChange, float]] = []
+    waiting = [(change, 0.0) for change in changes]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(storage.queue, "send", lambda change, delay=0.0: waiting.append((change, delay)))
         for _ in range(storage.queue.count()):
@@ -367,6 +369,69 @@ def test_a_lost_message_is_sent_again_by_the_next_look(swept: Swept, monkeypatch
     look(bench)
     assert deliver(bench) == 1
     assert starts(bench) == [local(bench, 3)]
+
+
+class Died(BaseException):
+    """The process ends."""
+
+
+@contextmanager
+def dying(services: Services, at: int) -> Iterator[list[str]]:
+    """Let the process end before or after one of the steps of a look; yields the steps that were begun."""
+    begun: list[str] = []
+    links, queue, graph = services.storage.links, services.storage.queue, services.graph
+
+    def step(store: Any, name: str) -> None:
+        real = getattr(store, name)
+
+        def mortal(*args: Any, **more: Any) -> Any:
+            begun.append(name)
+            if at == 2 * len(begun) - 2:
+                raise Died
+            answer = real(*args, **more)
+            if at == 2 * len(begun) - 1:
+                raise Died
+            return answer
+
+        patch.setattr(store, name, mortal)
+
+    with pytest.MonkeyPatch.context() as patch:
+        for store, names in ((links, ("load", "save")), (queue, ("send",)), (graph, ("view", "look", "find"))):
+            for name in names:
+                step(store, name)
+        with suppress(Died):
+            yield begun
+
+
+@pytest.mark.parametrize("on", [REPORT, RESTORE])
+@pytest.mark.parametrize("deleted", [False, True])
+def test_a_look_that_ends_at_any_step_is_made_up_for_by_the_next(swept: Swept, on: str, deleted: bool) -> None:
+    bench = swept(on, FIELDS if on == REPORT else "")
+    services = bench.factory.services()
+    for at in range(30):
+        days = 3 + at % 2
+        deliver(bench, row(bench, 2 * at + 1, days))
+        if deleted:
+            bench.graph.user_deletes(ANN, the_event(bench)["id"])
+        else:
+            move(bench, 8 + at % 2)
+        with dying(services, at) as begun:
+            look(bench)
+        look(bench)
+        deliver(bench)
+        if on == REPORT:
+            assert (written(bench), at) == ("deleted" if deleted else "moved", at)
+        else:
+            assert (starts(bench), at) == ([local(bench, days)], at)
+        assert (look(bench).marked, deliver(bench), bench.letters()) == (0, 0, {})
+        if at >= 2 * len(begun):
+            assert {"load", "save", "send", "view", "look"} <= set(begun)
+            return
+        if on == REPORT:  # all is as written again, and known to be
+            deliver(bench, row(bench, 2 * at + 2, days, Room=str(at)))
+            look(bench)
+            deliver(bench)
+    pytest.fail("the look has more steps than were tried")
 
 
 def test_a_row_that_somebody_changes_meanwhile_is_left_to_the_next_look(swept: Swept) -> None:

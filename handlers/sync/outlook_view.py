@@ -103,10 +103,10 @@ def expected(link: EventLink, mapping: SyncMapping, scope: Scope, now: float) ->
     if not (is_looked_at(mapping) and entry and entry.id) or link.held(now) or link.unknown(mapping):
         return None
     wanted = _wanted(link, mapping, scope)
-    if not wanted or not settled(link, wanted, mapping, now):
+    if not wanted:
         return None
     times, moment = _times(wanted.body), datetime.fromtimestamp(now, UTC)
-    if times.end <= moment or times.start >= moment + AHEAD:
+    if times.end <= moment or times.start >= moment + AHEAD or not settled(link, wanted, mapping, now):
         return None
     zone = zone_of(mapping, translated(mapping, link.row))
     as_written = entry.fingerprint == wanted.fingerprint
