@@ -77,8 +77,10 @@ def upkeep_sessions(timer: func.TimerRequest) -> None:  # noqa: ARG001
 
 @app.timer_trigger(schedule="0 30 3 * * *", arg_name="timer", run_on_startup=False, use_monitor=True)
 def upkeep_purge(timer: func.TimerRequest) -> None:  # noqa: ARG001
-    """Forget what is older than RETENTION_DAYS, each day."""
+    """Forget what is older than RETENTION_DAYS, and list anew what people search in, each day."""
     try:
-        upkeep.purge(factory.services())
+        services = factory.services()
+        upkeep.purge(services)
+        upkeep.index(services.storage, services.mappings)
     except NotReady:
         return

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from handlers.clients.tables import StorageError
-from handlers.operations import activity, checks, dead_letters, preview, support, uninstall
+from handlers.operations import activity, checks, dead_letters, preview, search, support, uninstall
 from handlers.operations.dead_letters import Refused
 from handlers.services import Factory, NotReady
 from handlers.sync.mapping_file import MappingProblems
@@ -68,8 +68,8 @@ def _add_runs(runs: argparse.ArgumentParser) -> None:
     made = _command(commands, "list", _list, "The newest runs.")
     made.add_argument("--which", choices=("failed", "rejected", "people"), default="", help="only these")
     made.add_argument("--limit", type=int, default=50, help="how many at most (default: 50)")
-    made = _command(commands, "show", _show, "A run with its rows; or a row, by its exact key or by mailbox.")
-    made.add_argument("what", help="a run's id, a row's key (or link key), or a mailbox")
+    made = _command(commands, "show", _show, "A run with its rows; or rows, by part of key, subject or mailbox.")
+    made.add_argument("what", help="a run's id, a link key, or part of a key, a subject or a mailbox")
     made = _command(commands, "letters", _letters, "The dead letters with code, reason and remedy.")
     made.add_argument("--code", default="", help="only those with this code")
     made = _command(commands, "resubmit", _resubmit, "Map dead letters anew, and send them to the queue.")
@@ -225,16 +225,16 @@ def _show(options: argparse.Namespace) -> int:
     with _opened(options) as factory:
         storage = factory.storage()
         if run := activity.run(options.what, storage):
-            rows, total = activity.rows_of(run, storage)
+            rows, total = activity.rows_of(run, storage, activity.about(factory))
             told = {**run.as_json(), "rows_in_all": total, "row_states": [row.as_json() for row in rows]}
             _print(options, told, [run_line(run), f"{total} rows", *(line for row in rows for line in row_lines(row))])
             return 0
-        found = [row] if (row := activity.row(options.what, storage)) else []
+        about = activity.about(factory)
+        found = [row] if (row := activity.row(options.what, storage, about)) else []
         if not found:
-            intake = factory.intake()
-            found = activity.search(options.what, storage, intake.mappings, intake.company)
+            found = search.search(options.what, storage, about).rows
         if not found:
-            raise Refused("no run, row or mailbox is known by this. Keys have to be exact, as Acumatica shows them.")
+            raise Refused("no run, row or mailbox is known by this: part of a key, of a subject or of an address.")
         lines = [line for row in found for line in [*row_lines(row), *history_lines(row)]]
         _print(options, [row.as_json() for row in found], lines)
     return 0
@@ -258,12 +258,12 @@ def _resubmit(options: argparse.Namespace) -> int:
             or letter.facts.reason == options.reason
             or letter.facts.key.startswith(tuple(options.key) or "-")
         ]
-        count, problems = 0, ["No dead letter fits."]
+        done = dead_letters.Resubmitted(0, ["No dead letter fits."])
         if chosen:
-            count, problems = dead_letters.resubmit(chosen, factory.intake(), _who())
-        said = [f"{count} resubmitted; each letter stays until its row is in order.", *problems]
-        _print(options, {"resubmitted": count, "problems": problems}, said)
-    return 1 if problems else 0
+            done = dead_letters.resubmit(chosen, factory.intake(), _who())
+        said = [f"{done.count} resubmitted; each letter stays until its row is in order.", *done.problems]
+        _print(options, {"resubmitted": done.count, "problems": done.problems}, said)
+    return 1 if done.problems else 0
 
 
 def _discard(options: argparse.Namespace) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 
 from handlers import telemetry
 from handlers.bury import CORRECT_IT, bury
+from handlers.clients.search import indexed
 from handlers.clients.storage import Storage
 from handlers.clients.tables import StorageError
 from handlers.services import Services
@@ -74,6 +75,9 @@ def tell(outcome: Outcome, services: Services) -> None:
         "age": now - change.first_sent,
     }
     _note(outcome, services)
+    if settled.link:
+        mapping = services.mappings.get(change.mapping)
+        services.activity.indexed(indexed(settled.link, mapping, failed=outcome.dead is not None))
     if outcome.dead:
         services.activity.failed(change)  # the dead letter itself is told of where it is made
     elif outcome.delay is not None:

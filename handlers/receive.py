@@ -113,5 +113,5 @@ def _take_in(notification: PushNotification, intake: Intake) -> Answer:
 
 def _reject(status: int, body: bytes, problems: list[str], intake: Intake) -> Answer:
     telemetry.emit(telemetry.REJECTED, level=logging.WARNING, status=status, problems=len(problems))
-    intake.activity.rejected(intake.clock(), status, problems, len(body))
+    intake.activity.rejected(intake.clock(), status, problems, body)
     return Answer(status, {"status": "rejected", "problems": problems})

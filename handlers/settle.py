@@ -38,6 +38,7 @@ class Settled:
     failure: Failure | None = None
     query: str = ""
     seconds: float = 0.0
+    link: EventLink | None = None  # of the row as it is left; none where nothing was done with it
 
 
 def settle(
@@ -66,7 +67,7 @@ def settle(
                 if link != stored and not save.left and not failure:
                     link = link.noted(now(), change, "", "nothing to do")
                 if link == stored or save_link(link, etag, services):
-                    return Settled(failure=failure)
+                    return Settled(failure=failure, link=None if link == stored else link)
             case Work() as work:
                 with ExitStack() as places:
                     skipped = _enter_mailboxes(work, mapping, services, places)
@@ -152,7 +153,7 @@ class _Settlement:
             link = self._ended(failure)
             if save_link(link, self.etag, self.services):
                 seconds = self.services.clock() - self.began
-                return Settled(tuple(self.done), failure, self.mapping.query, seconds)
+                return Settled(tuple(self.done), failure, self.mapping.query, seconds, link)
             if lost := self._catch_up():
                 return Settled(tuple(self.done), lost, self.mapping.query)
 

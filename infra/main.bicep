@@ -1,35 +1,7 @@
-// Everything that the app needs, in one resource group, which azd makes or asks for.
+// The app, and with modules/ all that it needs, in one resource group, which azd makes or asks for.
 targetScope = 'resourceGroup'
 
 import { AlertRules } from 'modules/alerts.bicep'
-
-@description('What the app reads from its environment (handlers/settings.py); README.md, "Settings", explains each. The app checks the bounds, and where one is missing or empty its default counts.')
-@sealed()
-type Settings = {
-  ACUMATICA_URL: string?
-  ACUMATICA_TENANT: string?
-  ACUMATICA_TENANT_FORMERLY: string?
-  ACUMATICA_USERNAME: string?
-  ACUMATICA_CLIENT_ID: string?
-  ACUMATICA_AUTH: string?
-  ACUMATICA_MAX_SESSIONS: string?
-  ACUMATICA_LINGER_SECONDS: string?
-  ACUMATICA_LEASE_SECONDS: string?
-  ACUMATICA_SESSION_TIMEOUT_SECONDS: string?
-  ACUMATICA_LATE_SECONDS: string?
-  GRAPH_TENANT_ID: string?
-  GRAPH_CLIENT_ID: string?
-  TEST_MAILBOX: string?
-  SYNC_PAUSED: string?
-  MAX_NOTIFICATION_MIB: string?
-  MAX_NOTIFICATION_ROWS: string?
-  DELETE_GRACE_SECONDS: string?
-  DEFER_MAX_HOURS: string?
-  RETENTION_DAYS: string?
-  CLAIM_SECONDS: string?
-  REQUEST_TIMEOUT_SECONDS: string?
-  MAPPINGS_DIR: string?
-}
 
 @description('Name of the azd environment; part of the tag by which azd finds the resources.')
 @minLength(1)
@@ -50,8 +22,8 @@ param principalType string = 'User'
 @description('Further tags of every resource, as a JSON object.')
 param extraTags { *: string } = {}
 
-@description('The settings of the product.')
-param settings Settings = {}
+@description('The settings of the product: those that main.parameters.json names, by their own names. README.md, "Settings", explains each; the app checks the bounds, and where one is missing or empty its default counts.')
+param settings { *: string } = {}
 
 // ---- The platform ----
 
@@ -137,12 +109,19 @@ var common = {
   location: location
   tags: union(extraTags, { 'azd-env-name': environmentName })
 }
-var otherTenant = !empty(settings.?GRAPH_TENANT_ID ?? '')
+
+// A typing error is refused. What is empty, as azd hands on what is not set, is left out.
+var known = loadJsonContent('main.parameters.json', 'parameters.settings.value')
+var strange = filter(objectKeys(settings), name => !contains(known, name))
+var given = empty(strange)
+  ? toObject(filter(items(settings), item => !empty(item.value)), item => item.key, item => item.value)
+  : fail('There is no setting ${join(strange, ', ')}.')
+var otherTenant = contains(given, 'GRAPH_TENANT_ID')
 
 // Secrets are references, whose values infra/hooks/set_secrets.py sets. One that has none yet makes the app say so.
 var secretNames = union(
   { ACUMATICA_PASSWORD: 'acumatica-password', RUNS_KEY: 'runs-key' },
-  (settings.?ACUMATICA_AUTH ?? '') == 'cookie' ? {} : { ACUMATICA_CLIENT_SECRET: 'acumatica-client-secret' },
+  (given.?ACUMATICA_AUTH ?? '') == 'cookie' ? {} : { ACUMATICA_CLIENT_SECRET: 'acumatica-client-secret' },
   otherTenant ? { GRAPH_CLIENT_SECRET: 'graph-client-secret' } : {}
 )
 
@@ -173,6 +152,7 @@ module data 'modules/data.bicep' = {
     purgeProtection: keyVaultPurgeProtection
     workspaceId: monitoring.outputs.workspaceId
     storageAudit: storageAudit
+    secretNames: secretNames
   }
 }
 
@@ -189,31 +169,104 @@ module network 'modules/network.bicep' = if (vnetEnabled || natGateway) {
   }
 }
 
-module app 'modules/app.bicep' = {
-  params: {
-    common: common
-    identityId: identity.id
-    identityClientId: identity.properties.clientId
-    storageName: data.outputs.storageName
-    deploymentContainer: data.outputs.deploymentContainer
-    subnetId: vnetEnabled || natGateway ? network!.outputs.appSubnetId : appSubnetId
-    allowedAddresses: allowedAddresses
-    instanceMemoryMB: instanceMemoryMB
-    maximumInstanceCount: maximumInstanceCount
-    zoneRedundant: zoneRedundant
-    // Another tenant's secret never meets the managed identity: without an id of its own there, the app says what is missing.
-    settings: union(otherTenant ? {} : { GRAPH_CLIENT_ID: identity.properties.clientId }, settings)
-    vaultName: data.outputs.vaultName
-    secretNames: secretNames
-    insightsConnectionString: monitoring.outputs.connectionString
+// ---- The app: https://learn.microsoft.com/azure/azure-functions/flex-consumption-plan ----
+
+// The same as in .python-version and in the workflows.
+var pythonVersion = '3.13'
+
+// Notifications at a time on one instance, which is as many as there are threads. Flex Consumption's default for Python is
+// one: https://learn.microsoft.com/azure/azure-functions/functions-concurrency#http-trigger-concurrency
+var concurrency = 16
+
+var subnetId = vnetEnabled || natGateway ? network!.outputs.appSubnetId : appSubnetId
+
+resource plan 'Microsoft.Web/serverfarms@2024-11-01' = {
+  name: 'plan-${common.token}'
+  location: location
+  tags: common.tags
+  kind: 'functionapp'
+  sku: { name: 'FC1', tier: 'FlexConsumption' }
+  properties: { reserved: true, zoneRedundant: zoneRedundant }
+}
+
+resource app 'Microsoft.Web/sites@2024-11-01' = {
+  name: 'func-${common.token}'
+  location: location
+  tags: union(common.tags, { 'azd-service-name': 'app' })
+  kind: 'functionapp,linux'
+  identity: {
+    type: 'UserAssigned'
+    userAssignedIdentities: { '${identity.id}': {} }
+  }
+  properties: {
+    serverFarmId: plan.id
+    httpsOnly: true
+    publicNetworkAccess: 'Enabled'
+    keyVaultReferenceIdentity: identity.id // at the site: under siteConfig it has no effect
+    virtualNetworkSubnetId: empty(subnetId) ? null : subnetId
+    siteConfig: {
+      http20Enabled: true
+      minTlsVersion: '1.2'
+      ipSecurityRestrictionsDefaultAction: empty(allowedAddresses) ? 'Allow' : 'Deny'
+      ipSecurityRestrictions: [
+        for (address, index) in allowedAddresses: {
+          name: 'allowed-${index}'
+          action: 'Allow'
+          priority: 100 + index
+          ipAddress: contains(address, '/') ? address : '${address}/32'
+        }
+      ]
+    }
+    functionAppConfig: {
+      deployment: {
+        storage: {
+          type: 'blobContainer'
+          value: data.outputs.deploymentContainer
+          authentication: { type: 'UserAssignedIdentity', userAssignedIdentityResourceId: identity.id }
+        }
+      }
+      runtime: { name: 'python', version: pythonVersion }
+      scaleAndConcurrency: {
+        instanceMemoryMB: instanceMemoryMB
+        maximumInstanceCount: maximumInstanceCount
+        triggers: { http: { perInstanceConcurrency: concurrency } }
+      }
+    }
   }
 }
+
+// The whole set: what is added by hand elsewhere is removed by the next provisioning. There must never be a plain
+// AzureWebJobsStorage, which would beat the identity: https://github.com/Azure/azure-functions-host/issues/11796
+resource appSettings 'Microsoft.Web/sites/config@2024-11-01' = {
+  parent: app
+  name: 'appsettings'
+  // Another tenant's secret never meets the managed identity: without an id of its own there, the app says what is missing.
+  properties: union(otherTenant ? {} : { GRAPH_CLIENT_ID: identity.properties.clientId }, given, data.outputs.references, {
+    AzureWebJobsStorage__accountName: data.outputs.storageName
+    AzureWebJobsStorage__credential: 'managedidentity'
+    AzureWebJobsStorage__clientId: identity.properties.clientId
+    APPLICATIONINSIGHTS_CONNECTION_STRING: monitoring.outputs.connectionString
+    APPLICATIONINSIGHTS_AUTHENTICATION_STRING: 'ClientId=${identity.properties.clientId};Authorization=AAD'
+    PYTHON_THREADPOOL_THREAD_COUNT: string(concurrency)
+  })
+}
+
+// No passwords for publishing: deployments use Entra ID.
+resource noPassword 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2024-11-01' = [
+  for item in ['ftp', 'scm']: {
+    parent: app
+    name: any(item)
+    properties: { allow: false }
+  }
+]
+
+var url = 'https://${app.properties.defaultHostName}'
 
 module alerts 'modules/alerts.bicep' = {
   params: {
     common: common
     insightsId: monitoring.outputs.insightsId
-    appUrl: app.outputs.url
+    appUrl: url
     email: alertEmail
     rules: alertRules
     silenceHours: silenceHours
@@ -225,9 +278,9 @@ module alerts 'modules/alerts.bicep' = {
 output AZURE_LOCATION string = location
 output AZURE_TENANT_ID string = tenant().tenantId
 output AZURE_RESOURCE_GROUP string = resourceGroup().name
-output AZURE_FUNCTION_NAME string = app.outputs.name
-output SERVICE_APP_NAME string = app.outputs.name
-output SERVICE_APP_URI string = app.outputs.url
+output AZURE_FUNCTION_NAME string = app.name
+output SERVICE_APP_NAME string = app.name
+output SERVICE_APP_URI string = url
 output AZURE_KEY_VAULT_NAME string = data.outputs.vaultName
 output AZURE_STORAGE_ACCOUNT_NAME string = data.outputs.storageName
 output APP_IDENTITY_CLIENT_ID string = identity.properties.clientId

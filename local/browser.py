@@ -66,7 +66,8 @@ def furnish(world: World) -> None:
     for number, subject in enumerate(("Contract review, Northwind", "Kick-off, Northwind")):
         world.post(world.inquiry.save(f"OP00010{7 + number}", Subject=subject, OwnerEmail="nora@example.com", **dates))
     world.post(world.inquiry.save("OP000119", MeetingStart="2026-12-09T11:00:00", MeetingEnd="2026-12-09T10:00:00"))
-    world.post({**world.inquiry.notification([], []), "Query": "Calendar - Renamed Inquiry"})
+    refused = world.inquiry.notification([world.inquiry.rows["OP000131"]], [])
+    world.post({**refused, "Query": "Calendar - Renamed Inquiry"})
     world.post(world.inquiry.save("OP000132", Subject="Demo at Contoso, room 4"))
     world.rest()
     _history(world)
@@ -90,6 +91,7 @@ def _history(world: World) -> None:
 
 
 PICTURES = {"runs": "", "dead-letters": "/letters", "row": "/search?q=OP000107", "health": "/health"}
+PICTURES |= {"mailbox": "/mailbox/ann@example.com"}
 
 
 def pictures(folder: Path) -> None:

@@ -24,10 +24,10 @@ POWERSHELL = ("tree-sitter==0.26.1", "tree-sitter-powershell==0.26.4")
 BICEP = "the Bicep compiler, linter and formatter (jobs `bicep` of .github/workflows/ci.yml)"
 # What azure-functions-doctor warns of, and why it may: title of its check, reason.
 WARNINGS = {
-    "Application Insights configuration": "set in infra/modules/app.bicep",
+    "Application Insights configuration": "set in infra/main.bicep",
     "Azure Functions Core Tools (func)": "not needed: local/host runs the app",
     "Azure Functions Core Tools version": "the same",
-    "Binding connection resolution": "infra/modules/app.bicep sets AzureWebJobsStorage__accountName and its like",
+    "Binding connection resolution": "infra/main.bicep sets AzureWebJobsStorage__accountName and its like",
     "Dev-storage emulator connection": "in local.settings.template.json, which is not deployed",
     "Detect unused or invalid files": ".funcignore keeps them out; tests/deploy/test_package.py",
     "Native dependency risk": "Azure builds the package (remoteBuild in azure.yaml)",
@@ -149,16 +149,16 @@ def tool(package: str, *, python: str = sys.executable) -> str:
 
 
 def environment(name: str, *packages: str, python: str = sys.executable) -> Path:
-    """An environment with just these packages, made at its first use and when a version changes."""
+    """An environment with just these packages, made at its first use, when a version changes, and when it was moved."""
     folder = TOOLS / name
-    stamp = folder / "packages.txt"
-    if not stamp.is_file() or stamp.read_text(encoding="utf-8").split() != list(packages):
+    stamp, made_of = folder / "packages.txt", "\n".join([str(folder.resolve()), *packages])
+    if not stamp.is_file() or stamp.read_text(encoding="utf-8") != made_of:
         shutil.rmtree(folder, ignore_errors=True)
         quiet: Callable[[list[str]], int] = lambda command: run(command, quiet=True)  # noqa: E731
         pip = [str(folder / "bin/python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *packages]
         if quiet([python, "-m", "venv", str(folder)]) or quiet(pip):
             raise NotHere(f"{', '.join(packages)} could not be installed here.")
-        stamp.write_text("\n".join(packages), encoding="utf-8")
+        stamp.write_text(made_of, encoding="utf-8")
     return folder
 
 

@@ -32,13 +32,14 @@ def rows(capsys: pytest.CaptureFixture[str], fixture: str, status: int = 0) -> l
 
 def test_a_person_sees_mailbox_times_and_requests(capsys: pytest.CaptureFixture[str]) -> None:
     lines = shown(capsys, str(FIXTURES / "new_event.json")).splitlines()
-    assert lines[:7] == [
+    assert lines[:8] == [
         "1 row. Nothing was sent.",
         "",
         "opportunity-meetings: OP000123",
         "  Mailbox      jane.doe@example.com",
         "  Subject      Site visit",
-        "  Time         2026-02-03 09:30 to 10:30 Eastern Standard Time (2026-02-03 14:30 to 15:30 UTC)",
+        "  Time         3 Feb 2026, 09:30–10:30 (Eastern Standard Time), which begins at 14:30 UTC",
+        "  Where        Building 4",
         "  CreateEvent  POST /v1.0/users/jane.doe%40example.com/events",
     ]
     record = "https://ACUMATICA_URL/entity/Default/24.200.001/Opportunity?$custom=Opportunity.AttributeCALEVT"

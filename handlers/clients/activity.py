@@ -22,13 +22,15 @@ from handlers.clients.activity_record import (
     TEXT,
     VERSION,
     Run,
+    body_key,
     facts_of,
     hour_key,
     run_key,
 )
 from handlers.clients.notifications import ReceivedNotification
+from handlers.clients.search import IndexedRow, delta
 from handlers.clients.storage import Storage
-from handlers.clients.tables import BATCH, Entity
+from handlers.clients.tables import BATCH, Entity, split
 from handlers.sync.change import RowChange, canonical, digest
 
 log = logging.getLogger(__name__)
@@ -40,6 +42,8 @@ _REMEMBERED = 5000  # runs whose numbers a worker adds up; for older ones it beg
 _UNWRITTEN = 5000
 _NAMES = 120
 _REFUSALS = 500
+_BODY_BYTES = 200_000  # of a refused request; what is larger is not kept
+_BODIES_A_MINUTE = 20
 _CLOSE_SECONDS = 3.0
 
 
@@ -99,23 +103,30 @@ class Recorder:
             with self._lock:
                 self._duplicates[key] += 1
 
-    def rejected(self, now: float, status: int, problems: list[str], size: int) -> None:
-        """A request was refused. The same problems within one minute are one run, however often; written at once."""
+    def rejected(self, now: float, status: int, problems: list[str], body: bytes) -> None:
+        """A request was refused. The same problems within one minute are one run, however often; written at once.
+
+        What the first of them held is kept for a week, for whoever corrects the cause; it is told to no log.
+        """
         facts = facts_of(
             state="rejected",
             received=datetime.fromtimestamp(now, UTC),
             status=status,
             problems="\n".join(problem[:TEXT] for problem in problems),
-            bytes=min(size, 2**31 - 1),
+            bytes=min(len(body), 2**31 - 1),
         )
         with self._lock:
             minute, kind = int(now // 60), digest([status, problems])
+            new = (minute, kind) not in self._refusals
+            few = sum(known == minute for known, _ in self._refusals) < _BODIES_A_MINUTE
             run = self._refusals.setdefault((minute, kind), run_key(now, kind))
             while len(self._refusals) > _REFUSALS:
                 del self._refusals[next(iter(self._refusals))]
         self._note(run, facts, times=1)
         self._count("rejected")
         self.flush()
+        if new and few:
+            self._keep_body(run, body)
 
     def applied(self, change: RowChange, effects: list[str] | None) -> None:
         """A row is settled; `effects` are none where nothing had to be done."""
@@ -125,6 +136,10 @@ class Recorder:
         else:
             self._row(change, {}, unchanged=1)
             self._count("unchanged")
+
+    def indexed(self, row: IndexedRow) -> None:
+        """How a row that has changed is looked for; written together with all else."""
+        self._note(*delta(row))
 
     def deferred(self, change: RowChange) -> None:
         """A row was sent back to the queue."""
@@ -275,6 +290,18 @@ class Recorder:
         except (AzureError, RuntimeError) as error:  # RuntimeError: the SDK found no thread for its transaction
             log.warning("%d runs could not be written down: %s", len(entities), type(error).__name__)
             self._keep(entities)
+
+    def _keep_body(self, run: str, body: bytes) -> None:
+        """Best effort, and once: a body is too large to wait in memory for better times."""
+        if not self._storage or len(body) > _BODY_BYTES:
+            return
+        text = split(body.decode("utf-8", "replace"), "Body")
+        try:
+            self._storage.activity_table.upsert(
+                {"PartitionKey": PARTITION, "RowKey": body_key(run), "Version": VERSION, **text}
+            )
+        except AzureError as error:
+            log.warning("what a refused request held could not be kept: %s", type(error).__name__)
 
     def _keep(self, entities: list[Entity]) -> None:
         with self._lock:

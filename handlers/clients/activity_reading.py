@@ -3,8 +3,9 @@
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 
-from handlers.clients.activity_record import PARTITION, WHICH, Run, hour_key, hour_of, run_of, sums_of
+from handlers.clients.activity_record import PARTITION, WHICH, Run, body_key, hour_key, hour_of, run_of, sums_of
 from handlers.clients.storage import Storage
+from handlers.clients.tables import joined
 
 _PAGES = 20
 
@@ -31,6 +32,12 @@ def one(storage: Storage, run_id: str) -> Run | None:
     """One run."""
     stored = storage.activity_table.get(PARTITION, run_id) if run_id.startswith("r") else None
     return run_of(stored.entity) if stored else None
+
+
+def refused_body(storage: Storage, run_id: str) -> str | None:
+    """What a refused request held; None where that is not kept (any more)."""
+    stored = storage.activity_table.get(PARTITION, body_key(run_id))
+    return joined(stored.entity, "Body") if stored else None
 
 
 def hours(storage: Storage, now: datetime, count: int = 24) -> dict[datetime, Counter[str]]:

@@ -4,6 +4,8 @@ All entities are in one partition, so that many are written in one transaction, 
 
     r<newest first>-<hash>    a run: one notification, or what a person did (resubmitted, discarded); also refused requests
     h<hour>-<worker>          numbers of an hour, by worker
+    b<the same>-<hash>        what a refused request held, for a week
+    s<link>                   how a row that has changed is looked for (search.py)
 """
 
 import json
@@ -54,6 +56,11 @@ def run_key(received: float, key: str) -> str:
     return f"r{_LAST_MILLISECOND - int(received * 1000):013d}-{key}"
 
 
+def body_key(run: str) -> str:
+    """The row key of what a refused request held, by that of its run."""
+    return f"b{run[1:]}"
+
+
 def hour_key(moment: float, worker: str = "") -> str:
     """The row key of a worker's numbers of an hour; without a worker, where that hour begins."""
     return f"h{datetime.fromtimestamp(moment, UTC):{_HOUR}}" + (f"-{worker}" if worker else "")
@@ -90,6 +97,7 @@ class Run:
     mapping: str = ""
     link: str = ""
     numbers: Counter[str] = field(default_factory=Counter)
+    mended: bool = False  # none of its rows fails any more; told where that was looked at
     version: int = VERSION
 
     @property
@@ -99,11 +107,11 @@ class Run:
 
     @property
     def progress(self) -> str:
-        """In one word: receiving, under way, done, failed (in part), rejected, resubmitted, discarded."""
+        """In one word: receiving, under way, done, failed (in part), mended, rejected, resubmitted, discarded."""
         if self.state not in {"accepted", "resubmitted"}:
             return self.state
         if self.numbers["failed"]:
-            return "failed"
+            return "mended" if self.mended else "failed"
         finished = self.numbers["changed"] + self.numbers["unchanged"]
         return "done" if finished >= self.changes else "under way"
 

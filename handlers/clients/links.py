@@ -5,12 +5,11 @@ from collections.abc import Iterator
 
 from handlers.clients.tables import Entity, Stored, Table, joined, split
 from handlers.sync.change import canonical
-from handlers.sync.link import Entry, EventLink, from_state, to_state
+from handlers.sync.link import EventLink, from_state, to_state
 
 LINKS = "EventLinks"
 _STATE_BYTES = 900_000  # an entity holds 1 MiB
 _ERROR = 1000  # characters
-_NOWHERE = Entry("", 0)
 
 
 class StateTooLarge(Exception):
@@ -33,23 +32,19 @@ class Links:
 
         A save that was carried out although its answer got lost counts as saved. Raises StateTooLarge.
         """
-        return self._table.put(_entity(link), etag)
+        return self._table.put(entity_of(link), etag)
 
     def all(self) -> Iterator[EventLink]:
         """All links that are stored."""
         return map(_link, self._table.query())
-
-    def in_mailbox(self, mailbox: str, limit: int) -> list[EventLink]:
-        """Links whose event is in a mailbox, at most `limit`. Reads the whole table: for people, not for work."""
-        parameters = {"mailbox": mailbox.strip().lower()}
-        return [_link(stored) for stored in self._table.query("Mailbox eq @mailbox", parameters, limit=limit)]
 
     def purge(self, old: str) -> int:
         """Remove settled tombstones that fit a condition; returns how many."""
         return self._table.remove_all(f"{old} and Tombstone eq true")
 
 
-def _entity(link: EventLink) -> Entity:
+def entity_of(link: EventLink) -> Entity:
+    """A link as it is stored. Raises StateTooLarge."""
     state = canonical(to_state(link))
     # The emulator counts the body of an update, where JSON escapes what is not ASCII.
     if max(len(state.encode("utf-16-le")), len(json.dumps(state))) > _STATE_BYTES:
@@ -60,7 +55,6 @@ def _entity(link: EventLink) -> Entity:
         "Mapping": link.mapping,
         "Tombstone": not (link.present or link.entries or link.claim or link.buried),
         "LastError": link.last_error[:_ERROR],
-        "Mailbox": (link.live or (link.entries or (_NOWHERE,))[-1]).mailbox,
         **split(state, "State"),
     }
 

@@ -1,6 +1,6 @@
 """Azure Storage: connections to the tables, the queue and the blobs of the app, and the stores that use them.
 
-Each store says what it holds: links, notifications, dead_letters, pins, slots, activity, queue.
+Each store says what it holds: links, notifications, dead_letters, pins, slots, activity, search, queue.
 """
 
 import contextlib
@@ -8,12 +8,13 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, cast
 
 from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
 
+from handlers.clients.activity_record import PARTITION
 from handlers.clients.blobs import Blobs
 from handlers.clients.dead_letters import DEAD_LETTERS, DeadLetters
 from handlers.clients.links import LINKS, Links
@@ -21,6 +22,7 @@ from handlers.clients.notifications import NOTIFICATIONS, Notifications
 from handlers.clients.pins import MAPPINGS, Pins
 from handlers.clients.put_off import PutOff
 from handlers.clients.queue import POISON_QUEUE, QUEUE, Queue
+from handlers.clients.search import ROWS_BLOBS, SearchIndex
 from handlers.clients.slots import SESSIONS, Slots
 from handlers.clients.tables import Table
 from handlers.settings import StorageSettings
@@ -34,10 +36,15 @@ ACTIVITY = "Runs"  # handlers.clients.activity
 TABLES = (NOTIFICATIONS, LINKS, DEAD_LETTERS, SESSIONS, MAPPINGS, ACTIVITY)
 ROW_BLOBS = "row-changes"  # a lifecycle rule removes what is older than any message can be
 DEAD_LETTER_BLOBS = "dead-letters"
+_BODIES_KEPT = timedelta(days=7)
 _SENDERS = 32
 
 # Queue and blob clients wait 15 s before their first retry, and add up to 3 s at random, unless told otherwise.
 _RETRY = {"retry_total": 2, "initial_backoff": 0.2, "increment_base": 1, "random_jitter_range": 1}
+
+
+def _before(moment: datetime) -> str:
+    return f"Timestamp lt datetime'{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}'"
 
 
 class Storage:
@@ -74,6 +81,7 @@ class Storage:
         self.slots = Slots(self._table(SESSIONS))
         self.activity_table = self._table(ACTIVITY)
         self.put_off = PutOff(self.activity_table)
+        self.search = SearchIndex(self.activity_table, partial(self._connect_container, ROWS_BLOBS))
         self.queue = Queue(self._connect_queue, self._blobs(ROW_BLOBS))
 
     def close(self) -> None:
@@ -107,13 +115,17 @@ class Storage:
     def purge(self, before: datetime) -> dict[str, int]:
         """Remove settled tombstones, notifications and activity not touched since `before`; returns how many of each.
 
+        What refused requests held is removed after a week in any case.
+
         The table of links is scanned as a whole, which may outlast the time of one run: so it comes last. No row is
         forgotten while changes wait, of whatever age: an older one would bring it back.
         """
-        old = f"Timestamp lt datetime'{before.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}'"
+        old = _before(before)
+        refused = max(before, datetime.fromtimestamp(self._clock(), UTC) - _BODIES_KEPT)
+        bodies = f"PartitionKey eq '{PARTITION}' and RowKey ge 'b' and RowKey lt 'c' and {_before(refused)}"
         return {
             NOTIFICATIONS: self.notifications.purge(old),
-            ACTIVITY: self.activity_table.remove_all(old),
+            ACTIVITY: self.activity_table.remove_all(old) + self.activity_table.remove_all(bodies),
             LINKS: 0 if self.queue.count() else self.links.purge(old),
         }
 

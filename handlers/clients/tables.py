@@ -5,7 +5,7 @@ A write whose answer got lost is looked at, and counts as ours if what is stored
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import batched, islice
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from azure.core import MatchConditions
@@ -164,6 +164,13 @@ class Table:
             elif sum(map(len, batches.values())) >= _PENDING:  # progress that counts, should this run be cut short
                 removed += sum(self._remove(batches.pop(partition)) for partition in list(batches))
         return removed + sum(map(self._remove, batches.values()))
+
+    def remove_these(self, entities: Iterable[Stored]) -> int:
+        """Remove entities as they were read, in transactions of each partition; returns how many."""
+        partitions: dict[str, list[Stored]] = {}
+        for stored in entities:
+            partitions.setdefault(stored.entity["PartitionKey"], []).append(stored)
+        return sum(self._remove(list(batch)) for some in partitions.values() for batch in batched(some, BATCH, strict=False))
 
     @property
     def _client(self) -> "TableClient":

@@ -1,7 +1,7 @@
 """Dead letters, the rows that need a person: list and show them, run them again, discard them."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -21,6 +21,17 @@ COUNTED = 1000  # where only their number is asked for
 _AT_ONCE = 2000  # resubmitted by one request
 _TRIES = 10  # of an optimistic save
 _TEXT = 1000
+_UNDER_WAY_SECONDS = 60.0  # after a resubmission, another one is no news
+
+
+@dataclass(frozen=True)
+class Resubmitted:
+    """How many dead letters were sent to the queue again, why the others were not, and the run that they became."""
+
+    count: int
+    problems: list[str]
+    run: str = ""
+    under_way: int = 0  # how many of the others are on their way already
 
 
 class Refused(Exception):
@@ -77,6 +88,14 @@ def find(storage: Storage, code: str = "") -> list[Letter]:
     return sorted(found, key=lambda letter: str(letter.facts.last or ""), reverse=True)
 
 
+def by_reason(letters: Iterable[Letter]) -> list[list[Letter]]:
+    """The same, together where the reason is the same."""
+    groups: dict[str, list[Letter]] = {}
+    for letter in letters:
+        groups.setdefault(letter.facts.reason, []).append(letter)
+    return list(groups.values())
+
+
 def get(key: str, storage: Storage) -> Letter | None:
     """One dead letter with what it holds; none where there is none, or where this is no key."""
     if not KEY.fullmatch(key) or not (facts := storage.dead_letters.get(key)):
@@ -90,8 +109,8 @@ def get(key: str, storage: Storage) -> Letter | None:
 # -- running again -----------------------------------------------------------------------------------------------------
 
 
-def resubmit(keys: Sequence[str], intake: Intake, who: str) -> tuple[int, list[str]]:
-    """Send dead letters to the queue again; returns how many, and why the others were not.
+def resubmit(keys: Sequence[str], intake: Intake, who: str) -> Resubmitted:
+    """Send dead letters to the queue again: together they are one run. One that is on its way already is not sent twice.
 
     The whole row is mapped anew, as of its own transaction: a newer state of the row is never overridden. A letter
     stays until its row is in order.
@@ -101,24 +120,29 @@ def resubmit(keys: Sequence[str], intake: Intake, who: str) -> tuple[int, list[s
     whole: dict[str, Letter | None] = {}
     storage.in_parallel([partial(lambda key: whole.update({key: get(key, storage)}), key) for key in keys[:_AT_ONCE]])
     sent: list[tuple[Letter, RowChange]] = []
+    under_way = 0
     for key in keys[:_AT_ONCE]:
         if found := whole[key]:
+            if found.resubmitted and now - found.resubmitted.timestamp() < _UNDER_WAY_SECONDS:
+                under_way += 1
+                problems.append(f"{found.row_key or key[:16]}: it was resubmitted a moment ago, and is on its way.")
+                continue
             try:
                 sent += [(found, change) for change in _again(found, intake, now)]
             except Refused as error:
                 problems.append(f"{found.row_key or key[:16]}: {error}")
         else:
             problems.append(f"{key[:16]}: there is no such dead letter (any more).")
-    if sent:
-        _send_all(sent, intake, who)
-    return len({found.facts.key for found, _ in sent}), problems
+    run = _send_all(sent, intake, who, problems) if sent else ""
+    return Resubmitted(len({found.facts.key for found, _ in sent}), problems, run, under_way)
 
 
-def _send_all(sent: Sequence[tuple[Letter, RowChange]], intake: Intake, who: str) -> None:
+def _send_all(sent: Sequence[tuple[Letter, RowChange]], intake: Intake, who: str, problems: Sequence[str]) -> str:
     storage, notification = intake.storage, digest(["resubmitted", uuid.uuid4().hex])
     changes = [change for _, change in sent]
     # The recorder names the run, and its rows have to count for that one: nothing else looks at the clock for it.
-    run = intake.activity.person("resubmitted", who, key=notification, changes=len(changes), first=first_keys(changes))
+    about: dict[str, Any] = {"changes": len(changes), "first": first_keys(changes), "problems": "\n".join(problems)}
+    run = intake.activity.person("resubmitted", who, key=notification, **about)
     received = datetime.fromtimestamp(intake.clock(), UTC)
     storage.notifications.begin(
         ReceivedNotification(
@@ -127,6 +151,7 @@ def _send_all(sent: Sequence[tuple[Letter, RowChange]], intake: Intake, who: str
     )
     storage.in_parallel([partial(_send, found, replace(change, run=run), intake, who) for found, change in sent])
     storage.notifications.mark_queued(notification)
+    return run
 
 
 def _send(found: Letter, change: RowChange, intake: Intake, who: str) -> None:

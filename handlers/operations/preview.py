@@ -19,7 +19,7 @@ from tzlocal.windows_tz import win_tz
 
 from handlers.clients import requests_to_graph as to_graph
 from handlers.clients.requests_to_graph import GraphRequest
-from handlers.services import load_mappings
+from handlers.services import Services, load_mappings
 from handlers.sync.after import after
 from handlers.sync.change import RowChange, load_json
 from handlers.sync.effects import (
@@ -45,6 +45,7 @@ from handlers.sync.event import CalendarEvent
 from handlers.sync.link import EventLink, merge, new_link
 from handlers.sync.mapping import EVENT_ID, Mapping
 from handlers.sync.mapping_file import MappingProblems
+from handlers.sync.meeting import particulars, when
 from handlers.sync.notification import PushNotification, parse_notification, row_changes
 from handlers.sync.plan import intend, plan, wanted_event
 from handlers.sync.record import RecordUpdate, record_update
@@ -176,55 +177,44 @@ def _update(effect: RecordEffect, mapping: Mapping) -> RecordUpdate:
             return record_update(mapping, effect.record, effect.results)
 
 
+def shown(row: Outlook) -> dict[str, str]:
+    """What a person would see of a row's event, and what happens, by name."""
+    if row.problem:
+        return {"Dead letter": row.problem, "Remedy": row.remedy}
+    if not row.wanted:
+        return {"Calendar": "not in it (removed, or [when] does not hold)"}
+    event = row.wanted
+    calendar = f", calendar {event.calendar}" if event.calendar else ""
+    seen = {
+        "Mailbox": f"{event.mailbox}{calendar}",
+        "Subject": event.body["subject"],
+        "Time": when(event.body) + _start_in_utc(event.body),
+    }
+    return seen | particulars(event.body) | ({"Note": " ".join(event.notes)} if event.notes else {})
+
+
+def _start_in_utc(body: dict[str, Any]) -> str:
+    """So that a wrong time zone is seen; nothing where it says no more."""
+    start, zone = body["start"]["dateTime"], body["start"]["timeZone"]
+    if body["isAllDay"] or zone == "UTC":
+        return ""
+    moment = datetime.fromisoformat(start).replace(tzinfo=ZoneInfo(win_tz.get(zone, "UTC"))).astimezone(UTC)
+    return f", which begins at {moment:%H:%M} UTC"
+
+
 def text(outlooks: list[Outlook]) -> Iterator[str]:
     """Lines for a person."""
     for row in outlooks:
         yield ""
         yield f"{row.mapping}: {', '.join(row.key) or 'a row without a key'}"
-        if row.problem:
-            yield f"  DEAD LETTER  {row.problem}"
-            yield f"  Remedy       {row.remedy}"
-            continue
-        if row.wanted:
-            yield f"  Mailbox      {row.wanted.mailbox}" + (
-                f", calendar {row.wanted.calendar}" if row.wanted.calendar else ""
-            )
-            yield f"  Subject      {row.wanted.body['subject']}"
-            yield f"  Time         {_when(row.wanted.body)}"
-            if people := row.wanted.body.get("attendees"):
-                yield f"  Attendees    {len(people)}: Outlook mails each of them, and nothing can suppress that"
-            for note in row.wanted.notes:
-                yield f"  Note         {note}"
-        else:
-            yield "  Not in the calendar (removed, or [when] does not hold)"
-        if not row.steps:
+        for name, value in shown(row).items():
+            yield f"  {name.upper() if row.problem and name != 'Remedy' else name:<12} {value}"
+        if not row.steps and not row.problem:
             yield "  Nothing to do"
         for step in row.steps:
             yield f"  {step.effect:<12} {step.request}"
             if step.body is not None:
                 yield from ("    " + line for line in json.dumps(step.body, indent=2, ensure_ascii=False).splitlines())
-
-
-def _when(body: dict[str, Any]) -> str:
-    start, end = body["start"], body["end"]
-    if body["isAllDay"]:
-        return f"all day, {start['dateTime'][:10]} to {end['dateTime'][:10]} (exclusive), {start['timeZone']}"
-    utc = [_utc(moment) for moment in (start, end)]
-    zones = start["timeZone"] if start["timeZone"] == end["timeZone"] else f"{start['timeZone']} / {end['timeZone']}"
-    return f"{_span(_short(start['dateTime']), _short(end['dateTime']))} {zones} ({_span(*utc)} UTC)"
-
-
-def _span(start: str, end: str) -> str:
-    return f"{start} to {end.removeprefix(start[:11])}"
-
-
-def _utc(moment: dict[str, str]) -> str:
-    zone = ZoneInfo(win_tz.get(moment["timeZone"], "UTC"))
-    return f"{datetime.fromisoformat(moment['dateTime']).replace(tzinfo=zone).astimezone(UTC):%Y-%m-%d %H:%M}"
-
-
-def _short(moment: str) -> str:
-    return moment[:16].replace("T", " ")
 
 
 def as_json(outlooks: list[Outlook]) -> list[Row]:
@@ -238,10 +228,19 @@ def as_json(outlooks: list[Outlook]) -> list[Row]:
             "mailbox": row.wanted.mailbox if row.wanted else None,
             "calendar": (row.wanted.calendar or None) if row.wanted else None,
             "notes": list(row.wanted.notes) if row.wanted else [],
+            "shown": shown(row),
             "steps": [{"effect": s.effect, "request": s.request, "body": s.body} for s in row.steps],
         }
         for row in outlooks
     ]
+
+
+def in_app(body: bytes, services: Services) -> list[Outlook]:
+    """Preview a request body as the app itself would take it in now. Raises NotificationProblems."""
+    queries = dict.fromkeys(mapping.query for mapping in services.mappings.values())
+    company, now = services.settings.acumatica_tenant, datetime.fromtimestamp(services.clock(), UTC)
+    notification = parse_notification(body, company=company, queries=queries, now=now)
+    return preview(replace(notification, company_id=services.company), services.mappings, services.scope)
 
 
 def read(body: bytes, folder: Path, site: str = "") -> list[Outlook]:

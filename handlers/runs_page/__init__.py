@@ -2,7 +2,6 @@
 
 routes.py   addresses, and the view of each
 page.py     a request on its way: access, the forms' tokens, what goes wrong
-access.py   who may see the page
-looking.py, acting.py   the views: functions from a request to a response
+looking.py, finding.py, acting.py   the views: functions from a request to a response
 render.py   templates, with the security headers of every response
 """

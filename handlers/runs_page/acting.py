@@ -2,13 +2,14 @@
 
 from werkzeug.wrappers import Response
 
-from handlers.operations import checks, dead_letters
-from handlers.runs_page.render import html
+from handlers.operations import activity, checks, dead_letters, preview, trying
+from handlers.runs_page.render import html, see_other
 from handlers.runs_page.visit import Visit
+from handlers.sync.notification import NotificationProblems
 
 
 def resubmit(visit: Visit) -> Response:
-    """Run dead letters again: one, those of a code or a reason, or all."""
+    """Run dead letters again: one, those of a code or a reason, or all; what becomes of them is followed."""
     form, intake = visit.request.form, visit.factory.intake()
     if key := form.get("key"):
         keys = [key]
@@ -16,8 +17,12 @@ def resubmit(visit: Visit) -> Response:
         reason, code = form.get("reason"), form.get("code", "")
         found = dead_letters.find(intake.storage, code)
         keys = [letter.facts.key for letter in found if form.get("all") or letter.facts.reason == reason]
-    count, problems = dead_letters.resubmit(keys, intake, visit.who)
-    return html("resubmitted", 200 if count else 409, visit, count=count, problems=problems)
+    done = dead_letters.resubmit(keys, intake, visit.who)
+    if key and (done.run or done.under_way) and activity.row(key, intake.storage):
+        return see_other(f"row/{key}?follow=1")  # also where the button was pressed twice
+    if done.run:
+        return see_other(f"run/{done.run}?follow=1")
+    return html("refused", 409, visit, problems=done.problems)
 
 
 def discard(visit: Visit) -> Response:
@@ -27,8 +32,7 @@ def discard(visit: Visit) -> Response:
         dead_letters.discard(form.get("key", ""), visit.factory.intake(), visit.who, form.get("why", "").strip())
     except dead_letters.Refused as error:
         return html("message", 409, visit, title="Not discarded", text=str(error).capitalize())
-    text = "The dead letter is gone; the list of runs keeps why."
-    return html("message", visit=visit, title="Discarded", text=text)
+    return html("message", visit=visit, title="Discarded", text="The dead letter is gone; the list of runs keeps why.")
 
 
 def health(visit: Visit) -> Response:
@@ -36,3 +40,18 @@ def health(visit: Visit) -> Response:
     mailbox = visit.request.form.get("mailbox", "").strip()[:320]
     found = [*checks.quick(visit.factory), *checks.deep(visit.factory.services(), mailbox)]
     return html("health", visit=visit, checks=found, mailbox=mailbox, deep=True)
+
+
+def test_event(visit: Visit, key: str) -> Response:
+    """Make an event in a mailbox, and remove it again."""
+    return html("tried", visit=visit, checks=list(trying.try_mailbox(key[:320], visit.factory.services())), address=key)
+
+
+def show_preview(visit: Visit) -> Response:
+    """What a pasted notification would lead to; nothing of it is kept."""
+    text = visit.request.form.get("notification", "")
+    try:
+        rows, problems = preview.in_app(text.encode(), visit.factory.services()), []
+    except NotificationProblems as error:
+        rows, problems = [], error.problems
+    return html("preview", visit=visit, text=text, rows=[(row, preview.shown(row)) for row in rows], problems=problems)

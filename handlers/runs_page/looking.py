@@ -1,19 +1,17 @@
 """Views that look; each page is JSON too."""
 
-from collections import Counter, defaultdict
+from collections import Counter
 from dataclasses import asdict
 
-from werkzeug.exceptions import NotFound
 from werkzeug.wrappers import Response
 
-from handlers.operations import activity, checks, dead_letters
-from handlers.runs_page.render import data, html, see_other
+from handlers.operations import activity, checks, dead_letters, notification_files, words
+from handlers.runs_page.render import data, file, html, there
 from handlers.runs_page.visit import Visit
 
 _RUNS = 50  # on a page
 _LETTERS = 200  # of one reason on a page
 _FILTERS = {"": "All", "failed": "With failures", "rejected": "Rejected", "people": "By people"}
-_SO_FAR = {"changed": "changed", "unchanged": "unchanged", "failed": "failed", "deferred": "times back to the queue"}
 
 
 def overview(visit: Visit) -> Response:
@@ -24,15 +22,15 @@ def overview(visit: Visit) -> Response:
     runs = activity.newest(storage, before=before, which=which, limit=_RUNS)
     if request.wants_json:
         return data({"runs": [run.as_json() for run in runs]})
-    hours = activity.hours(storage)
+    hours, total, most = activity.day(storage)
     return html(
         "overview",
         visit=visit,
         runs=runs,
         more=len(runs) >= _RUNS,
-        total=sum(hours.values(), Counter()),
+        total=total,
         hours=hours,
-        most=max(1, *(numbers["applied"] + numbers["failed"] for numbers in hours.values())),
+        most=most,
         filters=_FILTERS,
         which=which,
         paged=bool(before),
@@ -43,47 +41,42 @@ def overview(visit: Visit) -> Response:
 
 
 def run(visit: Visit, key: str) -> Response:
-    """A run, and what became of its rows."""
+    """A run, and what became of its rows; what a refused one held."""
     storage = visit.factory.storage()
-    found = activity.run(key, storage)
-    if not found:
-        raise NotFound
-    rows, total = activity.rows_of(found, storage)
+    found = there(activity.run(key, storage))
+    rows, total = activity.rows_of(found, storage, activity.about(visit.factory))
     if visit.request.wants_json:
         return data({**found.as_json(), "rows_in_all": total, "row_states": [row.as_json() for row in rows]})
-    states = Counter(row.state for row in rows)
     return html(
         "run",
         visit=visit,
         run=found,
+        held=notification_files.held(found, storage),
         timestamp=activity.timestamp_of(found, storage),
         rows=rows,
         total=total,
-        so_far=[f"{found.numbers[name]} {words}" for name, words in _SO_FAR.items() if found.numbers[name]],
-        states=[f"{count} {state}" for state, count in states.most_common()],
+        so_far=activity.in_words(found),
+        states=[f"{count} {state}" for state, count in Counter(row.state for row in rows).most_common()],
+        under_way=found.progress == "under way" or any(row.under_way for row in rows),
     )
 
 
-def row(visit: Visit, key: str) -> Response:
-    """A row: how it is, what happened to it, and what is known of it."""
+def run_file(visit: Visit, key: str) -> Response:
+    """The push notification of a run, or one made of its rows."""
     storage = visit.factory.storage()
-    found = activity.row(key, storage)
-    if not found:
-        raise NotFound
+    text = notification_files.of_run(there(activity.run(key, storage)), storage, activity.about(visit.factory))
+    return file(there(text), f"notification-{key[1:14]}.json")
+
+
+def row(visit: Visit, key: str) -> Response:
+    """A row: what the meeting is, how it is, what happened to it, and what is known of it."""
+    storage = visit.factory.storage()
+    found = there(activity.row(key, storage, activity.about(visit.factory)))
     if visit.request.wants_json:
         return data(found.as_json())
-    return html("row", visit=visit, row=found, letter=dead_letters.get(key, storage))
-
-
-def search(visit: Visit) -> Response:
-    """Rows by their key, or by mailbox; one alone is shown at once."""
-    text, intake = visit.request.args.get("q", "")[:1000], visit.factory.intake()
-    rows = activity.search(text, intake.storage, intake.mappings, intake.company)
-    if visit.request.wants_json:
-        return data({"rows": [row.as_json() for row in rows]})
-    if len(rows) == 1:
-        return see_other(f"row/{rows[0].key}")
-    return html("search", visit=visit, text=text, rows=rows, most=activity.ROWS)
+    letter = dead_letters.get(key, storage)
+    under_way = found.under_way or bool(letter and letter.resubmitted)
+    return html("row", visit=visit, row=found, letter=letter, steps=words.steps(found), under_way=under_way)
 
 
 def letters(visit: Visit) -> Response:
@@ -93,14 +86,11 @@ def letters(visit: Visit) -> Response:
     found = [letter for letter in every if not code or letter.facts.code == code]
     if visit.request.wants_json:
         return data({"letters": [letter.as_json() for letter in found]})
-    groups: dict[str, list[dead_letters.Letter]] = defaultdict(list)
-    for letter in found:
-        groups[letter.facts.reason].append(letter)
     return html(
         "letters",
         visit=visit,
         count=len(found),
-        groups=[(len(some), some[:_LETTERS]) for some in groups.values()],
+        groups=[(len(some), some[:_LETTERS]) for some in dead_letters.by_reason(found)],
         codes=Counter(letter.facts.code for letter in every if letter.facts.code).most_common(),
         code=code,
     )
@@ -108,10 +98,14 @@ def letters(visit: Visit) -> Response:
 
 def letter(visit: Visit, key: str) -> Response:
     """One dead letter, with what it holds."""
-    found = dead_letters.get(key, visit.factory.storage())
-    if not found:
-        raise NotFound
+    found = there(dead_letters.get(key, visit.factory.storage()))
     return data(found.as_json()) if visit.request.wants_json else html("letter", visit=visit, letter=found)
+
+
+def letter_file(visit: Visit, key: str) -> Response:
+    """A dead letter as a push notification."""
+    found = there(dead_letters.get(key, visit.factory.storage()))
+    return file(there(notification_files.of_letter(found, activity.about(visit.factory))), f"notification-{key[:13]}.json")
 
 
 def health(visit: Visit) -> Response:

@@ -11,16 +11,19 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from werkzeug.exceptions import NotFound
 from werkzeug.wrappers import Response
 
 from handlers import __version__
+from handlers.operations import words
 from handlers.runs_page.visit import BASE, Visit
 from handlers.sync.change import ticks_to_datetime
 
 _HERE = Path(__file__).resolve().parent
 _STYLE = (_HERE / "static/style.css").read_text(encoding="utf-8")
 _SCRIPT = (_HERE / "static/script.js").read_text(encoding="utf-8")
-_VALUE_MAX = 500  # characters of a value that are shown
+_PLACES = {"letters": "letters", "letter": "letters", "mailboxes": "mailboxes", "mailbox": "mailboxes", "tried": "mailboxes"}
+_PLACES |= {"preview": "preview", "health": "health"}
 
 
 def _hash(text: str) -> str:
@@ -42,7 +45,7 @@ SECURITY = {
 
 def html(template: str, status: int = 200, visit: Visit | None = None, **values: Any) -> Response:
     """A page; `visit` stands around the pages of those who have signed in."""
-    place = template if template in {"letters", "health"} else ""
+    place = _PLACES.get(template, "")
     text = _templates.get_template(f"{template}.html").render(visit=visit, place=place, **values)
     return Response(text, status, mimetype="text/html")
 
@@ -52,27 +55,22 @@ def data(body: Any, status: int = 200) -> Response:
     return Response(json.dumps(body, ensure_ascii=False, default=str), status, mimetype="application/json")
 
 
+def file(text: str, name: str) -> Response:
+    """Something to keep; a browser shows no part of it."""
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return Response(text, 200, headers, mimetype="application/json")
+
+
+def there[T](found: T | None) -> T:
+    """What was looked for, if there is any. Raises NotFound."""
+    if found is None:
+        raise NotFound
+    return found
+
+
 def see_other(path: str = "") -> Response:
     """Lead the browser to another page of ours."""
     return Response("", 303, {"Location": f"{BASE}/{path}" if path else BASE}, mimetype="text/html")
-
-
-def _shown(value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= _VALUE_MAX else f"{text[:_VALUE_MAX]}… ({len(text):,} characters)"
-
-
-def _iso(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds")
-
-
-def _clock(moment: datetime, form: str = "") -> str:
-    utc = moment.astimezone(UTC)
-    return f"{utc:%H:%M}" if form == "hour" else f"{utc:%Y-%m-%d %H:%M:%S} UTC"
-
-
-def _duration(seconds: int) -> str:
-    return f"{seconds} s" if seconds < 120 else f"{seconds // 60} min" if seconds < 7200 else f"{seconds // 3600} h"
 
 
 _templates = Environment(
@@ -82,13 +80,17 @@ _templates = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_templates.globals |= {"base": BASE, "version": __version__, "style": _STYLE, "script": _SCRIPT}
+_templates.globals |= {"base": BASE, "version": __version__, "style": _STYLE, "script": _SCRIPT, "states": words.STATES}
 _templates.filters |= {
-    "clock": _clock,
-    "duration": _duration,
-    "iso": _iso,
+    "clock": words.clock,
+    "duration": words.duration,
+    "effects": words.effects,
+    "iso": words.iso,
+    "long": words.has_long_words,
     "moment": lambda seconds: datetime.fromtimestamp(seconds, UTC),
+    "pretty": lambda value: json.dumps(value, ensure_ascii=False, indent=2),
     "number": "{:,}".format,
-    "shown": _shown,
+    "short": words.short,
+    "shown": words.shown,
     "ticks": ticks_to_datetime,
 }

@@ -62,6 +62,11 @@ class Visit:
         return f"{self.name or 'somebody'} (runs page)"
 
     @property
+    def follow(self) -> int:
+        """How often the page has looked whether something is settled; 0 where nobody asked for that."""
+        return min(self.request.args.get("follow", 0, type=int), 60)
+
+    @property
     def paused(self) -> bool:
         """Whether rows wait in the queue."""
         return paused(self.environ)

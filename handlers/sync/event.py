@@ -80,7 +80,7 @@ def calendar_event(mapping: Mapping, row: Row, scope: Scope) -> CalendarEvent:
 
 
 def _body(mapping: Mapping, row: Row, scope: Scope) -> dict[str, str]:
-    source, link = mapping.event.body, _link(mapping, row, scope)
+    source, link = mapping.event.body, record_address(mapping, row, scope)
     footer = mapping.footer.parts if mapping.footer else ()
     if source and source.contentType == "html":
         anchor = f'<a href="{html.escape(link)}">{html.escape(link)}</a>'
@@ -98,7 +98,8 @@ def _escaped(text: str) -> str:
     return re.sub(r"\r\n|[\r\n]", "<br>", html.escape(text))
 
 
-def _link(mapping: Mapping, row: Row, scope: Scope) -> str:
+def record_address(mapping: Mapping, row: Row, scope: Scope) -> str:
+    """The address of the row's record in Acumatica; empty where the mapping says none."""
     if not mapping.link:
         return ""
     if mapping.link.column and _ADDRESS.match(address := mapping.link.render(row)):  # a column with whole addresses

@@ -188,7 +188,9 @@ class Mapping(Table):
         description="Column with the id of an event that an earlier integration made; it is taken over, not made again.",
     )
     link: Text | None = Field(
-        None, description="Address of the record, for `footer`; from the site's root, such as `Main?ScreenId=CR306000&…`."
+        None,
+        description="Address of the record, for `footer` and the runs page; from the site's root, such as "
+        "`Main?ScreenId=CR306000&…`.",
     )
     footer: Text | None = Field(None, description="Last line of the body; `{link}` is the address of the record.")
     event: EventTemplate

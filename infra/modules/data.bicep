@@ -11,11 +11,13 @@ param storageSku string
 param purgeProtection bool
 param workspaceId string // Resource id of the Log Analytics workspace for audit logs
 param storageAudit bool
+param secretNames { *: string } // Name in the vault by app setting
 
-// Row changes, and what the host gave up on; containers: the deployed package, rows too large for a message or an entity.
+// Row changes, and what the host gave up on; containers: the deployed package, rows too large for a message or an entity,
+// the list of all rows that people search in.
 var queues = ['row-changes', 'row-changes-poison']
 var tables = ['PushNotifications', 'EventLinks', 'DeadLetters', 'AcumaticaSessions', 'Mappings', 'Runs']
-var containers = ['deployments', 'row-changes', 'dead-letters']
+var containers = ['deployments', 'row-changes', 'dead-letters', 'search']
 
 // https://learn.microsoft.com/azure/role-based-access-control/built-in-roles/storage
 // The host keeps leases and keys in blobs (owner, not contributor, as the host's documentation asks for), and moves
@@ -149,8 +151,11 @@ resource tableLogs 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = 
 // ---- The vault. Values of secrets are never set here: infra/hooks/set_secrets.py does that. ----
 
 // https://learn.microsoft.com/azure/key-vault/general/rbac-guide
-var secretsUser = '4633458b-17de-408a-b874-0445c86b69e6'
-var secretsOfficer = 'b86a8fe4-44ce-4948-aee5-eccb2c155cd7'
+// Who has the second may read the secrets too. It stays when somebody else deploys: docs/deploy.md, "Changing secrets".
+var vaultRoles = [
+  { name: 'Key Vault Secrets User', id: '4633458b-17de-408a-b874-0445c86b69e6', who: principalId, type: 'ServicePrincipal' }
+  { name: 'Key Vault Secrets Officer', id: 'b86a8fe4-44ce-4948-aee5-eccb2c155cd7', who: adminPrincipalId, type: adminPrincipalType }
+]
 
 resource vault 'Microsoft.KeyVault/vaults@2024-11-01' = {
   name: 'kv-${common.token}'
@@ -172,28 +177,18 @@ resource vault 'Microsoft.KeyVault/vaults@2024-11-01' = {
   }
 }
 
-resource reads 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
-  scope: vault
-  name: guid(vault.id, principalId, secretsUser)
-  properties: {
-    description: 'Key Vault Secrets User'
-    principalId: principalId
-    principalType: 'ServicePrincipal'
-    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', secretsUser)
+resource vaultRole 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
+  for item in vaultRoles: if (!empty(item.who)) {
+    scope: vault
+    name: guid(vault.id, item.who, item.id)
+    properties: {
+      description: item.name
+      principalId: item.who
+      principalType: any(item.type)
+      roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', item.id)
+    }
   }
-}
-
-// Who has this role may read the secrets too. It stays when somebody else deploys later: docs/deploy.md, "Changing secrets".
-resource writes 'Microsoft.Authorization/roleAssignments@2022-04-01' = if (!empty(adminPrincipalId)) {
-  scope: vault
-  name: guid(vault.id, adminPrincipalId, secretsOfficer)
-  properties: {
-    description: 'Key Vault Secrets Officer'
-    principalId: adminPrincipalId
-    principalType: any(adminPrincipalType)
-    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', secretsOfficer)
-  }
-}
+]
 
 resource vaultLogs 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
   scope: vault
@@ -209,3 +204,5 @@ output storageId string = account.id
 output deploymentContainer string = '${account.properties.primaryEndpoints.blob}deployments'
 output vaultName string = vault.name
 output vaultId string = vault.id
+// App settings that refer to the vault. Whoever reads them here comes after the role that lets the identity read it.
+output references object = mapValues(secretNames, name => '@Microsoft.KeyVault(VaultName=${vault.name};SecretName=${name})')

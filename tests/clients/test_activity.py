@@ -16,8 +16,9 @@ from azure.data.tables import TableClient
 
 from handlers.clients import activity
 from handlers.clients.activity import Recorder, first_keys, run_key
-from handlers.clients.activity_reading import hours, newest, one
+from handlers.clients.activity_reading import hours, newest, one, refused_body
 from handlers.clients.notifications import ReceivedNotification, kept_keys
+from handlers.clients.search import IndexedRow
 from handlers.clients.storage import ACTIVITY, Storage
 from handlers.settings import StorageSettings, load_settings
 from handlers.sync.change import RowChange
@@ -99,12 +100,59 @@ def test_a_duplicate_is_counted_at_the_run_of_the_first(app: Storage) -> None:
 def test_the_same_refusal_within_a_minute_is_one_run(app: Storage) -> None:
     worker = recorder(app)
     for n in range(20):
-        worker.rejected(NOW.timestamp() + n, 400, ["Query 'X' has no mapping."], 10)
-    worker.rejected(NOW.timestamp(), 413, ["too large"], 10)
-    worker.rejected(NOW.timestamp() + 60, 400, ["Query 'X' has no mapping."], 10)
+        worker.rejected(NOW.timestamp() + n, 400, ["Query 'X' has no mapping."], b"{}")
+    worker.rejected(NOW.timestamp(), 413, ["too large"], b"{}")
+    worker.rejected(NOW.timestamp() + 60, 400, ["Query 'X' has no mapping."], b"{}")
     found = newest(app, which="rejected")
     assert sorted(run.numbers["times"] for run in found) == [1, 1, 20]
     assert {run.progress for run in found} == {"rejected"}
+
+
+@pytest.mark.parametrize(
+    ("body", "kept"),
+    [
+        (b'{"Query": "X", "Inserted": []}', '{"Query": "X", "Inserted": []}'),
+        (b"\xff", "\ufffd"),
+        (b"", ""),
+        ("ä".encode() * 90_000, "ä" * 90_000),
+        (b"x" * 200_001, None),
+    ],
+    ids=["small", "no text", "empty", "several properties", "too large"],
+)
+def test_what_a_refused_request_held_is_kept_once(app: Storage, body: bytes, kept: str | None) -> None:
+    worker = recorder(app)
+    worker.rejected(NOW.timestamp(), 400, ["wrong"], body)
+    worker.rejected(NOW.timestamp() + 1, 400, ["wrong"], b"another")
+    (run,) = newest(app)
+    assert refused_body(app, run.id) == kept
+    assert (run.bytes, run.numbers["times"]) == (7, 2)
+
+
+def test_what_refused_requests_held_is_forgotten_after_a_week(storage: str) -> None:
+    """Whatever RETENTION_DAYS is: it may hold anybody's appointments."""
+    settings = load_settings(StorageSettings, {"AzureWebJobsStorage": storage})
+    long_ago = datetime.now(UTC) - timedelta(days=300)
+    for days, there in ((6.9, True), (7.1, False)):
+        later = datetime.now(UTC) + timedelta(days=days)
+        with closing(Storage(settings, later.timestamp)) as opened:
+            worker = recorder(opened)
+            worker.rejected(NOW.timestamp(), 400, ["wrong"], b"{}")
+            (run,) = newest(opened)
+            opened.purge(long_ago)
+            assert (refused_body(opened, run.id) == "{}", len(newest(opened))) == (there, 1)
+
+
+def test_of_a_flood_of_refusals_few_bodies_are_kept(app: Storage) -> None:
+    worker = recorder(app)
+    for n in range(30):
+        worker.rejected(NOW.timestamp(), 400, [f"wrong {n}"], b"{}")
+    assert sum(refused_body(app, run.id) is not None for run in newest(app)) == 20
+
+
+def test_what_a_refused_request_held_is_told_to_no_log(app: Storage, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG", logger="handlers")
+    recorder(app).rejected(NOW.timestamp(), 400, ["wrong"], b'{"Subject": "secret"}')
+    assert "secret" not in caplog.text
 
 
 def test_what_cannot_be_written_now_is_written_later(app: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,6 +230,7 @@ def test_what_records_cost(app: Storage, monkeypatch: pytest.MonkeyPatch, rows: 
         worker.flush()
         for key in range(rows):
             worker.applied(change(run, str(key)), ["CreateEvent"])
+            worker.indexed(IndexedRow(f"{n}{key}", "m", (str(key),)))
         worker.flush()
     assert len(written) / (10 * rows) <= most
 

@@ -84,12 +84,18 @@ def tls(tmp_path: Path) -> tuple[ssl.SSLContext, str]:
 
 def answering(*answers: bytes) -> Behaviour:
     """One answer per connection, which is closed then; the last one again and again."""
-    left = list(answers)
+    left = [_closing(answer) for answer in answers]
 
     def behave(connection: socket.socket) -> None:
         connection.sendall(left.pop(0) if len(left) > 1 else left[0])
 
     return behave
+
+
+def _closing(answer: bytes) -> bytes:
+    """The answer, saying that its connection is closed: a client may be faster than the end of it."""
+    status, end, rest = answer.partition(b"\r\n")
+    return status + b"\r\nConnection: close" + end + rest if end and status.startswith(b"HTTP/1.1 ") else answer
 
 
 def reset(connection: socket.socket) -> None:

@@ -1,6 +1,5 @@
 """Bicep files as trees: just what the tests ask of them."""
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -179,14 +178,6 @@ def _values(node: Node) -> Iterator[Node]:
 def _body(node: Node) -> Node:
     """What a loop makes of an item: its last part."""
     return node.named_children[-1]
-
-
-def type_members(file: "Bicep", name: str) -> list[str]:
-    """The properties of an object type that a file declares."""
-    for node, _ in file._declared("type_declaration"):
-        if _text(node.named_children[0]) == name:
-            return re.findall(r"(?m)^  (\w+): ", _text(node))
-    raise KeyError(name)
 
 
 def _decorator(node: Node) -> tuple[str, str]:

@@ -103,6 +103,9 @@ class Rule:
         return bool(result["value"] is not None and result["value"] > self.threshold)
 
 
+_ABOVE: dict[tuple[Rule, str], bool] = {}
+
+
 def rules() -> dict[str, Rule]:
     """All alerts of infra/, by name. That on silence has the entry's default."""
     entry = Bicep(INFRA / "main.bicep").parameters
@@ -128,15 +131,15 @@ def steps_of(rule: Rule, rows: list[Row], end: datetime, late: timedelta = timed
     read = [row for row in rows if row[1].startswith(prefixes)]
     times = [row[0] for row in read]
     # Looks at the same facts give the same, and where a query takes the newest row, those before it do not matter.
-    newest, known = "arg_max(timestamp, e)" in rule.query, dict[str, bool]()
+    newest = "arg_max(timestamp, e)" in rule.query
     facts = [_facts(row[1], tuple(sorted(read_facts(rule.query)))) for row in read]
     now = rows[0][0] + LOOK_EVERY
     while now <= end:
         first, last = bisect_right(times, now - rule.window), bisect_right(times, now - late)
         key = str(facts[first:last][-1:] if newest else sorted(Counter(facts[first:last]).items()))
-        if key not in known:
-            known[key] = rule.above(Traces(read[first:last]))
-        above = above + 1 if known[key] else 0
+        if (rule, key) not in _ABOVE:
+            _ABOVE[rule, key] = rule.above(Traces(read[first:last]))
+        above = above + 1 if _ABOVE[rule, key] else 0
         if not fired and above >= rule.periods:
             told.append(("fired", now))
             fired = True

@@ -123,7 +123,7 @@ def app(status: int, body: bytes, *, broken: int = 0) -> Iterator[str]:
 
 def health(*not_ready: str, python: str = "3.13", **more: Any) -> bytes:
     status = "not ready" if not_ready else "ready"
-    body = {"status": status, "version": "0.1.0", "python": python, "not_ready": not_ready}
+    body = {"status": status, "version": "1.2.3", "python": python, "not_ready": not_ready}
     return json.dumps(body | more).encode()
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.deploy.bicep import Bicep, leaves, literal, type_members
+from tests.deploy.bicep import Bicep, leaves, literal
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 KNOWN: dict[str, Any] = json.loads((Path(__file__).parent / "fixtures/resources.json").read_text(encoding="utf-8"))
@@ -101,10 +101,11 @@ def test_the_hash_in_the_names_is_made_of_the_same() -> None:
 
 
 def test_every_app_setting_can_still_be_set() -> None:
-    main, app = FILES[0], Bicep(ROOT / "infra/modules/app.bicep")
-    own = {path.partition(".")[2] for path, _ in leaves(app.body("appSettings")["properties"], "properties")}
+    main = FILES[0]
+    own = {path.partition(".")[2] for path, _ in leaves(main.body("appSettings")["properties"], "properties")}
     secret = {path for path, _ in leaves(main.variables["secretNames"])}
-    assert set(KNOWN["Microsoft.Web/sites/config"]["properties"]) <= {*type_members(main, "Settings"), *secret, *own}
+    parameters = json.loads((ROOT / "infra/main.parameters.json").read_text(encoding="utf-8"))["parameters"]
+    assert set(KNOWN["Microsoft.Web/sites/config"]["properties"]) <= {*parameters["settings"]["value"], *secret, *own}
 
 
 def test_every_alert_has_the_title_and_the_severity_that_it_had() -> None:

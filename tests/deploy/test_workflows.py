@@ -28,6 +28,10 @@ if [ -s "$file" ]; then sed -i 1d "$file"; exit 1; fi
 [ "$(basename "$0")" != curl ] || [ ! -e "$here/curl.fails" ]
 """
 
+# The headings of a README in azd's gallery, in this order.
+GALLERY = ["Features", "Getting Started", "Prerequisites", "Quickstart", "Installation", "Guidance"]
+GALLERY += ["Region availability", "Costs", "Security", "Resources"]
+
 needs_jq = pytest.mark.skipif(not shutil.which("jq"), reason="NOT RUN: there is no jq on this machine (the runners have it)")
 
 
@@ -196,8 +200,30 @@ def test_dependabot_waits_and_omits_nothing() -> None:
     updates = yaml.safe_load((ROOT / ".github/dependabot.yml").read_text(encoding="utf-8"))["updates"]
     assert all(update["cooldown"]["default-days"] >= 7 for update in updates)
     folders = {folder for update in updates for folder in update.get("directories", [update.get("directory")])}
-    locks = [path.parent for path in ROOT.glob("local/*/package-lock.json")]
+    locks = [path.parent for name in ("package-lock.json", "requirements.txt") for path in ROOT.glob(f"local/*/{name}")]
+    assert len(locks) >= 5
     assert {f"/{folder.relative_to(ROOT)}" for folder in locks} <= folders
+
+
+def test_windows_sets_up_shows_the_demo_and_tests_handlers() -> None:
+    job = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8"))["jobs"]["windows"]
+    assert job["runs-on"].startswith("windows-")
+    runs = [str(item.get("run", "")) for item in job["steps"]]
+    for wanted in (r"python local\setup.py --dev", r".venv\Scripts\python -m local.demo", r".venv\Scripts\python -m pytest"):
+        assert any(run.startswith(wanted) for run in runs), wanted
+    named = re.findall(r"tests/[\w./]+", " ".join(runs))
+    assert {"tests/sync", "tests/clients", "tests/deploy/test_hooks.py"} <= set(named)
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+def test_only_a_person_starts_a_deployment_and_only_its_job_may_sign_in() -> None:
+    """`azd pipeline config` would let every branch and pull request sign in: ours is asked for, in an environment."""
+    assert set(GITHUB[True]) == {"workflow_dispatch"}  # `on:`, which YAML 1.1 reads as a truth
+    assert GITHUB["jobs"]["deploy"]["environment"] == "${{ inputs.environment }}"
+    for path in WORKFLOWS:
+        for job in yaml.safe_load(path.read_text(encoding="utf-8"))["jobs"].values():
+            assert "id-token" not in job.get("permissions", {}) or path.name == "azure-dev.yml"
+    assert AZDO["trigger"] == "none"
 
 
 def test_ci_builds_every_entry_of_bicep() -> None:
@@ -225,4 +251,7 @@ def test_a_template_of_azd_has_what_its_reviewers_ask_for(path: str) -> None:
     """https://github.com/microsoft/template-validation-action."""
     assert (ROOT / path).is_file()
     document = yaml.safe_load((ROOT / "azure.yaml").read_text(encoding="utf-8"))
-    assert document["metadata"]["template"].startswith(document["name"] + "@")
+    assert document["metadata"]["template"] == document["name"]
+    headings = re.findall(r"(?m)^##+ (.*)$", (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert set(GALLERY) <= set(headings), set(GALLERY) - set(headings)
+    assert [name for name in headings if name in GALLERY] == GALLERY, "in the gallery's order"

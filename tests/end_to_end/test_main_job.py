@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import requests
 
+from handlers import __version__
 from local.fakes import Fault
 from local.judge import look
 from local.world import World
@@ -274,5 +275,5 @@ def test_health_says_ready(world: World) -> None:
     answer = requests.get(f"{world.host.url}/api/health", timeout=10)
     assert (answer.status_code, answer.json()) == (
         200,
-        {"status": "ready", "version": "0.1.0", "python": "3.13", "not_ready": []},
+        {"status": "ready", "version": __version__, "python": "3.13", "not_ready": []},
     )

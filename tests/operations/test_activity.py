@@ -6,22 +6,9 @@ from azure.storage.queue import QueueClient, TextBase64DecodePolicy
 
 from handlers.apply import apply
 from handlers.clients.queue import QUEUE
-from handlers.operations import activity
+from handlers.operations import activity, dead_letters, words
 from tests.bench import Bench
-from tests.operations.steps import a_row, post
-
-# -- finding ------------------------------------------------------------------------------------------------------------
-
-
-def test_rows_are_found_by_their_exact_key_and_by_mailbox(bench: Bench) -> None:
-    bench.apply(bench.change(1))
-    services = bench.factory.services()
-
-    def found(text: str) -> list[tuple[str, ...]]:
-        return [row.row_key for row in activity.search(text, services.storage, services.mappings, "Production")]
-
-    assert found("OP1") == found(" OP1 ") == found("Ann@Example.com") == [("OP1",)]
-    assert found("op1") == found("OP") == found("") == found("bob@example.com") == found("' or 1 eq 1 or '@") == []
+from tests.operations.steps import a_row, post, work
 
 
 def test_what_became_of_each_row_is_told_from_its_link(bench: Bench) -> None:
@@ -44,6 +31,63 @@ def test_what_became_of_each_row_is_told_from_its_link(bench: Bench) -> None:
         [("A", "in order"), ("B", "failed"), ("C", "waiting")],
         3,
     )
+
+
+def progress(bench: Bench) -> list[str]:
+    bench.factory.services().activity.flush()
+    return [run.progress for run in activity.newest(bench.factory.storage(), which="failed")]
+
+
+def test_a_failure_that_was_mended_since_says_so(bench: Bench) -> None:
+    """The run that failed, by a resubmission or by a newer change; not as long as another row of it fails."""
+    bench.graph.remove_mailbox("ann@example.com")
+    rows = [a_row(bench), a_row(bench, MeetingEnd="2026-12-01T08:00:00")]
+    post(bench, *({**row, "OpportunityID": key} for row, key in zip(rows, ("A", "B"), strict=True)))
+    work(bench)
+    assert progress(bench) == ["failed"]
+    bench.graph.add_mailbox("ann@example.com")
+    bench.now += 60
+    post(bench, {**rows[0], "OpportunityID": "A"}, number=2)
+    work(bench)
+    assert progress(bench) == ["failed"]
+    post(bench, {**rows[0], "OpportunityID": "B"}, number=3)
+    work(bench)
+    assert progress(bench) == ["mended"]
+    (run,) = activity.newest(bench.factory.storage(), which="failed")
+    one = activity.run(run.id, bench.factory.storage())
+    assert (one and one.progress, run.as_json()["state"]) == ("mended", "mended")
+
+
+def test_a_failure_of_a_row_without_a_key_is_mended_when_its_letter_goes(bench: Bench) -> None:
+    post(bench, {"Subject": "x"})
+    assert progress(bench) == ["failed"]
+    (letter,) = dead_letters.find(bench.factory.storage())
+    dead_letters.discard(letter.facts.key, bench.factory.services(), "me", "tested")
+    assert progress(bench) == ["mended"]
+
+
+def test_what_happened_to_a_row_is_told_in_words_and_each_failure_once(bench: Bench) -> None:
+    bench.graph.remove_mailbox("ann@example.com")
+    bench.apply(bench.change(1))
+
+    def told() -> list[tuple[str, str, bool]]:
+        row = activity.row(bench.change(1).link_key, bench.factory.storage())
+        assert row
+        return [(step.done, step.outcome[:35], step.mended) for step in words.steps(row)]
+
+    assert told() == [("", "It needs a person; the reason stand", False)]
+    bench.graph.add_mailbox("ann@example.com")
+    bench.apply(bench.change(2))
+    mended = ("", "It failed: Mailbox ann@example.com ", True)
+    assert told() == [("Event made, id written to Acumatica", "", False), mended]
+    bench.apply(bench.change(3))
+    assert told()[0] == ("", "Nothing to do", False)
+    bench.graph.remove_mailbox("ann@example.com")
+    bench.apply(bench.change(4, "new"))
+    (letter,) = dead_letters.find(bench.factory.storage())
+    dead_letters.discard(letter.facts.key, bench.factory.services(), "me", "")
+    assert told()[0] == ("", "Dead letter discarded by me", False)
+    assert told()[-1] == mended
 
 
 def test_a_refused_notification_is_a_run_with_its_reason(bench: Bench) -> None:

@@ -43,7 +43,7 @@ def test_a_mailbox_that_was_missing(bench: Bench) -> None:
     assert (find(storage), bench.subjects()) == ([], ["s"])
     bench.factory.services().activity.flush()
     first, second = activity.newest(storage)
-    assert (first.state, first.by, first.progress, second.progress) == ("resubmitted", WHO, "done", "failed")
+    assert (first.state, first.by, first.progress, second.progress) == ("resubmitted", WHO, "done", "mended")
     for run in (first, second):
         states, total = activity.rows_of(run, storage)
         assert ([(row.state, row.mailbox) for row in states], total) == ([("in order", "ann@example.com")], 1)
@@ -105,7 +105,7 @@ def test_rows_are_mapped_anew(bench: Bench) -> None:
     (letter,) = find(storage)
     assert again(bench) == (0, [f"{letter.facts.key[:16]}: {letter.facts.reason}"])
     mapping = services.mappings["opportunity-meetings"]
-    fixed = mapping.model_copy(update={"key": ["Deal"]})
+    fixed = mapping.model_copy(update={"key": ["Deal"], "link": None})
     fixed.__dict__.pop("columns", None)
     services.mappings["opportunity-meetings"] = fixed
     assert again(bench) == (1, [])
@@ -231,6 +231,28 @@ def test_a_resubmission_is_one_run_which_ends(bench: Bench) -> None:
     runs = activity.newest(bench.factory.storage())
     assert [(each.state, each.progress) for each in runs] == [("resubmitted", "done")]
     assert activity.rows_of(run, bench.factory.storage())[1] == 1
+
+
+def test_a_resubmission_that_is_under_way_is_not_made_twice(bench: Bench) -> None:
+    """As where the button was pressed twice."""
+    bench.graph.remove_mailbox("ann@example.com")
+    bench.apply(bench.change(1))
+    bench.now += 60
+    assert again(bench) == (1, [])
+    bench.now += 59
+    assert again(bench) == (0, ["OP1: it was resubmitted a moment ago, and is on its way."])
+    assert (bench.sent(), len(activity.newest(bench.factory.storage(), which="people"))) == (1, 1)
+    bench.now += 2  # it may have got lost
+    assert again(bench) == (1, [])
+
+
+def test_what_was_not_resubmitted_with_others_is_told_by_their_run(bench: Bench) -> None:
+    bench.graph.remove_mailbox("ann@example.com")
+    bench.apply(bench.change(1))
+    apply("not json", bench.factory)
+    assert again(bench)[0] == 1
+    (run,) = activity.newest(bench.factory.storage(), which="people")
+    assert "holds no row" in run.problems
 
 
 def test_a_letter_whose_content_has_expired_is_shown_and_discarded_and_stops_no_other(bench: Bench) -> None:

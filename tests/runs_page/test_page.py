@@ -4,8 +4,10 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from html import unescape
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 import pytest
 from werkzeug.test import Client, TestResponse
@@ -17,7 +19,9 @@ from handlers.runs_page.page import Page, respond
 from handlers.runs_page.visit import BASE, Request
 from handlers.services import Factory
 from handlers.sync.link import EventLink, InOutlook
-from tests.bench import Bench
+from tests.bench import QUERY, Bench
+from tests.operations.steps import a_row, work
+from tests.operations.steps import post as sent
 
 KEY = "a-key-of-the-runs-page"
 PAGE = Path(render.__file__).parent
@@ -109,6 +113,10 @@ def test_without_a_key_there_is_no_page(storage: str, time: Time, key: str) -> N
 
 
 PATHS = ["", "letters", "health", "search?q=A", "run/r1", "row/ab", "letter/ab", "nothing"]
+PATHS += ["mailboxes", "mailbox/ann@example.com", "preview", "run/r1/notification", "letter/ab/notification"]
+
+
+FORMS = ["resubmit", "discard", "health", "sign-out", "nothing", "preview", "mailbox/ann@example.com/test"]
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -126,7 +134,7 @@ def test_nothing_is_seen_without_signing_in(browser: Browser, path: str) -> None
     assert (as_json.status_code, as_json.mimetype) == (401, "application/json")
 
 
-@pytest.mark.parametrize("path", ["resubmit", "discard", "health", "sign-out", "nothing"])
+@pytest.mark.parametrize("path", FORMS)
 def test_nothing_is_done_without_signing_in(browser: Browser, path: str) -> None:
     assert browser.send("POST", path, "all=1&token=x").status_code == 401
 
@@ -282,7 +290,7 @@ def test_the_token_of_another_session_is_refused(browser: Browser) -> None:
 @pytest.mark.parametrize("form", ["", "token", "&&&", "x=%ff", "a=1&" * 500])
 def test_any_form_has_an_answer(browser: Browser, form: str) -> None:
     browser.sign_in()
-    for path in ("resubmit", "discard", "health", "sign-in", "sign-out", ""):
+    for path in (*FORMS, "sign-in", ""):
         assert browser.send("POST", path, form).status_code in {303, 403, 404, 429}
 
 
@@ -359,9 +367,12 @@ def test_whatever_stands_in_a_row_is_shown_as_text(storage: str, value: str, ben
     browser = Browser(storage, lambda: bench.now)
     browser.sign_in()
     (letter,) = json.loads(browser.get("letters?format=json").text)["letters"]
-    for path in ("", "letters", f"letter/{letter['id']}", f"row/{letter['id']}", "search?q=<script>"):
+    name, same = quote(value[:300], safe=""), f"letter/{letter['id']}"
+    pages = ["", "letters", same, f"row/{letter['id']}", "search?q=<script>", f"search?q={name}", "mailboxes"]
+    pages += [] if "/" in value else [f"mailbox/{name}"]  # no mailbox is called so
+    for path in (*pages, f"preview?letter={letter['id']}"):
         answer = browser.get(path)
-        assert answer.status_code in {200, 303}
+        assert answer.status_code in {200, 303}, path
         assert len(re.findall(r"<script>", answer.text)) == (answer.status_code == 200)
         assert "<img" not in answer.text
         assert 'href="javascript' not in answer.text
@@ -415,6 +426,152 @@ def test_markup_is_made_by_templates_alone() -> None:
     }
     assert {(name, "".join(found)) for name, *found in trusted} == {("layout.html", "style"), ("layout.html", "script")}
     assert "</s" not in render._STYLE + render._SCRIPT
+
+
+@pytest.fixture
+def acting(bench: Bench) -> Iterator[Browser]:
+    """Somebody who has signed in to an app with its services behind it."""
+    opened = Browser(bench.connection, lambda: bench.now, **bench.factory._environ)
+    opened.sign_in()
+    yield opened
+    opened.factory.close()
+
+
+def post(browser: Browser, path: str, **form: str) -> TestResponse:
+    return browser.send("POST", path, urlencode(form | {"token": browser.token}))
+
+
+def text_of(answer: TestResponse) -> str:
+    return " ".join(re.sub(r"<style>.*?</style>|<script>.*?</script>|<[^>]*>", " ", answer.text, flags=re.DOTALL).split())
+
+
+def test_a_rows_page_begins_with_what_the_meeting_is_and_how(bench: Bench, acting: Browser) -> None:
+    bench.apply(bench.change(1, "Contract review"))
+    page = acting.get(f"row/{bench.change(1).link_key}")
+    shown = text_of(page)
+    begins = "Contract review in order 1 Dec 2026, 09:00–10:00 (Eastern Standard Time) ann@example.com Open in Outlook"
+    assert begins in shown
+    assert "Event made, id written to Acumatica" in shown
+    (event,) = bench.graph.events("ann@example.com")
+    outlook, record = re.findall(r'<a href="(https?://[^"]+)" rel="noopener noreferrer" target="_blank">', page.text)
+    assert outlook.startswith("https://outlook.office365.com/owa/ann%40example.com/?itemid=")
+    assert parse_qs(urlsplit(unescape(outlook)).query)["itemid"] == [event["id"]]
+    assert unescape(record) == f"{bench.acumatica.url}/Main?ScreenId=CR304000&OpportunityID=OP1"
+    for word in ("CreateEvent", "WriteBack", event["id"], bench.change(1).link_key):
+        assert word not in shown
+        assert word in page.text or word.endswith(("Event", "Back"))  # behind the button that copies it
+
+
+def test_each_error_is_told_once_and_what_is_resubmitted_is_followed(bench: Bench, acting: Browser) -> None:
+    bench.graph.remove_mailbox("ann@example.com")
+    bench.apply(bench.change(1))
+    key = bench.change(1).link_key
+    page = acting.get(f"row/{key}")
+    assert text_of(page).count("Mailbox ann@example.com does not exist") == 1
+    bench.now += 10
+    bench.graph.add_mailbox("ann@example.com")
+    for _ in range(2):  # pressed twice
+        answer = post(acting, "resubmit", key=key)
+        assert (answer.status_code, answer.headers["Location"]) == (303, f"{BASE}/row/{key}?follow=1")
+    page = acting.get(f"row/{key}?follow=3")
+    assert 'data-follow="3"' in page.text
+    assert ">Resubmit<" not in page.text
+    work(bench)
+    page = acting.get(f"row/{key}?follow=4")
+    assert ('data-follow="' in page.text, "Settled" in page.text, "mended since" in page.text) == (False, True, True)
+    bench.factory.services().activity.flush()
+    (run,) = json.loads(acting.get("?which=people&format=json").text)["runs"]
+    assert run["state"] == "done"
+    assert "Settled" not in acting.get(f"row/{key}").text
+
+
+def test_several_are_followed_on_the_page_of_their_run(bench: Bench, acting: Browser) -> None:
+    bench.graph.remove_mailbox("ann@example.com")
+    for name in ("OP1", "OP2"):
+        change = bench.change(1)
+        bench.apply(replace(change, key=(name,), row={**(change.row or {}), "OpportunityID": name}))
+    where = post(acting, "resubmit", all="1").headers["Location"]
+    assert re.fullmatch(rf"{BASE}/run/r[0-9]{{13}}-[0-9a-f]{{64}}\?follow=1", where)
+    path = where.removeprefix(f"{BASE}/")
+    assert 'data-follow="1"' in acting.get(path).text
+    work(bench)
+    bench.factory.services().activity.flush()
+    assert "Settled" in acting.get(path).text
+    assert post(acting, "resubmit", key="a" * 64).status_code == 409
+
+
+@pytest.mark.parametrize("follow", ["0", "-1", "x", "", "9" * 30, "60"])
+def test_whatever_stands_in_follow_the_page_is_shown(bench: Bench, acting: Browser, follow: str) -> None:
+    bench.apply(bench.change(1))
+    assert acting.get(f"row/{bench.change(1).link_key}?follow={follow}").status_code == 200
+
+
+def test_a_refused_notification_shows_what_it_held_and_what_to_do(bench: Bench, acting: Browser) -> None:
+    row = {**a_row(bench), "Subject": "<b>Contract review</b>"}
+    sent(bench, row, Query="Renamed")
+    (run,) = json.loads(acting.get("?format=json").text)["runs"]
+    page = acting.get(f"run/{run['id']}")
+    shown = text_of(page)
+    for words in ("Query Renamed", "Subject &lt;b&gt;Contract review&lt;/b&gt;", "SM502000", "It is kept for a week"):
+        assert words in shown
+    file = acting.get(f"run/{run['id']}/notification")
+    assert (json.loads(file.text)["Inserted"], file.mimetype) == ([row], "application/json")
+    assert re.fullmatch(r'attachment; filename="notification-\d{13}\.json"', file.headers["Content-Disposition"])
+    assert "Contract review" in acting.get(f"preview?run={run['id']}").text
+
+
+def test_a_dead_letter_is_downloaded_and_previewed(bench: Bench, acting: Browser) -> None:
+    bench.graph.remove_mailbox("ann@example.com")
+    bench.apply(bench.change(1))
+    key = bench.change(1).link_key
+    file = acting.get(f"letter/{key}/notification").text
+    answer = post(acting, "preview", notification=file)
+    assert (answer.status_code, "Time 1 Dec 2026, 09:00–10:00 (Eastern Standard Time)" in text_of(answer)) == (200, True)
+    assert text_of(acting.get(f"preview?letter={key}")).count("OpportunityID") == 1
+
+
+def test_a_preview_shows_what_a_person_sees_and_does_nothing(bench: Bench, acting: Browser) -> None:
+    file = {"Inserted": [a_row(bench)], "Deleted": [], "Query": QUERY, "CompanyId": "Production", "Id": "n", "TimeStamp": 1}
+    before = len(bench.graph.calls)
+    shown = text_of(post(acting, "preview", notification=json.dumps(file)))
+    assert "Mailbox ann@example.com Subject s Time 1 Dec 2026, 09:00–10:00 (Eastern Standard Time)" in shown
+    assert "What is done Event made Id written to Acumatica" in shown
+    assert (len(bench.graph.calls), bench.sent()) == (before, 0)
+    for wrong, said in (
+        ("", "The body is not JSON"),
+        ("[]", "The body is an array"),
+        (json.dumps(file | {"CompanyId": "Other"}), "another tenant"),
+        (json.dumps(file | {"Query": "<img src=x>"}), "has no mapping"),
+    ):
+        answer = post(acting, "preview", notification=wrong)
+        assert (answer.status_code, said in text_of(answer), "<img" in answer.text) == (200, True, False)
+    empty = post(acting, "preview", notification=json.dumps(file | {"Inserted": []}))
+    assert "The notification has no rows" in text_of(empty)
+
+
+def test_a_mailbox_has_a_page_and_takes_a_test_event(bench: Bench, acting: Browser) -> None:
+    bench.apply(bench.change(1, "Contract review"))
+    bench.factory.services().activity.flush()
+    assert "ann@example.com 1" in text_of(acting.get("mailboxes"))
+    shown = text_of(acting.get("mailbox/Ann%40example.com"))
+    assert "Events 1 Failed 0" in shown
+    assert "Contract review OP1" in shown
+    answer = post(acting, "mailbox/ann%40example.com/test")
+    assert (answer.status_code, "Event removed ok" in text_of(answer)) == (200, True)
+    assert bench.subjects() == ["Contract review"]
+    assert acting.send("POST", "mailbox/ann%40example.com/test", "token=x").status_code == 403
+    assert json.loads(acting.get("mailboxes?format=json").text)["mailboxes"][0]["events"] == 1
+    assert json.loads(acting.get("mailbox/ann@example.com?format=json").text)["rows"][0]["subject"] == "Contract review"
+
+
+def test_a_search_says_not_taken_in_only_of_what_may_be_a_key(bench: Bench, acting: Browser) -> None:
+    bench.apply(replace(bench.change(1, "one"), key=("OP000123",)))
+    bench.apply(replace(bench.change(1, "two"), key=("OP000124",)))
+    bench.factory.services().activity.flush()
+    assert acting.get("search?q=op000123").headers["Location"].startswith(f"{BASE}/row/")
+    assert "2 found" in text_of(acting.get("search?q=0012"))
+    for text, said in (("OP000125", True), ("zebra", False), ("nobody@example.com", False)):
+        assert ("was taken in" in text_of(acting.get(f"search?q={text}"))) is said
 
 
 # -- the way in ---------------------------------------------------------------------------------------------------------

@@ -11,3 +11,23 @@ for (const t of document.querySelectorAll("time[datetime]")) {
 }
 for (const e of document.querySelectorAll("[data-zone]"))
   e.textContent = Intl.DateTimeFormat().resolvedOptions().timeZone.replaceAll("_", " ");
+// Ids are shortened: a button copies the whole of one.
+for (const b of document.querySelectorAll("button[data-copy]")) {
+  b.hidden = !navigator.clipboard;
+  b.addEventListener("click", async () => {
+    await navigator.clipboard.writeText(b.dataset.copy);
+    b.textContent = "Copied";
+  });
+}
+// What was resubmitted is looked at again until it is settled: each time a second later, for nine minutes.
+const f = document.querySelector("[data-follow]");
+const tries = f ? Number(f.dataset.follow) : 60;
+if (tries < 60)
+  setTimeout(() => {
+    const u = new URL(location);
+    u.searchParams.set("follow", tries + 1);
+    location.replace(u);
+  }, Math.min(tries, 10) * 1000);
+// The way to this page is in view, where not all fit beside each other.
+const nav = document.querySelector("nav"), here = nav && nav.querySelector("[aria-current]");
+if (here) nav.scrollLeft += here.getBoundingClientRect().left - nav.getBoundingClientRect().left - 48;

@@ -14,7 +14,6 @@ from handlers.clients.sign_ins import SignIns
 from handlers.clients.storage import Storage
 from handlers.operations.throttle import Throttle
 
-COOKIE = "runs-session"
 _IDLE_SECONDS = 3600.0
 _LONGEST_SECONDS = 12 * 3600.0
 _RENEW_SECONDS = 300.0
