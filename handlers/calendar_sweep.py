@@ -16,6 +16,7 @@ from itertools import batched
 from typing import Any
 
 from handlers import telemetry
+from handlers.clients.sweeps import Look, Order
 from handlers.services import Services
 from handlers.settings import FUNCTION_SECONDS
 from handlers.settle import save_link
@@ -28,6 +29,7 @@ from handlers.sync.outlook_view import (
     Item,
     expected,
     first_look,
+    is_looked_at,
     is_owed,
     item,
     marked,
@@ -40,23 +42,6 @@ from handlers.sync.outlook_view import (
 log = logging.getLogger(__name__)
 
 _KEYS = 500  # of one look: its message fits a queue, and its work an invocation
-
-
-@dataclass(frozen=True)
-class Look:
-    """One look at a mailbox: for the events of these links, which follow each other in time."""
-
-    mailbox: str
-    keys: tuple[str, ...]
-
-    def encode(self) -> dict[str, Any]:
-        """As JSON members of a queue message."""
-        return {"mailbox": self.mailbox, "keys": list(self.keys)}
-
-    @classmethod
-    def decode(cls, data: dict[str, Any]) -> "Look":
-        """The reverse of `encode`."""
-        return cls(str(data["mailbox"]), tuple(map(str, data["keys"])))
 
 
 @dataclass
@@ -74,8 +59,10 @@ class Looked:
 
 
 def looks(services: Services, mailbox: str = "") -> list[Look]:
-    """What there is to look for (in this mailbox, where one is named). Reads all links, and nothing else."""
+    """What there is to look for (in this mailbox, where one is named). Reads all links, unless nobody wants to know."""
     only, now = mailbox.strip().lower(), services.clock()
+    if not any(map(is_looked_at, services.mappings.values())):
+        return []
     found: dict[str, list[tuple[float, str]]] = defaultdict(list)
     for link in services.storage.links.all():
         mapping, entry = services.mappings.get(link.mapping), link.live
@@ -90,6 +77,13 @@ def looks(services: Services, mailbox: str = "") -> list[Look]:
         for name, keys in sorted(found.items())
         for some in batched(sorted(keys), _KEYS, strict=False)
     ]
+
+
+def send_looks(services: Services, mailbox: str = "") -> int:
+    """Have the app take all looks (at this mailbox), by its queue; returns how many they are."""
+    found, storage = looks(services, mailbox), services.storage
+    storage.in_parallel([partial(storage.sweeps.send, Order(look=look)) for look in found])
+    return len(found)
 
 
 def run(look: Look, services: Services) -> float | None:

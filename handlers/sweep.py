@@ -23,12 +23,10 @@ from handlers.again import retry_passing
 from handlers.clients.held import Hold, hold_id
 from handlers.clients.inquiries import Page
 from handlers.clients.links import ListedLinks
-from handlers.clients.sweeps import NotAnOrder, Order, Sweep, prefix
-from handlers.clients.tables import StorageError, is_away
-from handlers.release import release
-from handlers.services import Factory, NotReady, Services
+from handlers.clients.sweeps import Order, Sweep, prefix
+from handlers.services import Services
 from handlers.snapshot import Missing, exposed, looked_up
-from handlers.sweep_start import mode_of, start
+from handlers.sweep_start import AGAIN
 from handlers.sync.change import SNAPSHOT, Row, RowChange, link_key
 from handlers.sync.errors import Code, Later, Permanent, SyncError
 from handlers.sync.mapping import Mapping
@@ -42,7 +40,6 @@ log = logging.getLogger(__name__)
 STEP_SECONDS = 120.0  # the function has 290: a page that has begun may take its time
 _GIVE_UP_SECONDS = 6 * 3600.0
 _LONGEST_DELAY = 300.0
-_AGAIN = "what was too young to judge"  # begins one more sweep after the margin, and no third one
 _BEHIND_SECONDS = 60.0
 _BATCH = 1000
 
@@ -51,44 +48,6 @@ type Watch = Callable[[Sweep], None]
 
 class Overtaken(Exception):
     """Another worker goes on with the sweep, or a newer sweep has taken its place."""
-
-
-def sweep(message: str, factory: Factory) -> None:
-    """Take one message of queue sweeps. Returns when it may be acknowledged; raises only on bugs and lost storage."""
-    storage = factory.storage()
-    try:
-        order = storage.sweeps.read(message)
-    except NotAnOrder as error:
-        log.error("a message of queue sweeps was thrown away: %s", error)  # noqa: TRY400  (no bug: no trace)
-        return
-    try:
-        services = factory.services()
-    except NotReady:
-        storage.sweeps.send(order, 60.0)
-        return
-    try:
-        delay = release(order.hold, services) if order.hold else _go_on(order, services)
-    except StorageError as error:
-        if not is_away(error):
-            raise
-        delay = 60.0
-    if delay is not None:
-        storage.sweeps.send(order, delay)
-
-
-def _go_on(order: Order, services: Services) -> float | None:
-    """One step of a sweep; how long the next one has to wait, or None where there is none."""
-    found = services.storage.sweeps.get(order.mapping)
-    if not order.sweep and (mapping := services.mappings.get(order.mapping)):
-        start(mapping.name, mode_of(mapping), _AGAIN, services)
-        return None
-    if not found or found.id != order.sweep or found.phase == "done":
-        return None
-    try:
-        worked, delay = step(found, services)
-    except Overtaken:
-        return None
-    return None if worked.phase == "done" else delay
 
 
 def step(
@@ -333,7 +292,7 @@ class _Step:
             plan = replace(plan, incomplete=str(code))
         self.save(phase="done", plan=plan, code=str(code), reason=reason, remedy=remedy)
         self.services.storage.sweeps.forget_pages(self.sweep)
-        if plan.too_young and not code and self.sweep.mode != "report" and self.sweep.by != _AGAIN:
+        if plan.too_young and not code and self.sweep.mode != "report" and self.sweep.by != AGAIN:
             margin = self.services.settings.sweep_margin_minutes * 60
             self.services.storage.sweeps.send(Order(self.sweep.mapping), margin + _BEHIND_SECONDS)
         sent = 0 if self.sweep.mode == "report" else plan.upserts + plan.removals + plan.retried

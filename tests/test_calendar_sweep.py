@@ -13,10 +13,11 @@ from zoneinfo import ZoneInfo
 import pytest
 from azure.storage.queue import QueueClient, TextBase64DecodePolicy
 
-from handlers import calendar_sweep
+from handlers import calendar_sweep, console
 from handlers.apply import apply
-from handlers.calendar_sweep import Look, Looked, looks, sweep_mailbox
+from handlers.calendar_sweep import Looked, looks, sweep_mailbox
 from handlers.clients.queue import QUEUE
+from handlers.clients.sweeps import Look
 from handlers.operations import calendars
 from handlers.services import Services
 from handlers.sync.change import RowChange
@@ -452,6 +453,33 @@ def test_a_row_that_somebody_changes_meanwhile_is_left_to_the_next_look(swept: S
     services.storage.links.load = then_changed  # type: ignore[method-assign]
     assert sweep_mailbox(one, services).marked == 0
     assert (deliver(bench), starts(bench)) == (0, [local(bench, 6)])
+
+
+def test_the_command_says_what_people_did_and_marks_it(
+    swept: Swept, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench = swept(REPORT)
+    bench.apply(row(bench))
+    move(bench, 4, 2)
+
+    def command(*arguments: str) -> tuple[int, str]:
+        file, environ = tmp_path / "settings.json", bench.factory._environ
+        file.write_text(json.dumps({"Values": dict(environ)}), "utf-8")
+        status = console.main(["sweep", *arguments, "--settings", str(file)])
+        return status, capsys.readouterr().out
+
+    told = f"OP1 (opportunity-meetings): moved to {local(bench, 4, 2)} – {local(bench, 4, 3)}"
+    status, said = command("--calendars", "--dry-run")
+    assert (status, told in said, f"{ANN}: 1 events looked at, 1 moved" in said) == (0, True, True)
+    assert command("--calendars", "bob@example.com")[1] == "No event to look for.\n"
+    assert deliver(bench) == 0
+    [looked] = json.loads(command("--calendars", ANN, "--json")[1])
+    assert (looked["found"][0]["status"], looked["marked"], deliver(bench), written(bench)) == ("moved", 1, 1, "moved")
+    bench.graph.faults.add(Fault(path=r"calendarView", status=503, times=100))
+    status, said = command("--calendars")
+    assert (status, "not looked at" in said) == (1, True)
+    with pytest.raises(SystemExit):
+        command("opportunity-meetings", "--calendars", ANN)
 
 
 def test_a_dry_run_changes_nothing(swept: Swept) -> None:

@@ -508,6 +508,18 @@ def test_the_page_shows_plans_and_what_is_held_and_acts_on_it(swept: Sweeping) -
     assert "There is no active mapping" in page.post("sweep", mapping="other")
 
 
+def test_the_page_looks_at_the_calendars_where_a_mapping_wants_that(swept: Sweeping) -> None:
+    swept.edit(change=lambda text: text.replace('moved = "report"', 'moved = "ignore"').replace('deleted = "report"', ""))
+    swept.reconfigure()
+    assert "Look now" not in Opened(swept).get("sweeps")
+    swept.edit()
+    swept.reconfigure()
+    known(swept, 2)
+    page = Opened(swept)
+    assert "Look now" in page.get("sweeps")
+    assert "1 looks go to the queue" in page.post("look")
+
+
 class Opened:
     """The runs page, signed in to."""
 
