@@ -220,13 +220,12 @@ class _Step:
             found += [(link.key, link.row_key) for link in left]
         return found
 
-    def _young(self) -> int:
-        """How many live rows were not shown, and may be newer than the snapshot."""
-        unseen = self.links.but(self._has_seen)
-        return sum(
-            len(too_young(some, self._has_seen, sigma=self.sweep.plan.sigma))
-            for some in batched(unseen, _BATCH, strict=False)
-        )
+    def _young(self) -> list[tuple[str, ...]]:
+        """Row keys of live rows that were not shown, and may be newer than the snapshot."""
+        found: list[tuple[str, ...]] = []
+        for some in batched(self.links.but(self._has_seen), _BATCH, strict=False):
+            found += [link.row_key for link in too_young(some, self._has_seen, sigma=self.sweep.plan.sigma)]
+        return found
 
     def _has_seen(self, key: str) -> bool:
         return prefix(key) in self.seen
@@ -234,7 +233,8 @@ class _Step:
     def _may_remove(self, missing: list[Missing]) -> bool:
         """Say in the plan what is missing. Where it must not be removed, or not yet, the sweep ends here."""
         plan, settings = self.sweep.plan, self.services.settings
-        plan = replace(plan, removals=len(missing), too_young=plan.too_young + self._young())
+        young = self._young()
+        plan = replace(plan, removals=len(missing), too_young=plan.too_young + len(young))
         keys = sorted(row_key for _, row_key in missing)
         for row_key in keys[:_BATCH]:
             plan = plan.sampled("removals", row_key)
@@ -247,10 +247,10 @@ class _Step:
         if why and self.sweep.mode == "full":
             self._hold(keys, why)
             plan = replace(plan, removals=0, held=len(missing))
-        else:
-            self._drop_hold()
+        removes = self.sweep.mode == "full" and not why
+        self._close_holds({*young, *([] if removes else keys)})
         self.save(plan=plan, reason=why or "")
-        if why or self.sweep.mode != "full":
+        if not removes:
             self.end(reason=why or "")
             return False
         return True
@@ -278,12 +278,12 @@ class _Step:
         if storage.held.hold(hold, keys):
             telemetry.emit(telemetry.HELD, level=logging.ERROR, mapping=sweep.mapping, sweep=sweep.id, rows=len(keys))
 
-    def _drop_hold(self) -> None:
-        """What an earlier sweep holds is not missing any more."""
-        held = self.services.storage.held
-        known = held.get(hold_id("sweep", self.sweep.id, self.sweep.mapping))
-        if known and known.state == "held":
-            held.decide(known, "discarded", datetime.fromtimestamp(self.services.clock(), UTC), "a later sweep")
+    def _close_holds(self, missing: set[tuple[str, ...]]) -> None:
+        """Holds of which no row is missing any more are overtaken: their rows are back, or are removed by this sweep."""
+        held, at = self.services.storage.held, datetime.fromtimestamp(self.services.clock(), UTC)
+        for hold in held.of_mapping(self.sweep.mapping):
+            if missing.isdisjoint(held.keys(hold) or ()):
+                held.decide(hold, "overtaken", at, "a later sweep", f"sweep {self.sweep.id} would not remove its rows")
 
     def end(self, code: str = "", reason: str = "", remedy: str = "") -> None:
         """The sweep is over; `code` says why before its time."""
