@@ -12,7 +12,7 @@ from handlers import apply as applying
 from handlers import receive as receiving
 from handlers import upkeep
 from handlers.clients.queue import POISON_QUEUE, QUEUE
-from handlers.clients.sweeps import SWEEP_QUEUE
+from handlers.clients.sweeps import SWEEP_POISON_QUEUE, SWEEP_QUEUE
 from handlers.health import Health
 from handlers.services import Factory, NotReady
 from handlers.settings import paused, sweep_schedule
@@ -61,14 +61,14 @@ if not paused(os.environ):  # while there is no trigger, messages wait in the qu
 
     @app.queue_trigger(arg_name="message", queue_name=SWEEP_QUEUE, connection="AzureWebJobsStorage")
     def sweep(message: func.QueueMessage) -> None:
-        """Go on with a sweep, or send removals that were released."""
-        from handlers.sweep import sweep  # noqa: PLC0415
+        """Go on with a sweep, send removals that were released, or look at a mailbox."""
+        from handlers.sweep_queue import sweep  # noqa: PLC0415
 
         sweep(message.get_body().decode("utf-8", "replace"), factory)
 
     @app.timer_trigger(schedule=sweep_schedule(os.environ), arg_name="timer", run_on_startup=False, use_monitor=True)
     def sweep_start(timer: func.TimerRequest) -> None:  # noqa: ARG001
-        """Begin a sweep of each mapping that wants one; SWEEP_SCHEDULE says when."""
+        """Begin a sweep of each mapping that wants one, and look at the calendars; SWEEP_SCHEDULE says when."""
         from handlers.sweep_start import on_schedule  # noqa: PLC0415
 
         on_schedule(factory)
@@ -87,6 +87,14 @@ if not paused(os.environ):  # while there is no trigger, messages wait in the qu
 def poison(message: func.QueueMessage) -> None:
     """Make dead letters of what the host gave up on."""
     applying.bury_poison(message.get_body().decode("utf-8", "replace"), factory)
+
+
+@app.queue_trigger(arg_name="message", queue_name=SWEEP_POISON_QUEUE, connection="AzureWebJobsStorage")
+def sweep_poison(message: func.QueueMessage) -> None:
+    """Show people what the host gave up on."""
+    from handlers.sweep_queue import bury_poison  # noqa: PLC0415
+
+    bury_poison(message.get_body().decode("utf-8", "replace"), factory)
 
 
 @app.timer_trigger(schedule="0 * * * * *", arg_name="timer", run_on_startup=False, use_monitor=False)

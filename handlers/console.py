@@ -15,10 +15,10 @@ from typing import Any
 
 from handlers.clients.sweeps import Sweep
 from handlers.clients.tables import StorageError
-from handlers.operations import activity, checks, dead_letters, preview, search, support, sweeps, uninstall
+from handlers.operations import activity, calendars, checks, dead_letters, preview, search, support, sweeps, uninstall
 from handlers.operations.check import Check
 from handlers.operations.dead_letters import Refused
-from handlers.services import Factory, NotReady
+from handlers.services import Factory, NotReady, Services
 from handlers.sync.mapping_file import MappingProblems
 from handlers.sync.notification import NotificationProblems
 from handlers.terminal import (
@@ -26,6 +26,7 @@ from handlers.terminal import (
     history_lines,
     hold_lines,
     letter_lines,
+    look_lines,
     progress_line,
     row_lines,
     run_line,
@@ -37,6 +38,9 @@ _SWEEP = """Read the whole inquiry of a mapping, and set right what differs.
 
 Rows are added and changed; they are removed where the mapping's mode is "full", and never more at once than the brake
 allows. It reads in the app's own sessions of Acumatica, and may be stopped: the app goes on with it.
+
+With --calendars, look for what people did to events in Outlook instead: in one mailbox, or in all. What is found is marked,
+and goes to the queue as the mapping's [on] moved and deleted say.
 """
 _UNINSTALL = """Remove every event that this app has made: after a trial, or before the app is removed.
 
@@ -74,7 +78,9 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("--mappings", default="mappings", metavar="DIR", help="folder of the mapping files (mappings)")
     _add_runs(commands.add_parser("runs", help="look at what happened, and run it again"))
     made = _command(commands, "sweep", _sweep, _SWEEP)
-    made.add_argument("mapping", help="name of the mapping")
+    what = made.add_mutually_exclusive_group(required=True)
+    what.add_argument("mapping", nargs="?", help="name of the mapping")
+    what.add_argument("--calendars", nargs="?", const="", metavar="MAILBOX", help="look at the calendars (of one mailbox)")
     made.add_argument("--dry-run", action="store_true", help="only say what would be done")
     made = _command(commands, "held", _held, "Removals that were too many at once: list, release or discard them.")
     chosen = made.add_mutually_exclusive_group()
@@ -242,6 +248,8 @@ def _uninstall(options: argparse.Namespace) -> int:
 def _sweep(options: argparse.Namespace) -> int:
     with _opened(options) as factory:
         services = factory.services()
+        if options.calendars is not None:
+            return _look(options, services)
         begun = sweeps.begin(options.mapping, services, _who(), apply=not options.dry_run, queue=False)
         try:
             done = sweeps.run(begun, services, time.sleep, _progress)
@@ -249,6 +257,16 @@ def _sweep(options: argparse.Namespace) -> int:
             raise Refused("another sweep of this mapping has begun, and this one has stopped") from None
         _print(options, sweeps.sweep_as_json(done), sweep_lines(done))
         return 1 if done.code or done.plan.held else 0
+
+
+def _look(options: argparse.Namespace, services: Services) -> int:
+    found, lines = [], []
+    for look in calendars.sweep(services, options.calendars, dry_run=options.dry_run):
+        found.append(look)
+        lines += look_lines(look)
+    none = "No event to look for." if calendars.is_wanted(services) else "No mapping wants to know: [on] moved and deleted."
+    _print(options, [calendars.look_as_json(look) for look in found], lines or [none])
+    return 1 if any(isinstance(look, calendars.NotLooked) for look in found) else 0
 
 
 def _progress(sweep: Sweep) -> None:

@@ -23,12 +23,10 @@ from handlers.again import retry_passing
 from handlers.clients.held import Hold, hold_id
 from handlers.clients.inquiries import Page
 from handlers.clients.links import ListedLinks
-from handlers.clients.sweeps import NotAnOrder, Order, Sweep, prefix
-from handlers.clients.tables import StorageError, is_away
-from handlers.release import release
-from handlers.services import Factory, NotReady, Services
+from handlers.clients.sweeps import Order, Sweep, prefix
+from handlers.services import Services
 from handlers.snapshot import Missing, exposed, looked_up
-from handlers.sweep_start import mode_of, start
+from handlers.sweep_start import AGAIN
 from handlers.sync.change import SNAPSHOT, Row, RowChange, link_key
 from handlers.sync.errors import Code, Later, Permanent, SyncError
 from handlers.sync.mapping import Mapping
@@ -42,7 +40,6 @@ log = logging.getLogger(__name__)
 STEP_SECONDS = 120.0  # the function has 290: a page that has begun may take its time
 _GIVE_UP_SECONDS = 6 * 3600.0
 _LONGEST_DELAY = 300.0
-_AGAIN = "what was too young to judge"  # begins one more sweep after the margin, and no third one
 _BEHIND_SECONDS = 60.0
 _BATCH = 1000
 
@@ -51,44 +48,6 @@ type Watch = Callable[[Sweep], None]
 
 class Overtaken(Exception):
     """Another worker goes on with the sweep, or a newer sweep has taken its place."""
-
-
-def sweep(message: str, factory: Factory) -> None:
-    """Take one message of queue sweeps. Returns when it may be acknowledged; raises only on bugs and lost storage."""
-    storage = factory.storage()
-    try:
-        order = storage.sweeps.read(message)
-    except NotAnOrder as error:
-        log.error("a message of queue sweeps was thrown away: %s", error)  # noqa: TRY400  (no bug: no trace)
-        return
-    try:
-        services = factory.services()
-    except NotReady:
-        storage.sweeps.send(order, 60.0)
-        return
-    try:
-        delay = release(order.hold, services) if order.hold else _go_on(order, services)
-    except StorageError as error:
-        if not is_away(error):
-            raise
-        delay = 60.0
-    if delay is not None:
-        storage.sweeps.send(order, delay)
-
-
-def _go_on(order: Order, services: Services) -> float | None:
-    """One step of a sweep; how long the next one has to wait, or None where there is none."""
-    found = services.storage.sweeps.get(order.mapping)
-    if not order.sweep and (mapping := services.mappings.get(order.mapping)):
-        start(mapping.name, mode_of(mapping), _AGAIN, services)
-        return None
-    if not found or found.id != order.sweep or found.phase == "done":
-        return None
-    try:
-        worked, delay = step(found, services)
-    except Overtaken:
-        return None
-    return None if worked.phase == "done" else delay
 
 
 def step(
@@ -261,13 +220,12 @@ class _Step:
             found += [(link.key, link.row_key) for link in left]
         return found
 
-    def _young(self) -> int:
-        """How many live rows were not shown, and may be newer than the snapshot."""
-        unseen = self.links.but(self._has_seen)
-        return sum(
-            len(too_young(some, self._has_seen, sigma=self.sweep.plan.sigma))
-            for some in batched(unseen, _BATCH, strict=False)
-        )
+    def _young(self) -> list[tuple[str, ...]]:
+        """Row keys of live rows that were not shown, and may be newer than the snapshot."""
+        found: list[tuple[str, ...]] = []
+        for some in batched(self.links.but(self._has_seen), _BATCH, strict=False):
+            found += [link.row_key for link in too_young(some, self._has_seen, sigma=self.sweep.plan.sigma)]
+        return found
 
     def _has_seen(self, key: str) -> bool:
         return prefix(key) in self.seen
@@ -275,7 +233,8 @@ class _Step:
     def _may_remove(self, missing: list[Missing]) -> bool:
         """Say in the plan what is missing. Where it must not be removed, or not yet, the sweep ends here."""
         plan, settings = self.sweep.plan, self.services.settings
-        plan = replace(plan, removals=len(missing), too_young=plan.too_young + self._young())
+        young = self._young()
+        plan = replace(plan, removals=len(missing), too_young=plan.too_young + len(young))
         keys = sorted(row_key for _, row_key in missing)
         for row_key in keys[:_BATCH]:
             plan = plan.sampled("removals", row_key)
@@ -288,10 +247,10 @@ class _Step:
         if why and self.sweep.mode == "full":
             self._hold(keys, why)
             plan = replace(plan, removals=0, held=len(missing))
-        else:
-            self._drop_hold()
+        removes = self.sweep.mode == "full" and not why
+        self._close_holds({*young, *([] if removes else keys)})
         self.save(plan=plan, reason=why or "")
-        if why or self.sweep.mode != "full":
+        if not removes:
             self.end(reason=why or "")
             return False
         return True
@@ -319,12 +278,12 @@ class _Step:
         if storage.held.hold(hold, keys):
             telemetry.emit(telemetry.HELD, level=logging.ERROR, mapping=sweep.mapping, sweep=sweep.id, rows=len(keys))
 
-    def _drop_hold(self) -> None:
-        """What an earlier sweep holds is not missing any more."""
-        held = self.services.storage.held
-        known = held.get(hold_id("sweep", self.sweep.id, self.sweep.mapping))
-        if known and known.state == "held":
-            held.decide(known, "discarded", datetime.fromtimestamp(self.services.clock(), UTC), "a later sweep")
+    def _close_holds(self, missing: set[tuple[str, ...]]) -> None:
+        """Holds of which no row is missing any more are overtaken: their rows are back, or are removed by this sweep."""
+        held, at = self.services.storage.held, datetime.fromtimestamp(self.services.clock(), UTC)
+        for hold in held.of_mapping(self.sweep.mapping):
+            if missing.isdisjoint(held.keys(hold) or ()):
+                held.decide(hold, "overtaken", at, "a later sweep", f"sweep {self.sweep.id} would not remove its rows")
 
     def end(self, code: str = "", reason: str = "", remedy: str = "") -> None:
         """The sweep is over; `code` says why before its time."""
@@ -333,7 +292,7 @@ class _Step:
             plan = replace(plan, incomplete=str(code))
         self.save(phase="done", plan=plan, code=str(code), reason=reason, remedy=remedy)
         self.services.storage.sweeps.forget_pages(self.sweep)
-        if plan.too_young and not code and self.sweep.mode != "report" and self.sweep.by != _AGAIN:
+        if plan.too_young and not code and self.sweep.mode != "report" and self.sweep.by != AGAIN:
             margin = self.services.settings.sweep_margin_minutes * 60
             self.services.storage.sweeps.send(Order(self.sweep.mapping), margin + _BEHIND_SECONDS)
         sent = 0 if self.sweep.mode == "report" else plan.upserts + plan.removals + plan.retried

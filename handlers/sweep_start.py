@@ -4,6 +4,7 @@ import logging
 import uuid
 from itertools import islice
 
+from handlers.calendar_sweep import send_looks
 from handlers.clients.activity import run_key
 from handlers.clients.sweeps import Mode, Order, Sweep
 from handlers.services import Factory, Intake, NotReady, Services
@@ -16,18 +17,20 @@ from handlers.sync.template import Row
 
 log = logging.getLogger(__name__)
 
+AGAIN = "what was too young to judge"  # begins one more sweep after the margin, and no third one
 _ABANDONED_SECONDS = 900.0  # a sweep that was not saved for so long is not under way any more
 _FAILURES = 5000  # rows of the inquiry over failed notifications that are looked at
 
 
 def on_schedule(factory: Factory) -> None:
-    """Begin a sweep of each mapping that wants one."""
+    """Begin a sweep of each mapping that wants one, and look at the calendars."""
     try:
-        intake = factory.intake()
+        services = factory.services()
     except NotReady:
         return  # said in the log already, and by health
-    for mapping in _wanted(intake):
-        start(mapping.name, mode_of(mapping), "the schedule", intake)
+    for mapping in _wanted(services):
+        start(mapping.name, mode_of(mapping), "the schedule", services)
+    send_looks(services)
 
 
 def start(name: str, mode: Mode, by: str, intake: Intake, *, queue: bool = True) -> tuple[Sweep, bool]:

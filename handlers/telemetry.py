@@ -29,6 +29,8 @@ SWEPT = (
 SETTLED = "settled"  # notification, query, mapping, row, effects, seconds, age
 DEFERRED = "deferred"  # notification, mapping, row, code, try, delay, age
 DEAD_LETTER = "dead-letter"  # notification, mapping, row, code, tries
+# A look at one mailbox for what people did there: events that were looked for, moved, deleted, and marked of these.
+CALENDAR_SWEPT = "calendar-swept"  # looked, moved, deleted, marked, seconds
 # Acumatica's sessions.
 SIGNED_IN = "signed-in"  # slot
 SIGNED_OUT = "signed-out"  # slot

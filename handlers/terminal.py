@@ -4,11 +4,13 @@ import os
 import sys
 from datetime import UTC, datetime
 
+from handlers.calendar_sweep import Looked
 from handlers.clients.activity_record import Run
 from handlers.clients.held import Hold
 from handlers.clients.sweeps import Sweep
 from handlers.operations import words
 from handlers.operations.activity import RowState
+from handlers.operations.calendars import NotLooked
 from handlers.operations.check import Check
 from handlers.operations.dead_letters import Letter
 
@@ -87,6 +89,19 @@ def sweep_lines(sweep: Sweep) -> list[str]:
             lines.append(f"  {count:>7}  {told}{f' ({sample})' if sample else ''}")
     if sweep.code:
         lines += [f"ended before its time: {sweep.reason}", f"  {sweep.remedy}", f"  code {sweep.code}"]
+    return lines
+
+
+def look_lines(look: Looked | NotLooked) -> list[str]:
+    """A look at a mailbox: what people did to its events."""
+    if isinstance(look, NotLooked):
+        return [f"{look.look.mailbox}: not looked at: {look.reason}"]
+    told = f"{look.looked} events looked at, {look.count('moved')} moved, {look.count('deleted')} deleted"
+    lines = [f"{look.mailbox}: {told}; {look.marked} rows go to the queue"]
+    for link, finding in look.found:
+        seen = finding.seen
+        times = f" to {seen.start} – {seen.end}" if seen.start else ""
+        lines.append(f"  {', '.join(link.row_key)} ({link.mapping}): {seen.status}{times}")
     return lines
 
 

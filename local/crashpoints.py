@@ -42,7 +42,7 @@ from handlers.operations import sweeps
 from handlers.receive import receive
 from handlers.services import Factory, load_mappings
 from handlers.settings import Settings, load_settings
-from handlers.sweep import sweep
+from handlers.sweep_queue import sweep
 from handlers.sweep_start import on_schedule
 from local import judge
 from local.azurite import Azurite, AzuriteError

@@ -12,6 +12,7 @@ from azure.data.tables import TableServiceClient
 from azure.storage.queue import QueueClient, TextBase64DecodePolicy
 
 from handlers import sweep as sweeping
+from handlers import sweep_queue
 from handlers.apply import apply
 from handlers.clients.queue import QUEUE
 from handlers.clients.sweeps import SWEEP_QUEUE, Mode, Sweep
@@ -74,7 +75,7 @@ class Sweeping(Bench):
     def drain(self) -> int:
         """Take all messages out of the queues, until none can be seen; how many they were."""
         count = 0
-        for name, take in itertools.cycle(((SWEEP_QUEUE, sweeping.sweep), (QUEUE, apply))):
+        for name, take in itertools.cycle(((SWEEP_QUEUE, sweep_queue.sweep), (QUEUE, apply))):
             taken = self._drain(name, take)
             count += taken
             if not taken and name == QUEUE:

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from handlers.clients.queue import POISON_QUEUE, QUEUE
-from handlers.clients.sweeps import SWEEP_QUEUE
+from handlers.clients.sweeps import SWEEP_POISON_QUEUE, SWEEP_QUEUE
 from handlers.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -34,6 +34,7 @@ def test_the_app_has_these_functions_whatever_is_set() -> None:
         "poison",
         "runs",
         "sweep",
+        "sweep_poison",
         "sweep_start",
         "upkeep_purge",
         "upkeep_sessions",
@@ -42,7 +43,7 @@ def test_the_app_has_these_functions_whatever_is_set() -> None:
 
 def test_while_the_app_is_paused_nothing_takes_rows_out_of_the_queue() -> None:
     found = bindings({"SYNC_PAUSED": "true"})
-    assert sorted(found) == ["health", "notifications", "poison", "runs", "upkeep_purge", "upkeep_sessions"]
+    assert sorted(found) == ["health", "notifications", "poison", "runs", "sweep_poison", "upkeep_purge", "upkeep_sessions"]
 
 
 def test_sweeps_begin_when_their_schedule_says_so() -> None:
@@ -69,6 +70,7 @@ def test_queue_functions_read_the_queues_that_the_app_writes() -> None:
     found = bindings({})
     assert found["apply"]["queueName"] == QUEUE
     assert found["sweep"]["queueName"] == SWEEP_QUEUE
+    assert found["sweep_poison"]["queueName"] == SWEEP_POISON_QUEUE == f"{SWEEP_QUEUE}-poison"
     assert found["poison"]["queueName"] == POISON_QUEUE == f"{QUEUE}-poison"
     assert found["apply"]["connection"] == found["poison"]["connection"] == "AzureWebJobsStorage"
 

@@ -13,6 +13,7 @@ from werkzeug.test import Client
 from handlers import console
 from handlers.again import Refused
 from handlers.clients.condition import look
+from handlers.clients.held import Hold
 from handlers.clients.sweeps import Order, Sweep
 from handlers.health import Health
 from handlers.operations import checks, sweeps
@@ -175,9 +176,39 @@ def test_an_inquiry_that_was_emptied_takes_no_event_with_it(swept: Sweeping) -> 
     assert (done.plan.held, done.plan.removals, len(swept.subjects())) == (3, 0, 3)
     [hold] = sweeps.holds(swept.factory.storage())
     assert (hold.source, hold.count, hold.mapping) == ("sweep", 3, MAPPING)
+    assert swept.sweep("report").plan.removals == 3  # it would still remove them
+    assert [found.id for found in sweeps.holds(swept.factory.storage())] == [hold.id]
     swept.inquiry.rows |= rows
-    swept.sweep()
+    swept.sweep("report")
     assert sweeps.holds(swept.factory.storage()) == []
+    closed = swept.factory.storage().held.get(hold.id)
+    assert closed
+    assert (closed.state, closed.by) == ("overtaken", "a later sweep")
+    assert look(swept.factory.storage(), swept.now).held == 0
+
+
+@pytest.mark.parametrize("back", [True, False])
+def test_what_a_notification_would_remove_is_overtaken_by_a_sweep_that_saw_its_rows_or_removes_them(
+    swept: Sweeping, back: bool
+) -> None:
+    known(swept, 12)
+    storage, gone = swept.factory.storage(), [(key,) for key in names(3)]
+    hold = Hold("h", source="notification", origin="n", company="production", mapping=MAPPING, timestamp=1)
+    storage.held.hold(hold, gone)
+    other = Hold("o", source="notification", origin="n", company="production", mapping="other", timestamp=1)
+    storage.held.hold(other, gone)
+    rows = [swept.inquiry.rows.pop(key) for (key,) in gone]
+    swept.acumatica.conceal(QUERY)
+    swept.sweep()
+    assert len(sweeps.holds(storage)) == 2  # what was not read whole says nothing
+    swept.acumatica.expose(QUERY, swept.inquiry.rows.values, COLUMNS, ("OpportunityID",))
+    swept.sweep("upsert")
+    assert len(sweeps.holds(storage)) == 2
+    if back:
+        swept.inquiry.rows |= {row["OpportunityID"].strip(): row for row in rows}
+    swept.sweep()
+    assert [found.id for found in sweeps.holds(storage)] == ["o"]
+    assert len(swept.subjects()) == (12 if back else 9)
 
 
 def test_more_removals_than_the_brake_allows_are_held_once_and_released_by_somebody(swept: Sweeping) -> None:
@@ -506,6 +537,18 @@ def test_the_page_shows_plans_and_what_is_held_and_acts_on_it(swept: Sweeping) -
     swept.drain()
     assert "Visit for BACK" in swept.subjects()
     assert "There is no active mapping" in page.post("sweep", mapping="other")
+
+
+def test_the_page_looks_at_the_calendars_where_a_mapping_wants_that(swept: Sweeping) -> None:
+    swept.edit(change=lambda text: text.replace('moved = "report"', 'moved = "ignore"').replace('deleted = "report"', ""))
+    swept.reconfigure()
+    assert "Look now" not in Opened(swept).get("sweeps")
+    swept.edit()
+    swept.reconfigure()
+    known(swept, 2)
+    page = Opened(swept)
+    assert "Look now" in page.get("sweeps")
+    assert "1 looks go to the queue" in page.post("look")
 
 
 class Opened:

@@ -1,7 +1,7 @@
 """Table Held: removals that the brake holds. One entity for each hold; the keys of its rows are in a blob.
 
 A hold of a notification is written once, whatever is repeated. A sweep has one hold for each mapping: the next sweep knows
-better, and replaces it, unless somebody has released it.
+better, and replaces it, unless somebody has released it. What a later sweep would not remove any more is overtaken.
 """
 
 import json
@@ -19,11 +19,12 @@ VERSION = 1
 _PARTITION = "held"
 _TEXT = 1000
 _SAMPLE = 10
+_MOST = 1000  # looked at
 _OPEN = f"PartitionKey eq '{_PARTITION}' and (State eq 'held' or State eq 'releasing')"
 _UNKNOWN = datetime(1970, 1, 1, tzinfo=UTC)
 
 type Source = Literal["notification", "sweep"]
-type HoldState = Literal["held", "releasing", "released", "discarded"]
+type HoldState = Literal["held", "releasing", "released", "discarded", "overtaken"]
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,10 @@ class Held:
         """Holds that are not decided on, or are being released; at most `limit`."""
         return [_hold(stored) for stored in self._table.query(_OPEN, limit=limit)]
 
+    def of_mapping(self, mapping: str) -> list[Hold]:
+        """Holds of a mapping that nobody has decided on."""
+        return [hold for hold in self.open(_MOST) if hold.mapping == mapping and hold.state == "held"]
+
     def decide(self, hold: Hold, state: HoldState, at: datetime, by: str, why: str = "") -> Hold | None:
         """Change a hold's state; None if it is another one by now."""
         return self._save(replace(hold, state=state, decided=at, by=by[:_TEXT], why=why[:_TEXT]))
@@ -118,7 +123,7 @@ class Held:
 
     def purge(self, old: str) -> int:
         """Remove those that fit a condition and are decided on; returns how many."""
-        return self._table.remove_all(f"{old} and (State eq 'released' or State eq 'discarded')")
+        return self._table.remove_all(f"{old} and (State eq 'released' or State eq 'discarded' or State eq 'overtaken')")
 
     def _save(self, hold: Hold) -> Hold | None:
         etag = self._table.put(_entity(hold), hold.etag)

@@ -25,7 +25,7 @@ from handlers.clients.put_off import PutOff
 from handlers.clients.queue import POISON_QUEUE, QUEUE, Queue
 from handlers.clients.search import ROWS_BLOBS, SearchIndex
 from handlers.clients.slots import SESSIONS, Slots
-from handlers.clients.sweeps import SWEEP_QUEUE, SWEEPS, Sweeps
+from handlers.clients.sweeps import SWEEP_POISON_QUEUE, SWEEP_QUEUE, SWEEPS, Sweeps
 from handlers.clients.tables import Table
 from handlers.settings import StorageSettings
 
@@ -75,7 +75,9 @@ class Storage:
             for name in (QUEUE, SWEEP_QUEUE)
         }
         self._made_queues: set[str] = set()
-        self._poison_client = self._client(QueueClient, "queue", POISON_QUEUE, **_RETRY)
+        self._poison_clients = [
+            self._client(QueueClient, "queue", name, **_RETRY) for name in (POISON_QUEUE, SWEEP_POISON_QUEUE)
+        ]
         self._sender = ThreadPoolExecutor(_SENDERS, thread_name_prefix="sender")
 
         self.links = Links(self._table(LINKS))
@@ -113,10 +115,11 @@ class Storage:
 
     def poison_count(self) -> int:
         """About how many messages the host gave up on, and nobody has made dead letters of yet."""
-        try:
-            return self._poison_client.get_queue_properties().approximate_message_count or 0
-        except ResourceNotFoundError:
-            return 0  # the host makes the queue when it needs it
+        count = 0
+        for client in self._poison_clients:
+            with contextlib.suppress(ResourceNotFoundError):  # the host makes the queue when it needs it
+                count += client.get_queue_properties().approximate_message_count or 0
+        return count
 
     def purge(self, before: datetime) -> dict[str, int]:
         """Remove settled tombstones, notifications, activity and closed holds not touched since `before`; returns how many.

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 SWEEPS = "Sweeps"
 SWEEP_QUEUE = "sweeps"
+SWEEP_POISON_QUEUE = "sweeps-poison"
 VERSION = 1
 MESSAGE_VERSION = 1
 PREFIX = 8  # bytes of a key's hash: two of 100,000 rows are the same once in four thousand million sweeps
@@ -60,12 +61,34 @@ class Sweep:
 
 
 @dataclass(frozen=True)
+class Look:
+    """One look at a mailbox: for the events of these links, which follow each other in time."""
+
+    mailbox: str
+    keys: tuple[str, ...]
+
+    def encode(self) -> dict[str, Any]:
+        """As JSON members of a queue message."""
+        return {"mailbox": self.mailbox, "keys": list(self.keys)}
+
+    @classmethod
+    def decode(cls, data: dict[str, Any]) -> "Look":
+        """The reverse of `encode`."""
+        return cls(str(data["mailbox"]), tuple(map(str, data["keys"])))
+
+
+@dataclass(frozen=True)
 class Order:
-    """A message of queue sweeps: a sweep is to go on, or what is held is to be released (`hold` is its id then)."""
+    """A message of queue sweeps: a sweep is to go on, what is held is to be released (`hold` is its id), or a look taken.
+
+    `tries`: how often the look was put off.
+    """
 
     mapping: str = ""
     sweep: str = ""
     hold: str = ""
+    look: Look | None = None
+    tries: int = 0
 
 
 class NotAnOrder(Exception):
@@ -143,7 +166,9 @@ class Sweeps:
 
     def send(self, order: Order, delay: float = 0.0) -> None:
         """Put an order into the queue, to be seen after `delay` seconds. It never expires."""
-        text = canonical({"v": MESSAGE_VERSION, "mapping": order.mapping, "sweep": order.sweep, "hold": order.hold})
+        content = {"v": MESSAGE_VERSION, "mapping": order.mapping, "sweep": order.sweep, "hold": order.hold}
+        look = {"look": order.look.encode(), "tries": order.tries} if order.look else {}
+        text = canonical(content | look)
         self._connect().send_message(text, visibility_timeout=max(math.ceil(delay), 0), time_to_live=-1)
 
     @staticmethod
@@ -158,7 +183,11 @@ class Sweeps:
             raise NotAnOrder(f"the message is not an order of version {MESSAGE_VERSION}")
         if wrong := [name for name in names if not isinstance(data.get(name), str)]:
             raise NotAnOrder(f"the message's {', '.join(wrong)} is missing or of the wrong type")
-        return Order(**{name: data[name] for name in names})
+        try:
+            look = Look.decode(data["look"]) if "look" in data else None
+            return Order(**{name: data[name] for name in names}, look=look, tries=int(data.get("tries", 0)))
+        except (KeyError, TypeError, ValueError):
+            raise NotAnOrder("the message's look is none") from None
 
 
 def prefix(link_key: str) -> bytes:

@@ -2,7 +2,7 @@
 
 from werkzeug.wrappers import Response
 
-from handlers.operations import activity, checks, dead_letters, preview, sweeps, trying
+from handlers.operations import activity, calendars, checks, dead_letters, preview, sweeps, trying
 from handlers.operations.dead_letters import Refused
 from handlers.runs_page.render import html, see_other
 from handlers.runs_page.visit import Visit
@@ -44,6 +44,13 @@ def sweep(visit: Visit) -> Response:
     except Refused as error:
         return html("message", 409, visit, title="Not begun", text=str(error))
     return see_other("sweeps")
+
+
+def look(visit: Visit) -> Response:
+    """Look now for what people did to events in Outlook."""
+    count = calendars.begin(visit.factory.services())
+    text = f"{count} looks go to the queue; what is found stands on each row's page."
+    return html("message", visit=visit, title="Looking", text=text)
 
 
 def release(visit: Visit) -> Response:

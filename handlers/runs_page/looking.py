@@ -5,7 +5,7 @@ from dataclasses import asdict
 
 from werkzeug.wrappers import Response
 
-from handlers.operations import activity, checks, dead_letters, notification_files, words
+from handlers.operations import activity, calendars, checks, dead_letters, notification_files, words
 from handlers.operations import sweeps as sweeping
 from handlers.runs_page.render import data, file, html, there
 from handlers.runs_page.visit import Visit
@@ -111,7 +111,7 @@ def sweeps(visit: Visit) -> Response:
     if visit.request.wants_json:
         told = {"held": [sweeping.hold_as_json(hold) for hold in held], "mappings": [each.as_json() for each in standings]}
         return data(told)
-    return html("sweeps", visit=visit, held=held, standings=standings)
+    return html("sweeps", visit=visit, held=held, standings=standings, looks=calendars.is_wanted(intake))
 
 
 def letter_file(visit: Visit, key: str) -> Response:

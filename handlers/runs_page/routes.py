@@ -23,6 +23,7 @@ _VIEWS = (
     ("POST", "/resubmit", acting.resubmit),
     ("POST", "/discard", acting.discard),
     ("POST", "/sweep", acting.sweep),
+    ("POST", "/look", acting.look),
     ("POST", "/release", acting.release),
     ("POST", "/discard-held", acting.discard_held),
     ("POST", "/mailbox/<key>/test", acting.test_event),

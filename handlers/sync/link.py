@@ -84,6 +84,18 @@ class Claim:
     backed: bool = True
 
 
+class InOutlook(NamedTuple):
+    """What a look at the calendar has shown of the event, as its record is told it.
+
+    `status`: unchanged, moved or deleted. Times are on the wall of the mapping's zone, days where it is of whole days.
+    """
+
+    status: str
+    start: str
+    end: str
+    responses: str  # of the attendees who have answered
+
+
 class Record(NamedTuple):
     """What a record of Acumatica is told: the id of its event (None = as it is), and why there is none."""
 
@@ -107,7 +119,9 @@ class EventLink:
     written_to: str | None = None  # the id of the record that gets it
     written: bool = False  # whether the record may have got anything
     record_late_until: float = 0.0  # until when a write-back without an answer may still be carried out
-    record_late: Record | None = None  # what it writes; None = several
+    record_late: Record | None = None  # what it writes; None = several, or what is in Outlook
+    in_outlook: InOutlook | None = None  # what people made of the event, as last seen; None = nothing to tell of
+    outlook_told: InOutlook | None = None  # what of that is known to be in the record
     claim: Claim | None = None
     last_effect: str = ""
     last_error: str = ""
@@ -201,7 +215,7 @@ class EventLink:
     def unconfirmed(self) -> "EventLink":
         """Mark everything that was not seen as unknown: for whoever follows a claim that expired or was lost."""
         entries = tuple(replace(e, fingerprint=None, unsure=e.unsure or e.id is None) for e in self.entries)
-        return replace(self, entries=entries, written_back=None, claim=None)
+        return replace(self, entries=entries, written_back=None, outlook_told=None, claim=None)
 
     def caught_up(self, newer: "EventLink") -> "EventLink":
         """Take over what others have saved while this worker held the claim: row content, and perhaps stray events.
@@ -285,6 +299,8 @@ def from_state(state: dict[str, Any]) -> EventLink:
         written=state.get("written", state.get("written_to") is not None),
         record_late_until=state.get("record_late_until", 0.0),
         record_late=Record(*state["record_late"]) if state.get("record_late") else None,
+        in_outlook=InOutlook(*state["in_outlook"]) if state.get("in_outlook") else None,
+        outlook_told=InOutlook(*state["outlook_told"]) if state.get("outlook_told") else None,
         claim=Claim(**state["claim"]) if state["claim"] else None,
         last_effect=state["last_effect"],
         last_error=state["last_error"],

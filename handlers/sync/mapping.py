@@ -18,7 +18,8 @@ from handlers.sync.template import MissingColumns, Row, Template, as_text, compa
 
 _SYSTEM_FIELDS = {"id", "rowNumber", "delete", "custom", "Attributes", "note"}  # of an entity in JSON; no plain fields
 EVENT_ID = "event_id"
-RESULTS = {EVENT_ID, "webLink", "iCalUId", "reason"}  # what write_back can write, and nothing else can use
+OUTLOOK = {"outlook_status", "outlook_start", "outlook_end", "responses"}  # what a look at the calendar shows
+RESULTS = {EVENT_ID, "webLink", "iCalUId", "reason", *OUTLOOK}  # what write_back can write, and nothing else can use
 LINK = "link"  # the one placeholder of `footer`
 ELSE = "*"  # in [values]: every other label
 NOT_KEYS = {"name"}  # of a mapping; told by its file's name
@@ -50,7 +51,8 @@ class WrittenField(Table):
     """What one field of the record gets."""
 
     value: Annotated[Any, BeforeValidator(_field_value), SCALAR_SCHEMA] = Field(
-        description="Template of `{event_id}`, `{webLink}`, `{iCalUId}`, `{reason}`; or true, false, a number."
+        description="Template of `{event_id}`, `{webLink}`, `{iCalUId}`, `{reason}`; or of what people did in Outlook: "
+        "`{outlook_status}`, `{outlook_start}`, `{outlook_end}`, `{responses}`; or true, false, a number."
     )
     type: Literal[_CUSTOM_TYPES] | None = Field(  # type: ignore[valid-type]
         None, description="Type of a custom field, where it does not follow from the value; `$adHocSchema` tells it."
@@ -93,6 +95,8 @@ class WriteBackTemplate(Table):
                 for column in used
                 if column not in RESULTS
             ]
+            if OUTLOOK.intersection(used) and not OUTLOOK.issuperset(used):
+                problems.append(f'"{name}": what is seen in Outlook has to stand alone')
         if problems:
             raise ValueError("; ".join(problems))
         return fields
@@ -133,6 +137,13 @@ class On(Table):
         "delete", description="`cancel`: attendees are told `comment`; `keep`: the event stays."
     )
     comment: PlainText = Field("Cancelled in Acumatica.", description="What a cancellation says.")
+    moved: Literal["restore", "report", "ignore"] = Field(
+        "ignore",
+        description="Someone moves the event in Outlook. `restore`: it gets its times again; `report`: its record is told.",
+    )
+    deleted: Literal["restore", "report", "ignore"] = Field(
+        "ignore", description="Someone deletes it in Outlook. `restore`: it is made again; `report`: its record is told."
+    )
     clear: bool = Field(default=False, description="`true`: when a row is removed, the fields of `write_back` are emptied.")
 
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from handlers.sync.mapping import (
     LINK,
     NOT_KEYS,
+    OUTLOOK,
     RESULTS,
     Backfill,
     Condition,
@@ -122,6 +123,18 @@ def _joint_problems(data: Row) -> Iterator[str]:
         yield 'on.comment: counts only with delete = "cancel"'
     if _member(data.get("backfill"), "invite") is True and not _member(data.get("event"), "attendees"):
         yield "backfill.invite: the event has no attendees, so nobody to invite"
+    yield from _outlook_problems(data, on)
+
+
+def _outlook_problems(data: Row, on: Any) -> Iterator[str]:
+    if _member(on, "moved") == "restore" and _member(on, "update") == "ignore":
+        yield 'on.moved: with update = "ignore" nothing writes the event\'s times again'
+    fields = _texts(_member(data.get("write_back"), "fields"))
+    used = {match[1].strip() for text in fields for match in PLACEHOLDER.finditer(text) if match[1]}
+    if "report" in {_member(on, "moved"), _member(on, "deleted")}:
+        return
+    for name in sorted(OUTLOOK & used):
+        yield f'write_back.fields: {{{name}}} is written only with on.moved = "report" or on.deleted = "report"'
 
 
 def _footer_problems(data: Row) -> Iterator[str]:

@@ -37,7 +37,7 @@ class _Moment(NamedTuple):
 
 def start_and_end(mapping: Mapping, row: Row, notes: list[str]) -> dict[str, Any]:
     """Graph's `start`, `end` and `isAllDay`; adds notes on what is probably not meant. Raises Permanent, OverflowError."""
-    event, zone = mapping.event, _zone(mapping, row)
+    event, zone = mapping.event, zone_of(mapping, row)
     all_day = flag("event.isAllDay", event.isAllDay, row)
     written = _written("start", event.start, row, all_day=all_day)
     if written is None:
@@ -55,7 +55,8 @@ def start_and_end(mapping: Mapping, row: Row, notes: list[str]) -> dict[str, Any
     return {"start": _told(start.at, zone), "end": _told(end, zone), "isAllDay": False}
 
 
-def _zone(mapping: Mapping, row: Row) -> Zone:
+def zone_of(mapping: Mapping, row: Row) -> Zone:
+    """The zone of a row's dates. Raises Permanent."""
     text = mapping.time_zone.render(row)
     try:
         return find_zone(text)

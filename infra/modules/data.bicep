@@ -15,7 +15,7 @@ param secretNames { *: string } // Name in the vault by app setting
 
 // Row changes, and what the host gave up on; containers: the deployed package, rows too large for a message or an entity,
 // the list of all rows that people search in.
-var queues = ['row-changes', 'row-changes-poison', 'sweeps']
+var queues = ['row-changes', 'row-changes-poison', 'sweeps', 'sweeps-poison']
 var tables = ['PushNotifications', 'EventLinks', 'DeadLetters', 'AcumaticaSessions', 'Mappings', 'Runs', 'Held', 'Sweeps']
 var containers = ['deployments', 'row-changes', 'dead-letters', 'search']
 

@@ -1,11 +1,14 @@
-"""Sweeps through the real host: begun by the timer, carried on by the queue, released on the page."""
+"""Sweeps through the real host: begun by the timer, carried on by the queue, released on the page; looks at calendars."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 
+from handlers.services import ROOT
 from local.azurite import Azurite
 from local.crashpoints import HOUR_OF_TICKS, SWEPT
 from local.judge import look
@@ -72,3 +75,38 @@ def test_an_emptied_inquiry_is_braked(world: World) -> None:
     assert sweep(world)["plan"]["held"] == 0
     assert page(world)["held"] == []
     assert world.differences() == []
+
+
+@pytest.mark.parametrize("moved", ["report", "restore"])
+def test_an_event_that_a_person_moves_is_reported_or_put_back(azurite: Azurite, tmp_path: Path, moved: str) -> None:
+    text = (ROOT / SWEPT["MAPPINGS_DIR"] / f"{MAPPING}.toml").read_text("utf-8")
+    field = '"custom.Opportunity.UsrStatus" = "{outlook_status}"\n' if moved == "report" else ""
+    text = text.replace("[write_back.fields]\n", f"[write_back.fields]\n{field}") + f'\n[on]\nmoved = "{moved}"\n'
+    (tmp_path / f"{MAPPING}.toml").write_text(text, "utf-8")
+    with new_world(azurite.new_account(), {**SWEPT, "MAPPINGS_DIR": str(tmp_path), "RUNS_KEY": KEY}) as world:
+        world.acumatica.declare("Opportunity", "Opportunity", "UsrStatus")
+        day = datetime.now(UTC).date() + timedelta(days=3)
+        told = world.inquiry.save("MOVED", MeetingStart=f"{day}T09:00:00", MeetingEnd=f"{day}T10:00:00")
+        world.deliver({**told, "TimeStamp": told["TimeStamp"] - HOUR_OF_TICKS})
+        assert world.rest()
+        row = world.inquiry.rows["MOVED"]
+        [event] = world.graph.events(row["OwnerEmail"])
+        times = [{"dateTime": f"{day}T{hour}:00:00", "timeZone": "Eastern Standard Time"} for hour in (15, 16)]
+        world.graph.user_reschedules(row["OwnerEmail"], event["id"], *times)
+
+        def done() -> bool:
+            [now] = world.graph.events(row["OwnerEmail"])
+            record = world.acumatica.record("Opportunity", row["NoteID"]) or {}
+            status = record["custom"]["Opportunity"].get("UsrStatus", {}).get("value")
+            hour = now["start"]["dateTime"][11:13]
+            return (hour, status) == (("15", "moved") if moved == "report" else ("09", None))
+
+        assert not done()
+        sweep(world)
+        assert world.wait(done, 60), (world.graph.events(row["OwnerEmail"]), world.host.log[-2000:])
+        assert world.rest()
+        puts = len(world.graph.calls)
+        sweep(world)
+        assert world.rest()
+        assert world.wait(lambda: len(world.graph.calls) > puts, 30)
+        assert {call.method for call in world.graph.calls[puts:]} == {"GET"}

@@ -18,6 +18,7 @@ from handlers.runs_page import render
 from handlers.runs_page.page import Page, respond
 from handlers.runs_page.visit import BASE, Request
 from handlers.services import Factory
+from handlers.sync.link import EventLink, InOutlook
 from tests.bench import QUERY, Bench
 from tests.operations.steps import a_row, work
 from tests.operations.steps import post as sent
@@ -377,6 +378,19 @@ def test_whatever_stands_in_a_row_is_shown_as_text(storage: str, value: str, ben
         assert 'href="javascript' not in answer.text
         assert len(answer.text) < 60_000
     browser.factory.close()
+
+
+def test_a_row_shows_what_people_made_of_its_event_in_outlook(browser: Browser) -> None:
+    seen = InOutlook("moved", "2026-12-02T12:00:00", "2026-12-02T13:00:00", "<b>@x.com accepted")
+    link = EventLink("production", "opportunity-meetings", ("OP1",), in_outlook=seen)
+    links = browser.factory.storage().links
+    links.save(link, None)
+    browser.sign_in()
+    shown = browser.get(f"row/{link.key}").text
+    assert "moved (2026-12-02 12:00:00 to 2026-12-02 13:00:00)" in shown
+    assert "&lt;b&gt;@x.com accepted" in shown
+    links.save(replace(link, in_outlook=None), links.load(link.key)[1])
+    assert "In Outlook" not in browser.get(f"row/{link.key}").text
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from handlers.sync.link import (
     Column,
     Entry,
     EventLink,
+    InOutlook,
     Version,
     from_state,
     merge,
@@ -220,6 +221,8 @@ def vars_of_state() -> dict[str, Any]:
         "repairs": 1,
         "buried": 4,
         "buried_row": True,
+        "in_outlook": InOutlook("moved", "2026-01-02T09:00:00", "2026-01-02T10:00:00", ""),
+        "outlook_told": InOutlook("unchanged", "", "", "b@x.com accepted"),
     }
 
 

@@ -125,7 +125,8 @@ def test_a_byte_order_mark_is_no_part_of_the_text() -> None:
             ('"{event_id}"', '"{Subject}"'),
             (
                 'm.toml: write_back.fields: "custom.Opportunity.AttributeCALEVT": '
-                "{Subject} cannot be written back; what can: {event_id}, {iCalUId}, {reason}, {webLink}"
+                "{Subject} cannot be written back; what can: {event_id}, {iCalUId}, {outlook_end}, "
+                "{outlook_start}, {outlook_status}, {reason}, {responses}, {webLink}"
             ),
         ),
     ],
@@ -304,6 +305,19 @@ def test_all_conditions_have_to_hold() -> None:
         ('[on]\nupdate = "never"', "m.toml:21: on.update: Input should be 'update' or 'ignore'"),
         ('[on]\ncomment = "x"', 'm.toml: on.comment: counts only with delete = "cancel"'),
         ("[on]\nclear = 1", "m.toml:21: on.clear: Input should be a valid boolean"),
+        ('[on]\nmoved = "tell"', "m.toml:21: on.moved: Input should be 'restore', 'report' or 'ignore'"),
+        (
+            '[on]\nmoved = "restore"\nupdate = "ignore"',
+            'm.toml: on.moved: with update = "ignore" nothing writes the event\'s times again',
+        ),
+        (
+            '"custom.Opportunity.UsrWho" = "{responses}"\n[on]\nmoved = "restore"',
+            'm.toml: write_back.fields: {responses} is written only with on.moved = "report" or on.deleted = "report"',
+        ),
+        (
+            '"custom.Opportunity.UsrBoth" = "{event_id} {outlook_status}"\n[on]\nmoved = "report"',
+            'm.toml:18: write_back.fields: "custom.Opportunity.UsrBoth": what is seen in Outlook has to stand alone',
+        ),
     ],
 )
 def test_problems_of_further_tables(more: str, problem: str) -> None:
