@@ -15,8 +15,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, date, datetime, timedelta
 
+from handlers.sync.change import datetime_to_ticks
 from handlers.terminal import sweep_lines
 from local.azurite import Azurite, AzuriteError
 from local.host.process import HostError
@@ -29,7 +30,7 @@ SETTINGS = {
     "CLAIM_SECONDS": "8",  # 360 in production: how long a row waits after a request without an answer
     "REQUEST_TIMEOUT_SECONDS": "2",
     "SWEEP_MARGIN_MINUTES": "1",  # 15 in production: a sweep believes nothing that is younger
-    "MAPPINGS_DIR": str(ROOT / "local" / "swept"),
+    "MAPPINGS_DIR": str(ROOT / "local" / "shown"),
 }
 AGE = timedelta(hours=1)  # of what Acumatica sends here, so that no sweep has to wait for it
 COLOURS = {"bold": "1", "dim": "2", "green": "32", "red": "31", "cyan": "36", "yellow": "33"}
@@ -80,6 +81,23 @@ class Story:
         if not found or "Nothing is held" not in left or events != self._events():
             self.differences.append("the removals of an emptied inquiry were not held and discarded")
 
+    def moved(self, title: str, why: str, key: str, start: str, end: str) -> None:
+        """A person drags the event of a row to other times; the night after, its record is told."""
+        row, zone = self.world.inquiry.rows[key], {"timeZone": "Eastern Standard Time"}
+        with self._told(title, why):
+            print(
+                f"   {paint('✗', 'yellow')} {row['OwnerEmail']} drags {row['Subject']!r} to {start.replace('T', ' ')[:16]}"
+            )
+            times = ({"dateTime": start} | zone, {"dateTime": end} | zone)
+            self.world.graph.user_reschedules(row["OwnerEmail"], self._field(row["NoteID"], "AttributeCALEVT"), *times)
+            print(f"   {paint('→', 'cyan')} night: the calendars are looked at, too")
+            self.world.night()
+            told = self.world.wait(lambda: self._field(row["NoteID"], "UsrOutlookStart") == start, 60)
+            for name in ("UsrOutlookStatus", "UsrOutlookStart"):
+                print(f"     record {key}: {name} = {self._field(row['NoteID'], name)}")
+        if not told or self._field(row["NoteID"], "UsrOutlookStatus") != "moved":
+            self.differences.append(f"record {key} does not say that its event was moved")
+
     def _night(self) -> None:
         print(f"   {paint('→', 'cyan')} night: the whole inquiry is read by OData")
         sweep = self.world.night()
@@ -128,7 +146,7 @@ class Story:
         return "; ".join(parts)
 
     def _show_calendars(self) -> None:
-        written = {key: self._event_id(row["NoteID"]) for key, row in self.world.inquiry.rows.items()}
+        written = {key: self._field(row["NoteID"], "AttributeCALEVT") for key, row in self.world.inquiry.rows.items()}
         for mailbox in sorted(self.world.graph.mailboxes()):
             for event in sorted(self.world.graph.events(mailbox), key=lambda event: event["start"]["dateTime"]):
                 start = event["start"]["dateTime"][:16].replace("T", " ")
@@ -142,16 +160,21 @@ class Story:
         graph = self.world.graph
         return {event["id"] for mailbox in graph.mailboxes() for event in graph.events(mailbox)}
 
-    def _event_id(self, note_id: str) -> str:
+    def _field(self, note_id: str, name: str) -> str:
         record = self.world.acumatica.record("Opportunity", note_id) or {}
-        return str(record.get("custom", {}).get("Opportunity", {}).get("AttributeCALEVT", {}).get("value") or "")
+        return str(record.get("custom", {}).get("Opportunity", {}).get(name, {}).get("value") or "")
 
 
 def tell(world: World) -> list[str]:
     """The story; returns what the judge finds."""
     story, inquiry = Story(world), world.inquiry
-    monday = {"MeetingStart": "2026-12-07T09:00:00", "MeetingEnd": "2026-12-07T10:00:00"}
-    tuesday = {"MeetingStart": "2026-12-08T14:00:00", "MeetingEnd": "2026-12-08T15:30:00"}
+    for field in ("UsrOutlookStatus", "UsrOutlookStart"):
+        world.acumatica.declare("Opportunity", "Opportunity", field)
+    day = date.today() + timedelta(days=14 - date.today().weekday())  # noqa: DTZ011  (a Monday to come, in any zone)
+    monday = {"MeetingStart": f"{day}T09:00:00", "MeetingEnd": f"{day}T10:00:00"}
+    later = {"MeetingStart": f"{day}T15:00:00", "MeetingEnd": f"{day}T16:00:00"}
+    day += timedelta(days=1)
+    tuesday = {"MeetingStart": f"{day}T14:00:00", "MeetingEnd": f"{day}T15:30:00"}
     story.chapter(
         "Two opportunities get a meeting",
         "Each becomes an event in its owner's calendar; both ids go back in one session.",
@@ -198,6 +221,15 @@ def tell(world: World) -> list[str]:
         "Somebody empties the inquiry by mistake",
         "That looks as if every meeting were called off. The brake holds it, and a person decides.",
     )
+    story.moved(
+        "The owner moves the event in Outlook",
+        'The mapping says moved = "report": the event stays where it is, and the record is told.',
+        "OP000101",
+        later["MeetingStart"],
+        later["MeetingEnd"],
+    )
+    accepted = inquiry.save("OP000101", **later) | {"TimeStamp": datetime_to_ticks(datetime.now(UTC))}  # newer than sweeps
+    story.chapter("Somebody accepts it in Acumatica", "Both agree again.", accepted)
     print(f"\n{paint('Verdict', 'bold')}")
     return story.differences + world.differences()
 
