@@ -113,10 +113,22 @@ def test_without_a_key_there_is_no_page(storage: str, time: Time, key: str) -> N
 
 
 PATHS = ["", "letters", "health", "search?q=A", "run/r1", "row/ab", "letter/ab", "nothing"]
-PATHS += ["mailboxes", "mailbox/ann@example.com", "preview", "run/r1/notification", "letter/ab/notification"]
+PATHS += ["sweeps", "mailboxes", "mailbox/ann@example.com", "preview", "run/r1/notification", "letter/ab/notification"]
 
 
-FORMS = ["resubmit", "discard", "health", "sign-out", "nothing", "preview", "mailbox/ann@example.com/test"]
+FORMS = [
+    "resubmit",
+    "discard",
+    "sweep",
+    "look",
+    "release",
+    "discard-held",
+    "health",
+    "sign-out",
+    "nothing",
+    "preview",
+    "mailbox/ann@example.com/test",
+]
 
 
 @pytest.mark.parametrize("path", PATHS)

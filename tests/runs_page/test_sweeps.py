@@ -126,3 +126,9 @@ def test_what_is_held_is_released_or_discarded_and_leads_back(browser: Browser) 
     discarded = browser.send("POST", "discard-held", f"token={browser.token}&key={HOLD.id}&why=x").text
     assert 'href="/api/runs/sweeps">Sweeps</a></p>' in discarded
     assert "removals released" not in browser.get("sweeps").text
+
+
+def test_a_look_at_the_calendars_leads_back(browser: Browser) -> None:
+    looked = browser.send("POST", "look", f"token={browser.token}")
+    assert looked.status_code == 200
+    assert 'href="/api/runs/sweeps">Sweeps</a></p>' in looked.text
