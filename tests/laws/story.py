@@ -15,7 +15,7 @@ from tests.laws.world import VERSIONS, State
 # The calls of receive and apply, as mishaps name them.
 REMOTE = ("POST", "PATCH", "DELETE", "find", "PUT")
 STORAGE = ("begin", "send", "queued", "load", "save")
-SWEEPING = ("date", "page", "list", "look-up", "keep")
+SWEEPING = ("date", "page", "list", "look-up", "keep", "order", "hold", "sweep")
 
 type Bad = Literal["", "repeated", "short"]
 type Closing = Literal["denies", "refuses", "missing"]
@@ -85,15 +85,14 @@ class Look:
 
 @dataclass(frozen=True)
 class Sweep:
-    """A sweep begins. `once`: links are listed when it begins, not for every page anew."""
+    """A sweep begins."""
 
     at: int
-    once: bool = False
 
 
 @dataclass(frozen=True)
 class Fault:
-    """What the inquiry does for a while: it shows nothing and says nothing, or hides rows and breaks off a page."""
+    """What the inquiry does for a while: it shows no rows, or answers with success and nothing at all."""
 
     at: int
     lasts: int
@@ -296,7 +295,7 @@ def _swept(rng: random.Random, plot: Plot) -> dict[str, Any]:
     latest = _latest(plot)
     fault = Fault(rng.randint(0, latest), rng.randint(1, 200), rng.choice(("emptied", "broken")))
     return {
-        "sweeps": tuple(Sweep(rng.randint(0, latest), rng.random() < 0.5) for _ in range(rng.randint(1, plot.sweeps))),
+        "sweeps": tuple(Sweep(rng.randint(0, latest)) for _ in range(rng.randint(1, plot.sweeps))),
         "faults": (fault,) if rng.random() < plot.faults else (),
         "release": rng.random() < 0.5,
         "healed": plot.healed,
