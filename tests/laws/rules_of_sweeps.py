@@ -60,12 +60,14 @@ def _as_a_push(old: Any) -> Any:
 
 RULES = [
     Ablation("margin", instead(sigma, lambda old: lambda date, _margin: old(date, 0.0)), WATCHED, first=17),
-    Ablation("looked up before it is removed", instead(looked_up, lambda _: _as_absent), TORN, first=95),
-    Ablation("only a complete read removes", instead(rows_of, _nothing_is_no_rows), BROKEN, first=38),
+    Ablation("looked up before it is removed", instead(looked_up, lambda _: _as_absent), TORN, first=252),
+    Ablation("only a complete read removes", instead(rows_of, _nothing_is_no_rows), BROKEN, first=27),
     Ablation("brake", instead(brake, lambda _: lambda *_, **__: None), FAULTY, first=6),
-    Ablation("too young: looked at again", instead(judge, _young_is_equal), CALM, first=41),
-    Ablation("too young: what is not shown, too", instead(too_young, lambda _: lambda *_, **__: []), HASTY),
+    Ablation("too young: looked at again", instead(judge, _young_is_equal), CALM, first=9),
+    Ablation("too young: what is not shown, too", instead(too_young, lambda _: lambda *_, **__: []), HASTY, first=5),
     Ablation("null in a snapshot is news", instead(merge, _as_a_push), CALM, first=7),
-    Ablation("a snapshot's change holds the whole row", instead(judge, _picked_columns_only), SWEPT),
-    Ablation("an edited mapping is applied", instead(sweep_plan._in_order, lambda _: lambda *_: True), EDITED_SWEPT),
+    Ablation("a snapshot's change holds the whole row", instead(judge, _picked_columns_only), SWEPT, first=434),
+    Ablation(
+        "an edited mapping is applied", instead(sweep_plan._in_order, lambda _: lambda *_: True), EDITED_SWEPT, first=4
+    ),
 ]

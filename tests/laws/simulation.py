@@ -36,6 +36,7 @@ from tests.laws.world import (
     BEGINNING,
     CLAIM,
     MAPPING,
+    MARGIN,
     SETTINGS,
     VERSIONS,
     State,
@@ -44,7 +45,6 @@ from tests.laws.world import (
 )
 
 QUIET = Story(())
-ABANDONED = 1000.0  # seconds after which a sweep that nobody goes on with is not under way any more
 
 
 @dataclass
@@ -208,13 +208,13 @@ class Simulation:
                 self.alone(partial(sweeps.discard, hold.id, self.services, "ann", ""))
 
     def _sweep(self) -> None:
-        """No sweep is under way any more, or counts as abandoned; what is too young for this one is looked at again."""
-        self.scheduler.at(self.now + ABANDONED, lambda: self._looks.append(Sweeping()))
+        """A sweep puts right what no message tells of; what is too young for it is looked at again."""
+        self._looks.append(Sweeping())
 
     def _sweep_idly(self) -> None:
         """Everything is in order by now, so that a sweep costs nothing."""
         self.witness.idle = True
-        self._sweep()
+        self.scheduler.at(self.now + MARGIN, self._sweep)
 
     def _reopen(self) -> None:
         self.scheduler.log.append("The mailboxes serve again, and each dead letter is run again.")
@@ -308,7 +308,7 @@ class Simulation:
         if isinstance(item, Request):
             self.scheduler.at(when, lambda: self.requests.append(item))
         elif isinstance(item, Sweeping):
-            self.scheduler.at(self.now + ABANDONED, lambda: self._looks.append(item))
+            self.scheduler.at(when, lambda: self._looks.append(item))
         elif item.failures >= 5:
             self.queue.remove(item)
             self.dead[item.text] = DeadLetter(item.text, reason="poison")

@@ -180,11 +180,14 @@ STOPPED = replace(ANY, rows="AB", removal=0.4, mishaps=3, days=(0, 3, 40, 40), s
 ALL = replace(
     CLOSED, bad=0.2, edits=2, days=(0, 40), owners=("ann", "bob", "bob", "eve"), kinds=PAUSED.kinds, switching=(0.1, 0.4)
 )
-# Sweeps between lost notifications: a last one puts right whatever went wrong. And where none is lost, they do no harm.
+# Sweeps between lost notifications: a last one puts right whatever went wrong, to the sweeps too. And where none is lost,
+# they do no harm.
 SWEPT = replace(
     ANY, rows="ABCDE", rooms=("r0", "r1", ""), changes=9, split=0.1, spread=300, delay=150, mishaps=3, looks=0, lost=0.3
 )
 SWEPT = replace(SWEPT, calls=(*ANY.calls, *SWEEPING), lasts=90, sweeps=3, edits=2, faults=0.3, healed=True)
+KILLED = replace(SWEPT, calls=SWEEPING, kinds=("dies before", "dies after", "refused", "refused, yet done", "late"), nth=40)
+KILLED = replace(KILLED, mishaps=6, spread=60, delay=10, edits=0, removal=0.4)
 WATCHED = replace(SWEPT, rooms=("r0", "r1"), lost=0.0, edits=0, faults=0.0, healed=False)
 PLOTS = {
     "calm": CALM,
@@ -197,6 +200,7 @@ PLOTS = {
     "stopped": STOPPED,
     "all": ALL,
     "swept": SWEPT,
+    "killed": KILLED,
     "watched": WATCHED,
 }
 
