@@ -290,11 +290,11 @@ class _Step:
         plan = self.sweep.plan
         if code and not plan.complete:
             plan = replace(plan, incomplete=str(code))
-        self.save(phase="done", plan=plan, code=str(code), reason=reason, remedy=remedy)
-        self.services.storage.sweeps.forget_pages(self.sweep)
         if plan.too_young and not code and self.sweep.mode != "report" and self.sweep.by != AGAIN:
             margin = self.services.settings.sweep_margin_minutes * 60
             self.services.storage.sweeps.send(Order(self.sweep.mapping), margin + _BEHIND_SECONDS)
+        self.save(phase="done", plan=plan, code=str(code), reason=reason, remedy=remedy)
+        self.services.storage.sweeps.forget_pages(self.sweep)
         sent = 0 if self.sweep.mode == "report" else plan.upserts + plan.removals + plan.retried
         if sent:
             self.services.activity.swept(self.sweep.run, self.sweep.started, self.sweep.by, self.sweep.mapping, sent)

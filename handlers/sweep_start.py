@@ -38,6 +38,8 @@ def start(name: str, mode: Mode, by: str, intake: Intake, *, queue: bool = True)
     storage, now = intake.storage, intake.clock()
     known = storage.sweeps.get(name)
     if known and known.phase != "done" and now - known.saved < _ABANDONED_SECONDS:
+        if queue and known.saved == known.started:  # whoever has begun it may have died before the message
+            storage.sweeps.send(Order(name, known.id))
         return known, False
     key = uuid.uuid4().hex
     plan, etag = SweepPlan(name, mode, 0), known.etag if known else ""

@@ -20,7 +20,7 @@ from handlers.operations import checks, sweeps
 from handlers.runs_page.page import Page
 from handlers.runs_page.visit import BASE, Request
 from handlers.sweep import step
-from handlers.sweep_start import after_failures, on_schedule
+from handlers.sweep_start import after_failures, on_schedule, start
 from handlers.sync.change import datetime_to_ticks, ticks_to_datetime
 from handlers.sync.errors import Code
 from local.fakes import FakeAcumatica, FakeGraph, Fault
@@ -336,6 +336,31 @@ def test_a_sweep_that_was_killed_at_a_save_ends_like_one_that_was_not(swept: Swe
     assert (done.phase, plan.read, plan.upserts, plan.removals, plan.equal) == ("done", 25, 3, 1, 22)
     assert len(swept.subjects()) == 25
     assert swept.subjects().count("changed") == 2
+
+
+def test_a_sweep_that_is_killed_at_its_end_still_has_what_was_too_young_looked_at_again(swept: Sweeping) -> None:
+    swept.apply(swept.pushed("A"))
+    swept.inquiry.rows.pop("A")  # the notification of that was lost
+
+    def kill(sweep: Sweep) -> None:
+        if sweep.phase == "done":
+            raise Killed
+
+    with suppress(Killed):
+        step(swept.start(), swept.factory.services(), watch=kill)
+    assert swept.delayed() == 1
+
+
+def test_a_sweep_that_was_begun_and_not_sent_is_sent_by_whoever_begins_it_again(swept: Sweeping) -> None:
+    swept.save("A")
+    begun = swept.start()
+    assert swept.delayed() == 0
+    again, new = start(MAPPING, "full", "another", swept.factory.intake())
+    assert (again.id, new) == (begun.id, False)
+    swept.drain()
+    found = swept.factory.storage().sweeps.get(MAPPING)
+    assert found
+    assert (found.id, found.phase) == (begun.id, "done")
 
 
 def test_steps_of_no_length_read_one_page_each(swept: Sweeping) -> None:

@@ -12,8 +12,9 @@ from handlers.sync.errors import Code, Permanent, SyncError
 from handlers.sync.mapping import Mapping
 from handlers.sync.odata import Inquiry
 from handlers.sync.odata_answers import find
+from handlers.sync.snapshot_values import zone_of
 from handlers.sync.template import MissingColumns, Row, as_text
-from handlers.sync.zones import deviation, find_zone, offset
+from handlers.sync.zones import deviation, offset
 
 _LINKS_LOOKED_AT = 20
 _NOTHING = timedelta()
@@ -40,7 +41,7 @@ def inquiries(services: Services) -> Iterator[Check]:
     for mapping in services.mappings.values():
         what = f"Inquiry of {mapping.name}"
         try:
-            inquiry = find(exposed, mapping.query)
+            inquiry = find(exposed, mapping.sweep.inquiry or mapping.query)
             rows = _first_rows(services, mapping, inquiry)
         except SyncError as error:
             yield _unread(what, error)
@@ -93,10 +94,10 @@ def _measured(services: Services, mapping: Mapping, row: Row) -> Iterator[_Measu
     try:
         shown, key = mapping.pick(row), mapping.key_of(row)
         link, _ = services.storage.links.load(link_key(services.company, mapping.name, key))
-        if not link or not link.present:
-            return
-        zone = find_zone(mapping.time_zone.render(link.row))
-    except (MissingColumns, ValueError):
+        zone = zone_of(mapping, link.row) if link and link.present else None
+    except MissingColumns:
+        return
+    if not link or not zone:
         return
     for name, column in link.columns.items():
         pushed = as_text(column.value)

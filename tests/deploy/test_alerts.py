@@ -18,13 +18,16 @@ import duckdb_kql
 import pytest
 from azure.storage.queue import QueueClient
 
-from handlers import telemetry
+from handlers import calendar_sweep, telemetry
 from handlers.apply import bury_poison
 from handlers.clients.condition import Condition, weekday_hours
 from handlers.clients.queue import POISON_QUEUE
+from handlers.clients.sweeps import SWEEP_POISON_QUEUE, Look
 from handlers.health import Health
 from handlers.receive import receive
 from handlers.services import Factory
+from handlers.sweep import step
+from handlers.sweep_start import start
 from handlers.sync.change import RowChange
 from handlers.sync.errors import Code
 from handlers.sync.slots import Free, Open
@@ -155,6 +158,19 @@ def given_up_by_the_host(bench: Bench) -> None:
         queue.send_message("x")
 
 
+def sweep_given_up_by_the_host(bench: Bench) -> None:
+    with QueueClient.from_connection_string(bench.connection, SWEEP_POISON_QUEUE) as queue:
+        queue.create_queue()
+        queue.send_message("x")
+
+
+def swept(bench: Bench) -> None:
+    """A sweep, and a look at a calendar."""
+    services = bench.factory.services()
+    step(start("opportunity-meetings", "report", "a test", services, queue=False)[0], services)
+    assert calendar_sweep.run(Look("ann@example.com", ()), services) is None
+
+
 def no_notification(bench: Bench) -> None:
     assert notify(bench, 1) == 202
     drain(bench)
@@ -191,6 +207,7 @@ FIRES: dict[str, list[tuple[Story, int]]] = {
         (poisoned, 1),
         (unreadable, 1),
         (given_up_by_the_host, 1),
+        (sweep_given_up_by_the_host, 1),
         (emptied, 1),
     ],
     "rejected": [(rejected, 1)],
@@ -623,7 +640,7 @@ def test_charts_have_a_point_for_each_hour(happen: Callable[[Story], list[Row]])
 
 
 def all_stories() -> list[Story]:
-    return [healthy, paused, *(story for stories in FIRES.values() for story, _ in stories)]
+    return [healthy, paused, swept, *(story for stories in FIRES.values() for story, _ in stories)]
 
 
 def test_queries_read_only_events_facts_and_codes_that_the_app_tells(happen: Callable[[Story], list[Row]]) -> None:

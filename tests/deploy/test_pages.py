@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from handlers.clients import queue, storage
-from handlers.clients.sweeps import SWEEP_QUEUE
+from handlers.clients.sweeps import SWEEP_POISON_QUEUE, SWEEP_QUEUE
 from tests.deploy.bicep import Bicep, literal
 from tests.deploy.monitor import rules
 
@@ -295,6 +295,7 @@ def test_everything_that_is_stored_is_in_the_security_page() -> None:
     names = {
         *storage.TABLES,
         SWEEP_QUEUE,
+        SWEEP_POISON_QUEUE,
         queue.QUEUE,
         queue.POISON_QUEUE,
         storage.ROW_BLOBS,

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from handlers.clients.acumatica import Read
 from handlers.clients.limiter import MailboxLimiter
 from handlers.sync.errors import Code, DuplicateTransaction, EventGone, Later, MailboxGone, Permanent
 from handlers.sync.event import CalendarEvent
@@ -149,6 +150,9 @@ class Acumatica:
 
     def __init__(self, sim: "Simulation") -> None:
         self._sim = sim
+
+    def read(self, path: str, accept: str, what: str, deadline: float) -> Read:  # noqa: ARG002
+        return self._sim.site.read(path, what)
 
     def put(self, update: RecordUpdate, deadline: float) -> None:
         _check_time(self._sim, deadline)

@@ -13,14 +13,16 @@ from azure.core.exceptions import ServiceRequestError
 
 from handlers import apply as applying
 from handlers import outcome as outcomes
-from handlers import upkeep
+from handlers import sweep_queue, upkeep
 from handlers.clients.dead_letters import DeadLetter
 from handlers.clients.graph import Graph
 from handlers.clients.sessions import Sessions
 from handlers.clients.storage import Storage
+from handlers.operations import sweeps
 from handlers.receive import receive
 from handlers.services import Services
 from handlers.settle import settle
+from handlers.sweep_start import on_schedule
 from handlers.sync.change import RowChange, canonical
 from handlers.sync.errors import Later, OutcomeUnknown, Permanent
 from handlers.sync.mapping import Mapping
@@ -28,12 +30,13 @@ from tests.laws.memory import Message, Store
 from tests.laws.outlook import Acumatica, Event, Outlook
 from tests.laws.scheduler import Scheduler, Task
 from tests.laws.story import DAY, Change, Deed, Edit, Look, Story
-from tests.laws.sweeping import MARGIN, Sweeper, Sweeping
+from tests.laws.sweeping import Site, Sweeping, Witness
 from tests.laws.transactions import Request, Transactions
 from tests.laws.world import (
     BEGINNING,
     CLAIM,
     MAPPING,
+    MARGIN,
     SETTINGS,
     VERSIONS,
     State,
@@ -50,6 +53,7 @@ class Simulation:
 
     story: Story = QUIET
     queue: list[Message] = field(default_factory=list)
+    orders: list[Message] = field(default_factory=list)  # of queue sweeps
     links: dict[str, tuple[str, int]] = field(default_factory=dict)
     notifications: dict[str, str] = field(default_factory=dict)
     dead: dict[str, DeadLetter] = field(default_factory=dict)
@@ -68,6 +72,7 @@ class Simulation:
         self.scheduler = Scheduler(BEGINNING.timestamp(), self.story.mishaps, self.story.switches, 1.5 * CLAIM)
         self.counter = 0
         self.store, self.outlook = Store(self), Outlook(self)
+        self.witness, self.site = Witness(self), Site(self)
         self.services = Services(
             settings=SETTINGS,
             mappings={"m": self.mapping},
@@ -77,7 +82,7 @@ class Simulation:
             clock=lambda: self.now,
         )
         self.requests: list[Request] = []
-        self.sweeper, self.transactions = Sweeper(self), Transactions(self)
+        self.transactions = Transactions(self)
         self._looks: list[Look | Sweeping] = []
         self._working: dict[Task, Request | Message | Look | Sweeping] = {}
         self._outcomes: dict[Task, Any] = {}
@@ -99,6 +104,10 @@ class Simulation:
         self.counter += 1
         return self.counter
 
+    def order(self, text: str, delay: float) -> None:
+        """Put a message into queue sweeps."""
+        self.orders.append(Message(text, self.now + delay))
+
     # -- running -----------------------------------------------------------------------------------------------------
 
     def run(self) -> None:
@@ -114,7 +123,7 @@ class Simulation:
         for look in story.looks:
             self.scheduler.at(began + look.at, partial(self._looks.append, look))
         for sweep in story.sweeps:
-            self.scheduler.at(began + sweep.at, partial(self._looks.append, Sweeping(sweep.once)))
+            self.scheduler.at(began + sweep.at, partial(self._looks.append, Sweeping()))
         for fault in story.faults:
             self.scheduler.at(began + fault.at + fault.lasts, lambda: None)  # so that nothing counts as quiet before
         if pause := story.pause:
@@ -131,7 +140,7 @@ class Simulation:
         """What happens once all is quiet, one after the other."""
         story = self.story
         if story.healed:
-            return [self._release, self._sweep, self._sweep_again, self._sweep_idly]
+            return [partial(self._decide, release=story.release), self._sweep, self._decide, self._sweep_idly]
         endings: list[Callable[[], None]] = [partial(self._do, story.deed)] if story.deed else []
         endings += [self._touch] if story.edits else []
         return endings + ([self._reopen] if story.reopens else [])
@@ -189,23 +198,23 @@ class Simulation:
             elif row in self.newest:
                 self._resubmit(self.newest[row])
 
-    def _release(self) -> None:
-        held = [change for changes in self.sweeper.held for change in changes] if self.story.release else []
-        self.scheduler.log.append(f"Somebody {'releases' if self.story.release else 'discards'} what the brake holds.")
-        for change in held:
-            self._resubmit(change)
+    def _decide(self, *, release: bool = True) -> None:
+        """Somebody releases what the brake holds, or discards it."""
+        for hold in self.store.held.open(1000):
+            self.scheduler.log.append(f"Somebody {'releases' if release else 'discards'} what the brake holds.")
+            if release:
+                self.alone(partial(sweeps.release, hold.id, self.services, "ann"))
+            else:
+                self.alone(partial(sweeps.discard, hold.id, self.services, "ann", ""))
 
     def _sweep(self) -> None:
-        self._looks.append(Sweeping(last=True))
-
-    def _sweep_again(self) -> None:
-        """What was too young for the last sweep is looked at again after the margin."""
-        if self.sweeper.young:
-            self.scheduler.at(self.now + MARGIN, self._sweep)
+        """A sweep puts right what no message tells of; what is too young for it is looked at again."""
+        self._looks.append(Sweeping())
 
     def _sweep_idly(self) -> None:
         """Everything is in order by now, so that a sweep costs nothing."""
-        self.scheduler.at(self.now + MARGIN, lambda: self._looks.append(Sweeping(last=True, idle=True)))
+        self.witness.idle = True
+        self.scheduler.at(self.now + MARGIN, self._sweep)
 
     def _reopen(self) -> None:
         self.scheduler.log.append("The mailboxes serve again, and each dead letter is run again.")
@@ -223,8 +232,9 @@ class Simulation:
     def _offers(self) -> list[Callable[[], Task]]:
         if len(self.scheduler.tasks) >= self.story.workers:
             return []
-        visible = [message for message in self.queue if message.visible <= self.now]
-        waiting = [message.visible for message in self.queue if message.visible > self.now]
+        messages = [*self.queue, *self.orders]
+        visible = [message for message in messages if message.visible <= self.now]
+        waiting = [message.visible for message in messages if message.visible > self.now]
         if waiting and not (visible or self.requests or self._looks):
             self.scheduler.at(min(waiting), lambda: None)  # so that time stops there
         coming: list[Request | Look | Sweeping] = [*self.requests, *self._looks]
@@ -240,6 +250,9 @@ class Simulation:
             label = f"look at {item.row}"
         elif isinstance(item, Sweeping):
             self._looks.remove(item)
+            label = "schedule"
+        elif item in self.orders:
+            item.visible = float("inf")
             label = f"sweep {self.next()}"
         else:
             item.visible = float("inf")
@@ -264,7 +277,10 @@ class Simulation:
             elif isinstance(item, Look):
                 self._look(item.row, ready.services())
             elif isinstance(item, Sweeping):
-                self.sweeper.run(item, ready.services())
+                on_schedule(ready)  # type: ignore[arg-type]
+                self._outcomes[task] = 200
+            elif item in self.orders:
+                sweep_queue.sweep(item.text, ready)  # type: ignore[arg-type]
                 self._outcomes[task] = 200
             else:
                 applying.apply(item.text, ready)  # type: ignore[arg-type]
@@ -285,7 +301,7 @@ class Simulation:
         item, outcome = self._working.pop(task), self._outcomes.pop(task, 0)
         if outcome in {200, 202} or isinstance(item, Look):
             if isinstance(item, Message):
-                self.queue.remove(item)
+                (self.orders if item in self.orders else self.queue).remove(item)
             return
         item.failures += 1
         when = self.now + 5 + 13 * (item.failures + self.scheduler.steps % 4)  # a while later, and it depends

@@ -15,7 +15,7 @@ from tests.laws.world import VERSIONS, State
 # The calls of receive and apply, as mishaps name them.
 REMOTE = ("POST", "PATCH", "DELETE", "find", "PUT")
 STORAGE = ("begin", "send", "queued", "load", "save")
-SWEEPING = ("date", "page", "list", "look-up", "keep")
+SWEEPING = ("date", "page", "list", "look-up", "keep", "order", "hold", "sweep")
 
 type Bad = Literal["", "repeated", "short"]
 type Closing = Literal["denies", "refuses", "missing"]
@@ -85,15 +85,14 @@ class Look:
 
 @dataclass(frozen=True)
 class Sweep:
-    """A sweep begins. `once`: links are listed when it begins, not for every page anew."""
+    """A sweep begins."""
 
     at: int
-    once: bool = False
 
 
 @dataclass(frozen=True)
 class Fault:
-    """What the inquiry does for a while: it shows nothing and says nothing, or hides rows and breaks off a page."""
+    """What the inquiry does for a while: it shows no rows, or answers with success and nothing at all."""
 
     at: int
     lasts: int
@@ -181,11 +180,14 @@ STOPPED = replace(ANY, rows="AB", removal=0.4, mishaps=3, days=(0, 3, 40, 40), s
 ALL = replace(
     CLOSED, bad=0.2, edits=2, days=(0, 40), owners=("ann", "bob", "bob", "eve"), kinds=PAUSED.kinds, switching=(0.1, 0.4)
 )
-# Sweeps between lost notifications: a last one puts right whatever went wrong. And where none is lost, they do no harm.
+# Sweeps between lost notifications: a last one puts right whatever went wrong, to the sweeps too. And where none is lost,
+# they do no harm.
 SWEPT = replace(
     ANY, rows="ABCDE", rooms=("r0", "r1", ""), changes=9, split=0.1, spread=300, delay=150, mishaps=3, looks=0, lost=0.3
 )
 SWEPT = replace(SWEPT, calls=(*ANY.calls, *SWEEPING), lasts=90, sweeps=3, edits=2, faults=0.3, healed=True)
+KILLED = replace(SWEPT, calls=SWEEPING, kinds=("dies before", "dies after", "refused", "refused, yet done", "late"), nth=40)
+KILLED = replace(KILLED, mishaps=6, spread=60, delay=10, edits=0, removal=0.4)
 WATCHED = replace(SWEPT, rooms=("r0", "r1"), lost=0.0, edits=0, faults=0.0, healed=False)
 PLOTS = {
     "calm": CALM,
@@ -198,6 +200,7 @@ PLOTS = {
     "stopped": STOPPED,
     "all": ALL,
     "swept": SWEPT,
+    "killed": KILLED,
     "watched": WATCHED,
 }
 
@@ -296,7 +299,7 @@ def _swept(rng: random.Random, plot: Plot) -> dict[str, Any]:
     latest = _latest(plot)
     fault = Fault(rng.randint(0, latest), rng.randint(1, 200), rng.choice(("emptied", "broken")))
     return {
-        "sweeps": tuple(Sweep(rng.randint(0, latest), rng.random() < 0.5) for _ in range(rng.randint(1, plot.sweeps))),
+        "sweeps": tuple(Sweep(rng.randint(0, latest)) for _ in range(rng.randint(1, plot.sweeps))),
         "faults": (fault,) if rng.random() < plot.faults else (),
         "release": rng.random() < 0.5,
         "healed": plot.healed,

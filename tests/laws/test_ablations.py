@@ -76,7 +76,7 @@ comes out of it is changed. The app's text is never touched.
 | repair is told to the holder              | an event is left over                                                     |
 | margin                                    | a row has old content: the snapshot was taken for newer than it is        |
 | looked up before it is removed            | a row in the inquiry is removed: while pages were read, it moved up       |
-| only a complete read removes              | a row in the inquiry is removed: a page was none                          |
+| only a complete read removes              | a row in the inquiry is removed: an answer that was none                  |
 | brake                                     | rows in the inquiry are removed: it was emptied for a while               |
 | too young: looked at again                | a row has old content: its last notification was lost                     |
 | too young: what is not shown, too         | an event is left over: its removal was lost                               |

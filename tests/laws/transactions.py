@@ -53,9 +53,9 @@ class Transactions:
         deleted = [shown(row, old)] if old else []
         if state:
             self._sim.rows[row] = state
-            self._sim.sweeper.since.setdefault(row, self._sim.now)
+            self._sim.witness.since.setdefault(row, self._sim.now)
         else:
-            del self._sim.rows[row], self._sim.sweeper.since[row]
+            del self._sim.rows[row], self._sim.witness.since[row]
         what = f"{words}, row {row} {f'is {state}' if state else 'leaves the inquiry'}"
         what += f" ({change.bad})" if change.bad else ""
         what += "" if change.deliveries else " (lost)"

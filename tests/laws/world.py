@@ -16,6 +16,8 @@ type State = tuple[str, str, str]
 BEGINNING = datetime(2026, 12, 1, tzinfo=UTC)
 CLAIM = 60.0
 GRACE = 10
+MARGIN = 120.0  # seconds; no transaction takes as long
+REMOVALS_MAX = 2
 _PLAIN = """
 query = "Q"
 key = ["Key"]
@@ -33,6 +35,10 @@ entity = "Opportunity"
 id = "{NoteID}"
 [write_back.fields]
 "custom.Opportunity.AttributeCALEVT" = "{event_id}"
+[sweep]
+mode = "full"
+[backfill]
+rows = "all"
 """
 
 
@@ -59,7 +65,9 @@ SETTINGS = Settings(
     REQUEST_TIMEOUT_SECONDS=5,
     DELETE_GRACE_SECONDS=GRACE,
     DEFER_MAX_HOURS=4,
-)
+    SWEEP_MARGIN_MINUTES=MARGIN / 60,
+    REMOVALS_MAX=REMOVALS_MAX,
+).model_copy(update={"sweep_page_rows": 2})  # fewer than anybody may set
 
 
 def note_id(row: str) -> str:

@@ -69,6 +69,25 @@ def test_an_inquiry_that_can_be_read_is_in_order(bench: Bench) -> None:
     assert "1 rows" in found[INQUIRY].seen
 
 
+def test_the_inquiry_is_the_one_that_the_mapping_names_for_sweeps(bench: Bench) -> None:
+    exposed(bench, parameters=("Owner",))
+    bench.acumatica.expose("For sweeps", list, COLUMNS, ("OpportunityID",))
+    file = Path(bench.factory.intake().settings.mappings_dir) / "opportunity-meetings.toml"
+    file.write_text(file.read_text("utf-8") + '\n[sweep]\ninquiry = "For sweeps"\n', "utf-8")
+    bench.reconfigure()
+    assert looked(bench)[INQUIRY].verdict == "ok"
+
+
+def test_a_zone_that_a_value_stands_for_is_measured(bench: Bench) -> None:
+    """[values] says which zone a column's value means."""
+    file = Path(bench.factory.intake().settings.mappings_dir) / "opportunity-meetings.toml"
+    text = file.read_text("utf-8").replace('"Eastern Standard Time"', '"{Room}"', 1)
+    file.write_text(f'{text}\n[values.Room]\n"1" = "Eastern Standard Time"\n', "utf-8")
+    bench.reconfigure()
+    exposed(bench, pushed(bench, "OP2", "2026-12-01T09:00:00", "2026-12-01T10:00:00"))
+    assert looked(bench)[ZONE].verdict == "ok"
+
+
 def test_what_keeps_a_sweep_from_reading_is_told(bench: Bench) -> None:
     exposed(bench, parameters=("Owner",))
     found = looked(bench)[INQUIRY]
