@@ -12,9 +12,10 @@ from handlers import apply as applying
 from handlers import receive as receiving
 from handlers import upkeep
 from handlers.clients.queue import POISON_QUEUE, QUEUE
+from handlers.clients.sweeps import SWEEP_POISON_QUEUE, SWEEP_QUEUE
 from handlers.health import Health
 from handlers.services import Factory, NotReady
-from handlers.settings import paused
+from handlers.settings import paused, sweep_schedule
 
 # The SDK tells of every request at INFO: several lines for each row.
 logging.getLogger("azure").setLevel(logging.WARNING)
@@ -58,11 +59,42 @@ if not paused(os.environ):  # while there is no trigger, messages wait in the qu
         """Bring one row into its calendar."""
         applying.apply(message.get_body().decode("utf-8", "replace"), factory)
 
+    @app.queue_trigger(arg_name="message", queue_name=SWEEP_QUEUE, connection="AzureWebJobsStorage")
+    def sweep(message: func.QueueMessage) -> None:
+        """Go on with a sweep, send removals that were released, or look at a mailbox."""
+        from handlers.sweep_queue import sweep  # noqa: PLC0415
+
+        sweep(message.get_body().decode("utf-8", "replace"), factory)
+
+    @app.timer_trigger(schedule=sweep_schedule(os.environ), arg_name="timer", run_on_startup=False, use_monitor=True)
+    def sweep_start(timer: func.TimerRequest) -> None:  # noqa: ARG001
+        """Begin a sweep of each mapping that wants one, and look at the calendars; SWEEP_SCHEDULE says when."""
+        from handlers.sweep_start import on_schedule  # noqa: PLC0415
+
+        on_schedule(factory)
+
+    if os.environ.get("FAILED_NOTIFICATIONS_INQUIRY", "").strip():
+
+        @app.timer_trigger(schedule="0 */15 * * * *", arg_name="timer", run_on_startup=False, use_monitor=False)
+        def sweep_failed(timer: func.TimerRequest) -> None:  # noqa: ARG001
+            """Begin a sweep where Acumatica could not send a notification."""
+            from handlers.sweep_start import after_failures  # noqa: PLC0415
+
+            after_failures(factory)
+
 
 @app.queue_trigger(arg_name="message", queue_name=POISON_QUEUE, connection="AzureWebJobsStorage")
 def poison(message: func.QueueMessage) -> None:
     """Make dead letters of what the host gave up on."""
     applying.bury_poison(message.get_body().decode("utf-8", "replace"), factory)
+
+
+@app.queue_trigger(arg_name="message", queue_name=SWEEP_POISON_QUEUE, connection="AzureWebJobsStorage")
+def sweep_poison(message: func.QueueMessage) -> None:
+    """Show people what the host gave up on."""
+    from handlers.sweep_queue import bury_poison  # noqa: PLC0415
+
+    bury_poison(message.get_body().decode("utf-8", "replace"), factory)
 
 
 @app.timer_trigger(schedule="0 * * * * *", arg_name="timer", run_on_startup=False, use_monitor=False)

@@ -1,4 +1,4 @@
-"""The command line: python -m handlers doctor | preview | runs | uninstall (--help says more)."""
+"""The command line: python -m handlers doctor | preview | runs | sweep | held | uninstall (--help says more)."""
 
 import os
 import sys

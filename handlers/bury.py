@@ -8,6 +8,7 @@ from handlers import telemetry
 from handlers.clients.activity import readable
 from handlers.clients.dead_letters import DeadLetter
 from handlers.clients.storage import Storage
+from handlers.clients.sweeps import Look
 from handlers.sync.change import RowChange, canonical, digest
 from handlers.sync.errors import RUN_AGAIN, Code, Permanent
 from handlers.sync.link import EventLink, new_link
@@ -74,6 +75,13 @@ def bury_unreadable(message: str, reason: str, storage: Storage) -> None:
     """Make a dead letter of a message that holds no row change."""
     failure = Permanent(Code.MESSAGE_UNREADABLE, reason, CORRECT_IT)
     _put(sha256(message.encode()).hexdigest(), message, failure, storage)
+
+
+def bury_look(look: Look, reason: str, storage: Storage) -> None:
+    """Make a dead letter of a look at a mailbox: one for each mailbox, however many looks failed."""
+    remedy = f"Correct the cause, look again (python -m handlers sweep --calendars {look.mailbox}), and discard this."
+    key = digest(["look", look.mailbox.lower()])
+    _put(key, canonical(look.encode()), Permanent(Code.APP_FAILED, reason, remedy), storage)
 
 
 def bury_row(row: Unidentified, notification: PushNotification, storage: Storage) -> None:

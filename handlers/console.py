@@ -6,21 +6,42 @@ import getpass
 import json
 import os
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from handlers.clients.sweeps import Sweep
 from handlers.clients.tables import StorageError, in_words
-from handlers.operations import activity, checks, dead_letters, preview, search, support, uninstall
+from handlers.operations import activity, calendars, checks, dead_letters, preview, search, support, sweeps, uninstall
+from handlers.operations.check import Check
 from handlers.operations.dead_letters import Refused
-from handlers.services import Factory, NotReady
+from handlers.services import Factory, NotReady, Services
 from handlers.sync.mapping_file import MappingProblems
 from handlers.sync.notification import NotificationProblems
-from handlers.terminal import check_lines, history_lines, letter_lines, row_lines, run_line
+from handlers.terminal import (
+    check_lines,
+    history_lines,
+    hold_lines,
+    letter_lines,
+    look_lines,
+    progress_line,
+    row_lines,
+    run_line,
+    sweep_lines,
+)
 
 _SETTINGS = "They use the app's settings: from the environment, or from local.settings.json."
+_SWEEP = """Read the whole inquiry of a mapping, and set right what differs.
+
+Rows are added and changed; they are removed where the mapping's mode is "full", and never more at once than the brake
+allows. It reads in the app's own sessions of Acumatica, and may be stopped: the app goes on with it.
+
+With --calendars, look for what people did to events in Outlook instead: in one mailbox, or in all. What is found is marked,
+and goes to the queue as the mapping's [on] moved and deleted say.
+"""
 _UNINSTALL = """Remove every event that this app has made: after a trial, or before the app is removed.
 
 Without --remove it shows what would be removed, and removes nothing. Set SYNC_PAUSED first: rows that change meanwhile
@@ -56,6 +77,16 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("notification", help="file with a push notification as Acumatica sends it; - for standard input")
     made.add_argument("--mappings", default="mappings", metavar="DIR", help="folder of the mapping files (mappings)")
     _add_runs(commands.add_parser("runs", help="look at what happened, and run it again"))
+    made = _command(commands, "sweep", _sweep, _SWEEP)
+    what = made.add_mutually_exclusive_group(required=True)
+    what.add_argument("mapping", nargs="?", help="name of the mapping")
+    what.add_argument("--calendars", nargs="?", const="", metavar="MAILBOX", help="look at the calendars (of one mailbox)")
+    made.add_argument("--dry-run", action="store_true", help="only say what would be done")
+    made = _command(commands, "held", _held, "Removals that were too many at once: list, release or discard them.")
+    chosen = made.add_mutually_exclusive_group()
+    chosen.add_argument("--release", metavar="ID", help="let them be done")
+    chosen.add_argument("--discard", metavar="ID", help="forget them; the events stay")
+    made.add_argument("--why", default="", help="kept with the run that records it")
     made = _command(commands, "uninstall", _uninstall, _UNINSTALL)
     made.add_argument("--remove", action="store_true", help="remove the events (without it: a dry run)")
     made.add_argument("--mailbox", default="", metavar="ADDRESS", help="only events of this mailbox")
@@ -163,7 +194,7 @@ def _doctor(options: argparse.Namespace) -> int:
     return 1 if any(check.verdict == "fails" for check in found) else 0
 
 
-def _checks(options: argparse.Namespace, factory: Factory) -> Iterator[checks.Check]:
+def _checks(options: argparse.Namespace, factory: Factory) -> Iterator[Check]:
     yield from checks.quick(factory)
     if not options.quick:
         try:
@@ -171,7 +202,7 @@ def _checks(options: argparse.Namespace, factory: Factory) -> Iterator[checks.Ch
         except NotReady:
             return  # said above
         except StorageError as error:
-            yield checks.Check("Sessions", "fails", f"storage: {in_words(error)[0]}")
+            yield Check("Sessions", "fails", f"storage: {in_words(error)[0]}")
 
 
 def _preview(options: argparse.Namespace) -> int:
@@ -214,6 +245,54 @@ def _uninstall(options: argparse.Namespace) -> int:
     told = {"rows": len(found), "events_by_mailbox": dict(mailboxes), "removed": done, "failed": failed}
     _print(options, told, lines)
     return 1 if failed else 0
+
+
+# -- sweeps ------------------------------------------------------------------------------------------------------------
+
+
+def _sweep(options: argparse.Namespace) -> int:
+    with _opened(options) as factory:
+        services = factory.services()
+        if options.calendars is not None:
+            return _look(options, services)
+        begun = sweeps.begin(options.mapping, services, _who(), apply=not options.dry_run, queue=False)
+        try:
+            done = sweeps.run(begun, services, time.sleep, _progress)
+        except sweeps.Overtaken:
+            raise Refused("another sweep of this mapping has begun, and this one has stopped") from None
+        _print(options, sweeps.sweep_as_json(done), sweep_lines(done))
+        return 1 if done.code or done.plan.held else 0
+
+
+def _look(options: argparse.Namespace, services: Services) -> int:
+    found, lines = [], []
+    for look in calendars.sweep(services, options.calendars, dry_run=options.dry_run):
+        found.append(look)
+        lines += look_lines(look)
+    none = "No event to look for." if calendars.is_wanted(services) else "No mapping wants to know: [on] moved and deleted."
+    _print(options, [calendars.look_as_json(look) for look in found], lines or [none])
+    return 1 if any(isinstance(look, calendars.NotLooked) for look in found) else 0
+
+
+def _progress(sweep: Sweep) -> None:
+    if sys.stderr.isatty():
+        print(f"\r{progress_line(sweep)}", end="" if sweep.phase != "done" else "\n", file=sys.stderr, flush=True)
+
+
+def _held(options: argparse.Namespace) -> int:
+    with _opened(options) as factory:
+        intake, chosen = factory.intake(), options.release or options.discard
+        found = [hold for hold in sweeps.holds(intake.storage) if hold.id.startswith(chosen or "")]
+        if chosen and len(found) != 1:
+            raise Refused(f"{len(found)} holds fit; give the id of one.")
+        if options.release:
+            sweeps.release(found[0].id, intake, _who())
+        elif options.discard:
+            sweeps.discard(found[0].id, intake, _who(), options.why)
+        done = "Released; the app sends them." if options.release else "Discarded; the events stay."
+        lines = [done] if chosen else [line for hold in found for line in hold_lines(hold)] or ["Nothing is held."]
+        _print(options, [sweeps.hold_as_json(hold) for hold in found], lines)
+    return 0
 
 
 # -- runs --------------------------------------------------------------------------------------------------------------

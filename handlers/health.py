@@ -59,6 +59,7 @@ class Health:
             intake.storage.check()
             intake.check_pins(list(intake.mappings), pin=False)
             self._modes = {"intake": "ready"}
+            off = intake.storage.sweeps.ended_early()
             settings = self._factory.services().settings
         except NotReady as error:
             # Names of settings are no secret, and whoever sets the app up needs them.
@@ -67,7 +68,8 @@ class Health:
         except StorageError as error:
             log.warning("storage cannot be used: %s", type(error).__name__)
             return ["storage"]
+        sweeps = [f"{name} cannot be swept: {code}" for name, code in sorted(off.items()) if name in intake.mappings]
         modes = {"paused": settings.sync_paused, "trial": bool(settings.test_mailbox)}
-        warnings = [*([] if intake.mappings else ["no mapping is active"]), *self._factory.page_problems()]
+        warnings = [*([] if intake.mappings else ["no mapping is active"]), *self._factory.page_problems(), *sweeps]
         self._modes = {name: on for name, on in (modes | {"warnings": warnings}).items() if on}
         return []

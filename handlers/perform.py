@@ -17,6 +17,7 @@ from handlers.sync.effects import (
     NoRecord,
     Refused,
     ReportFailure,
+    ReportOutlook,
     Result,
     Retry,
     Unknown,
@@ -33,7 +34,6 @@ from handlers.sync.errors import (
     Permanent,
     RecordGone,
 )
-from handlers.sync.link import Record
 from handlers.sync.mapping import EVENT_ID, Mapping
 from handlers.sync.record import record_update, wants_details
 
@@ -86,11 +86,8 @@ def _carried_out(effect: Effect, mapping: Mapping, services: Services, deadline:
             if wants_details(mapping):
                 results |= graph.details(entry.mailbox, entry.id or "", deadline)
             services.sessions.put(record_update(mapping, effect.record, results), deadline)
-        case ReportFailure(content=Record(reason=reason)):
-            services.sessions.put(record_update(mapping, effect.record, {"reason": reason}), deadline)
-        case ClearRecord(everything=everything):
-            results_or_all = None if everything else {"reason": ""}
-            services.sessions.put(record_update(mapping, effect.record, results_or_all), deadline)
+        case ReportFailure() | ReportOutlook() | ClearRecord():
+            services.sessions.put(record_update(mapping, effect.record, effect.results), deadline)
     return Done()
 
 

@@ -9,9 +9,11 @@ from typing import Any
 from handlers import telemetry
 from handlers.bury import bury_row
 from handlers.clients.activity import first_keys, run_key
+from handlers.clients.held import Hold, hold_id
 from handlers.clients.notifications import ReceivedNotification, kept_keys
 from handlers.clients.tables import StorageError
 from handlers.services import Factory, Intake, NotReady
+from handlers.sync.change import RowChange
 from handlers.sync.errors import Code
 from handlers.sync.notification import (
     NotificationProblems,
@@ -79,7 +81,7 @@ def _take_in(notification: PushNotification, intake: Intake) -> Answer:
     key = notification.dedup_key
     run = run_key(now, key)
     changes, unidentified = row_changes(notification, mappings, now)
-    changes = [replace(change, run=run) for change in changes]
+    changes, braked = _braked([replace(change, run=run) for change in changes], intake.settings.removals_max)
     received = ReceivedNotification(
         key=key,
         query=notification.query,
@@ -97,6 +99,8 @@ def _take_in(notification: PushNotification, intake: Intake) -> Answer:
         intake.activity.duplicate(key)
         return Answer(200, {"status": "duplicate"})
     intake.activity.began(received, first_keys(changes))
+    for removals in braked.values():
+        _hold(removals, key, intake)
     grace = intake.settings.delete_grace_seconds
     storage.in_parallel([partial(storage.queue.send, c, grace if c.row is None else 0.0) for c in changes])
     storage.in_parallel([partial(bury_row, row, notification, storage) for row in unidentified])
@@ -106,9 +110,41 @@ def _take_in(notification: PushNotification, intake: Intake) -> Answer:
         log.warning("notification %s could not be marked as queued; a repetition will be taken in again", key[:16])
     intake.activity.queued(run, unidentified=received.without_key)
     counts = {"rows": received.rows, "changes": received.changes, "without_key": received.without_key}
+    if braked:
+        counts["held"] = sum(map(len, braked.values()))
     about: dict[str, Any] = {"notification": notification.id, "query": mappings[0].query, "seconds": intake.clock() - now}
     telemetry.emit(telemetry.ACCEPTED, **about, **counts)
     return Answer(202, {"status": "accepted", **counts})
+
+
+def _braked(changes: list[RowChange], at_most: int) -> tuple[list[RowChange], dict[str, list[RowChange]]]:
+    """The changes to be sent, and the removals that are too many at once, by mapping."""
+    removals: dict[str, list[RowChange]] = {}
+    for change in changes:
+        if change.row is None:
+            removals.setdefault(change.mapping, []).append(change)
+    braked = {name: some for name, some in removals.items() if len(some) > at_most}
+    return [change for change in changes if change.row is not None or change.mapping not in braked], braked
+
+
+def _hold(removals: list[RowChange], key: str, intake: Intake) -> None:
+    """Hold removals; a repetition of the notification holds nothing twice, and nothing that was decided on."""
+    first = removals[0]
+    hold = Hold(
+        hold_id("notification", key, first.mapping),
+        source="notification",
+        origin=key,
+        company=first.company,
+        mapping=first.mapping,
+        timestamp=first.timestamp,
+        notification=first.notification,
+        reason=f"One notification removes {len(removals)} rows; REMOVALS_MAX is {intake.settings.removals_max}.",
+        at=datetime.fromtimestamp(intake.clock(), UTC),
+    )
+    if intake.storage.held.hold(hold, [change.key for change in removals]):
+        telemetry.emit(
+            telemetry.HELD, level=logging.ERROR, notification=first.notification, mapping=first.mapping, rows=len(removals)
+        )
 
 
 def _reject(status: int, body: bytes, problems: list[str], intake: Intake) -> Answer:

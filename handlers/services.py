@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ from handlers.sync.scope import Scope
 
 if TYPE_CHECKING:
     from handlers.clients.graph import Graph
+    from handlers.clients.inquiries import Inquiries
     from handlers.clients.sessions import Sessions
 
 log = logging.getLogger(__name__)
@@ -107,6 +109,13 @@ class Services(Intake):
     def scope(self) -> Scope:
         """Where the mappings are active."""
         return Scope(self.settings.acumatica_url, self.settings.test_mailbox)
+
+    @cached_property
+    def inquiries(self) -> "Inquiries":
+        """The inquiries of Acumatica, read in the budget of sessions."""
+        from handlers.clients.inquiries import Inquiries  # noqa: PLC0415
+
+        return Inquiries(self.sessions, self.settings, self.clock)
 
 
 class Factory:

@@ -14,6 +14,8 @@ CONNECT_SECONDS = 10.0
 # Less than functionTimeout of host.json, at which the host kills the process with all that is under way.
 FUNCTION_SECONDS = 290.0
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+_NIGHTLY = "0 0 2 * * *"
+_SCHEDULE = r"([0-9A-Za-z*/,-]+\s+){5}[0-9A-Za-z*/,-]+"  # six fields; the host reads them
 _UNRESOLVED = "@Microsoft.KeyVault("  # what App Service leaves in place of a reference that it could not resolve
 
 
@@ -121,6 +123,13 @@ class IntakeSettings(_Model):
         le=3600,
         description="How long a removal waits for the other half of an update.",
     )
+    removals_max: int = Field(
+        50,
+        alias="REMOVALS_MAX",
+        ge=1,
+        le=1_000_000,
+        description="More removals at once, under one mapping, are [held](sweep.md) until somebody releases them.",
+    )
     mappings_dir: str = Field(
         "mappings", alias="MAPPINGS_DIR", description="Folder of the mapping files, from the app's root."
     )
@@ -195,6 +204,12 @@ class Settings(IntakeSettings):
         le=3600,
         description="How long Acumatica may still carry out a request that it did not answer.",
     )
+    acumatica_odata: Literal["4", "3"] = Field(
+        "4", alias="ACUMATICA_ODATA", description="OData version by which inquiries are read; `3` before 2024 R2."
+    )
+    sweep_page_rows: int = Field(
+        1000, alias="SWEEP_PAGE_ROWS", ge=10, le=10_000, description="Rows of an inquiry that a sweep reads at a time."
+    )
     graph_url: _Address = Field("https://graph.microsoft.com", alias="GRAPH_URL", description="Address of Microsoft Graph.")
     graph_authority: _Address = Field(
         "https://login.microsoftonline.com", alias="GRAPH_AUTHORITY", description="Address of Microsoft Entra ID."
@@ -240,6 +255,24 @@ class Settings(IntakeSettings):
         gt=0,
         le=365,
         description="How long removed rows, received notifications and runs are remembered.",
+    )
+    sweep_schedule: str = Field(
+        _NIGHTLY,
+        alias="SWEEP_SCHEDULE",
+        pattern=_SCHEDULE,
+        description="When mappings are [swept](sweep.md): NCRONTAB in UTC, with seconds.",
+    )
+    sweep_margin_minutes: float = Field(
+        15,
+        alias="SWEEP_MARGIN_MINUTES",
+        ge=1,
+        le=240,
+        description="Longer than any transaction of Acumatica lasts: a sweep believes nothing that is younger.",
+    )
+    failed_notifications_inquiry: str = Field(
+        "",
+        alias="FAILED_NOTIFICATIONS_INQUIRY",
+        description="Inquiry over what Acumatica could not send, by its name in OData; a new row in it starts a sweep.",
     )
     test_mailbox: _Mailbox = Field(
         "",
@@ -294,6 +327,12 @@ class Settings(IntakeSettings):
 def paused(environ: Mapping[str, str]) -> bool:
     """Whether SYNC_PAUSED is on, told before (and whether or not) all settings can be read."""
     return environ.get("SYNC_PAUSED", "").strip().lower() in {"1", "true", "t", "yes", "y", "on"}
+
+
+def sweep_schedule(environ: Mapping[str, str]) -> str:
+    """When sweeps begin, told before all settings can be read; the default in the place of what is no schedule."""
+    told = environ.get("SWEEP_SCHEDULE", "").strip()
+    return told if re.fullmatch(_SCHEDULE, told) else _NIGHTLY
 
 
 def load_settings[M: _Model](model: type[M], environ: Mapping[str, str]) -> M:

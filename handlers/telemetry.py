@@ -20,17 +20,25 @@ ACCEPTED = "accepted"  # notification, query, rows, changes, without_key, second
 DUPLICATE = "duplicate"  # notification, query
 REJECTED = "rejected"  # status, problems
 REFUSED = "refused"  # part: of the app, that is not ready
+# The brake and sweeps.
+HELD = "held"  # mapping, rows, and notification or sweep
+SWEPT = (
+    "swept"  # mapping, sweep, mode, code, and the plan's numbers: read, equal, upserts, too_young, removals, held, retried
+)
 # Rows. `row` is the beginning of the link's key, a hash; `age` the seconds since the notification was first received.
 SETTLED = "settled"  # notification, query, mapping, row, effects, seconds, age
 DEFERRED = "deferred"  # notification, mapping, row, code, try, delay, age
 DEAD_LETTER = "dead-letter"  # notification, mapping, row, code, tries
+# A look at one mailbox for what people did there: events that were looked for, moved, deleted, and marked of these.
+CALENDAR_SWEPT = "calendar-swept"  # looked, moved, deleted, marked, seconds
 # Acumatica's sessions.
 SIGNED_IN = "signed-in"  # slot
 SIGNED_OUT = "signed-out"  # slot
 SIGN_IN_FAILED = "sign-in-failed"  # code, try, delay
 # Each minute. status, not_ready, missing, paused, trial; and of handlers.clients.condition: age (seconds since the oldest
-# change was received that waits), waiting (messages), put_off (rows by code), dead_letters, poison, sign_in_failures,
-# started (a notification was ever taken in), silent_hours, silent_weekday_hours (since the last one)
+# change was received that waits), waiting (messages), put_off (rows by code), dead_letters, held (removals, by the brake),
+# sweeps_off (codes by mapping), poison, sign_in_failures, started (a notification was ever taken in), silent_hours,
+# silent_weekday_hours (since the last one)
 HEALTH = "health"
 
 _TEXT_MAX = 500

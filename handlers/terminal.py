@@ -4,10 +4,14 @@ import os
 import sys
 from datetime import UTC, datetime
 
+from handlers.calendar_sweep import Looked
 from handlers.clients.activity_record import Run
+from handlers.clients.held import Hold
+from handlers.clients.sweeps import Sweep
 from handlers.operations import words
 from handlers.operations.activity import RowState
-from handlers.operations.checks import Check
+from handlers.operations.calendars import NotLooked
+from handlers.operations.check import Check
 from handlers.operations.dead_letters import Letter
 
 _SIGNS = {"ok": ("✓", "32"), "note": ("!", "33"), "fails": ("✗", "31")}
@@ -54,6 +58,61 @@ def letter_lines(letter: Letter) -> list[str]:
         f"  {facts.reason}",
         f"  {facts.remedy}",
         f"  code {facts.code or '-'}, id {facts.key}",
+    ]
+
+
+def progress_line(sweep: Sweep) -> str:
+    """How far a sweep is."""
+    plan = sweep.plan
+    told = f"{plan.read} rows read, {plan.upserts} to add or change, {plan.removals} to remove"
+    return f"{sweep.mapping}: {told}{f'; waits: {sweep.code}' if sweep.code and sweep.phase != 'done' else ''}"
+
+
+def sweep_lines(sweep: Sweep) -> list[str]:
+    """The plan of a sweep, and why it ended before its time."""
+    plan, done = sweep.plan, sweep.mode != "report"
+    names = {
+        "read": "read",
+        "equal": "equal",
+        "upserts": "added or changed" if done else "to be added or changed",
+        "removals": "removed" if sweep.mode == "full" else "missing: mode full would remove them",
+        "held": f"removals held: {sweep.reason}",
+        "too_young": "too young to judge; the next sweep looks again",
+        "retried": "dead letters tried again",
+    }
+    counts = [(getattr(plan, name), told, name) for name, told in names.items()]
+    counts += [(count, f"left out: {why}", why) for why, count in sorted(plan.skipped.items())]
+    lines = [f"{plan.mapping}, {'swept' if done else 'a report: nothing was done'}"]
+    for count, told, name in counts:
+        if count or name == "read":
+            sample = "; ".join(plan.samples.get(name, [])[:5])
+            lines.append(f"  {count:>7}  {told}{f' ({sample})' if sample else ''}")
+    if sweep.code:
+        lines += [f"ended before its time: {sweep.reason}", f"  {sweep.remedy}", f"  code {sweep.code}"]
+    return lines
+
+
+def look_lines(look: Looked | NotLooked) -> list[str]:
+    """A look at a mailbox: what people did to its events."""
+    if isinstance(look, NotLooked):
+        return [f"{look.look.mailbox}: not looked at: {look.reason}"]
+    told = f"{look.looked} events looked at, {look.count('moved')} moved, {look.count('deleted')} deleted"
+    lines = [f"{look.mailbox}: {told}; {look.marked} rows go to the queue"]
+    for link, finding in look.found:
+        seen = finding.seen
+        times = f" to {seen.start} – {seen.end}" if seen.start else ""
+        lines.append(f"  {', '.join(link.row_key)} ({link.mapping}): {seen.status}{times}")
+    return lines
+
+
+def hold_lines(hold: Hold) -> list[str]:
+    """Removals that are held."""
+    first = "; ".join(", ".join(key) for key in hold.sample)
+    return [
+        f"{hold.count} removals of {hold.mapping}, {hold.state} since {words.clock(hold.at)}, from a {hold.source}",
+        f"  {hold.reason}",
+        f"  {first}",
+        f"  id {hold.id}",
     ]
 
 

@@ -20,7 +20,7 @@ from handlers.clients.storage import Storage
 from handlers.settings import StorageSettings, load_settings
 from handlers.sync.change import RowChange
 from local.azurite import Azurite
-from local.demo import SETTINGS
+from local.demo import AGE, SETTINGS
 from local.world import World
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -92,29 +92,39 @@ def _history(world: World) -> None:
 
 PICTURES = {"runs": "", "dead-letters": "/letters", "row": "/search?q=OP000107", "health": "/health"}
 PICTURES |= {"mailbox": "/mailbox/ann@example.com"}
+PHONE = {"phone": "/letters"}
 
 
 def pictures(folder: Path) -> None:
     """Make the pictures: each page, light and dark, and one on a phone."""
     folder.mkdir(parents=True, exist_ok=True)
-    with Azurite() as azurite, World(azurite.connection_string(), SETTINGS | {"RUNS_KEY": KEY}, echo=True) as world:
+    settings = SETTINGS | {"RUNS_KEY": KEY}
+    with Azurite() as azurite, World(azurite.connection_string(), settings, echo=True, age=AGE) as world:
         furnish(world)
         World.wait(lambda: "Renamed" in _seen(world), 20)
         with launched() as browser:
-            looks = (("light", 1100, PICTURES), ("dark", 1100, PICTURES), ("light", 390, {"phone": "/letters"}))
-            for scheme, width, pages in looks:
-                context = browser.new_context(
-                    color_scheme="dark" if scheme == "dark" else "light",
-                    viewport={"width": width, "height": 820},
-                    timezone_id="America/New_York",
-                    locale="en-US",
-                )
-                page = context.new_page()
-                sign_in(page, world.host.url)
-                for name, path in pages.items():
-                    page.goto(f"{world.host.url}/api/runs{path}")
-                    page.screenshot(path=folder / f"{name}-{scheme}.png", full_page=scheme == "light" and width < 400)
-                context.close()
+            for look, pages in ((("light", 1100), PICTURES), (("dark", 1100), PICTURES), (("light", 390), PHONE)):
+                _take(browser, world.host.url, folder, look, pages)
+            world.inquiry.rows.clear()
+            world.night()
+            for scheme in ("light", "dark"):
+                _take(browser, world.host.url, folder, (scheme, 1100), {"sweeps": "/sweeps"})
+
+
+def _take(browser: Browser, url: str, folder: Path, look: tuple[str, int], pages: dict[str, str]) -> None:
+    scheme, width = look
+    context = browser.new_context(
+        color_scheme="dark" if scheme == "dark" else "light",
+        viewport={"width": width, "height": 820},
+        timezone_id="America/New_York",
+        locale="en-US",
+    )
+    page = context.new_page()
+    sign_in(page, url)
+    for name, path in pages.items():
+        page.goto(f"{url}/api/runs{path}")
+        page.screenshot(path=folder / f"{name}-{scheme}.png", full_page=scheme == "light" and width < 400)
+    context.close()
 
 
 def _seen(world: World) -> str:

@@ -37,9 +37,13 @@ from handlers import upkeep
 from handlers.apply import apply
 from handlers.clients import activity, sessions
 from handlers.clients.queue import QUEUE
+from handlers.clients.sweeps import SWEEP_QUEUE
+from handlers.operations import sweeps
 from handlers.receive import receive
 from handlers.services import Factory, load_mappings
 from handlers.settings import Settings, load_settings
+from handlers.sweep_queue import sweep
+from handlers.sweep_start import on_schedule
 from local import judge
 from local.azurite import Azurite, AzuriteError
 from local.fakes import FakeAcumatica, FakeGraph, app_settings
@@ -47,6 +51,8 @@ from local.inquiry import Inquiry, Notification
 from local.world import MAPPING, MAPPINGS
 
 SESSION_SECONDS = 600.0  # after which Acumatica ends a session by itself
+NEXT_NIGHT = 86_400.0
+HOUR_OF_TICKS = 3600 * 10_000_000
 REDELIVERY_SECONDS = 5.0  # from a death until the queue delivers again, with the dead one's claim still live
 ACUMATICA_TRIES = 20
 MESSAGES_AT_MOST = 500  # in one run; more means that it would never end
@@ -126,7 +132,7 @@ class Wire:
             if not self.counting:
                 return None
             path = re.sub(
-                r"'[0-9a-f]{2}'|[0-9a-f]{64}|'[rh]\d[^']*'", "…", urlsplit(url).path
+                r"'[0-9a-f]{2}'|[0-9a-f]{64}|[0-9a-f]{32}|'[rh]\d[^']*'", "…", urlsplit(url).path
             )  # hashes and times, which differ
             self.requests.append(f"{service} {method} {path}")
             return self.cuts.get(len(self.requests))
@@ -196,6 +202,39 @@ class Play:
         with contextlib.suppress(Died), self._app() as factory:
             upkeep.sign_out_idle_sessions(factory.services())
 
+    def sweep(self) -> None:
+        """The schedule begins a sweep; after a death, that of the next night does."""
+        while True:
+            with contextlib.suppress(Died), self._app() as factory:
+                on_schedule(factory)
+                break
+            self.jump(NEXT_NIGHT)
+        self._carry_on()
+
+    def release(self) -> None:
+        """Somebody releases all that is held, and again where that did not come to its end."""
+        while True:
+            with contextlib.suppress(Died), self._app() as factory:
+                for hold in sweeps.holds(factory.storage()):
+                    sweeps.release(hold.id, factory.intake(), "a person")
+                break
+        self._carry_on()
+
+    def _carry_on(self) -> None:
+        """Queue sweeps delivers what it has, and again after a death."""
+        for _ in range(MESSAGES_AT_MOST):
+            message = self._orders.receive_message(visibility_timeout=3600)
+            if message is None:
+                return
+            self.jump(self._delays.pop(message.content, 0.0))
+            while True:
+                with contextlib.suppress(Died), self._app() as factory:
+                    sweep(message.content, factory)
+                    break
+                self.jump(REDELIVERY_SECONDS)
+            self._orders.delete_message(message)
+        raise RuntimeError(f"a sweep has not ended after {MESSAGES_AT_MOST} messages")
+
     def restart(self, *, kill: bool) -> None:
         """The process ends, hard or as in a deployment; the next one is new."""
         if not kill:
@@ -215,7 +254,13 @@ class Play:
 
     def run(self, scenario: Scenario) -> list[str]:
         """Play a scenario to its end; returns the judge's differences."""
-        with self.graph, self.acumatica, self._queue() as self._messages, self._taps():
+        with (
+            self.graph,
+            self.acumatica,
+            self._queue(QUEUE) as self._messages,
+            self._queue(SWEEP_QUEUE) as self._orders,
+            self._taps(),
+        ):
             self.inquiry = Inquiry(self.acumatica)
             self._new_process()
             scenario(self)
@@ -307,8 +352,8 @@ class Play:
             if notification := self.inquiry.echo(self._echoes.pop(0)):
                 self.arrive(notification)
 
-    def _queue(self) -> QueueClient:
-        queue = QueueClient.from_connection_string(self._connection, QUEUE, message_decode_policy=TextBase64DecodePolicy())
+    def _queue(self, name: str) -> QueueClient:
+        queue = QueueClient.from_connection_string(self._connection, name, message_decode_policy=TextBase64DecodePolicy())
         queue.create_queue()
         return queue
 
@@ -555,6 +600,45 @@ def reported(play: Play) -> None:
     play.arrive(play.inquiry.save("A", MeetingStart="2036-12-01T09:30:00"))
 
 
+def swept(play: Play) -> None:
+    """A sweep finds what no notification told of: a row that came, one that changed, one that went."""
+    for key in ("A", "B", "C"):
+        play.arrive(_earlier(play.inquiry.save(key)))
+    play.begin()
+    play.inquiry.save("B", Subject="changed")
+    play.inquiry.remove("C")
+    play.inquiry.save("D")
+    play.sweep()
+
+
+def braked(play: Play) -> None:
+    """A notification removes more rows than the brake allows, and somebody releases them."""
+    for key in ("A", "B", "C"):
+        play.arrive(play.inquiry.save(key))
+    play.begin()
+    gone = [row for key in ("A", "B") for row in play.inquiry.remove(key)["Deleted"]]
+    play.arrive(play.inquiry.notification([], gone))
+    play.release()
+
+
+def braked_sweep(play: Play) -> None:
+    """A sweep finds more rows missing than the brake allows, and somebody releases them: one has come back by then."""
+    for key in ("A", "B", "C"):
+        play.arrive(_earlier(play.inquiry.save(key)))
+    play.begin()
+    rows = dict(play.inquiry.rows)
+    for key in ("A", "B"):
+        play.inquiry.remove(key)
+    play.sweep()
+    play.inquiry.rows["B"] = rows["B"]
+    play.release()
+
+
+def _earlier(notification: Notification) -> Notification:
+    """An hour ago: older than what a sweep believes."""
+    return {**notification, "TimeStamp": notification["TimeStamp"] - HOUR_OF_TICKS}
+
+
 def _everything(play: Play) -> Play:
     play.acumatica.declare("Opportunity", "Opportunity", "UsrReason")
     return play
@@ -566,11 +650,16 @@ SCENARIOS: dict[str, Scenario] = {
         first_start, new_row, update, two_updates, move, there_and_back, removal, removal_and_return, new_row_and_removal,
         split_pair, large_row, several_rows, write_back, cookie_session, ended_session, left_session, event_deleted,
         event_moved, dead_letter, dead_letter_unread, adopted, adopted_and_changed, emptied, other_calendar, reported,
+        swept, braked, braked_sweep,
     )
 }  # fmt: skip
 EVERYTHING = {"MAPPINGS_DIR": str(Path(__file__).parent / "everything")}
+SWEPT = {"MAPPINGS_DIR": str(Path(__file__).parent / "swept")}
 SETTINGS = dict.fromkeys(("adopted", "adopted-and-changed", "emptied", "other-calendar", "reported"), EVERYTHING) | {
-    "cookie-session": {"ACUMATICA_AUTH": "cookie"}
+    "cookie-session": {"ACUMATICA_AUTH": "cookie"},
+    "swept": SWEPT,
+    "braked": {"REMOVALS_MAX": "1"},
+    "braked-sweep": SWEPT | {"REMOVALS_MAX": "1"},
 }
 
 # -- the runs ------------------------------------------------------------------------------------------------------------

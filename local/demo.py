@@ -7,24 +7,32 @@ The app runs as in Azure (on Microsoft's worker library), with Azurite as storag
 
 import argparse
 import os
+import re
 import secrets
+import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta
 
+from handlers.sync.change import datetime_to_ticks
+from handlers.terminal import sweep_lines
 from local.azurite import Azurite, AzuriteError
 from local.host.process import HostError
 from local.inquiry import Notification
-from local.world import World
+from local.world import ROOT, World
 
 SETTINGS = {
     "DELETE_GRACE_SECONDS": "1",  # 30 in production: how long a removal waits for the other half of an update
     "ACUMATICA_LINGER_SECONDS": "1",  # 20 in production: how long an idle session is kept
     "CLAIM_SECONDS": "8",  # 360 in production: how long a row waits after a request without an answer
     "REQUEST_TIMEOUT_SECONDS": "2",
+    "SWEEP_MARGIN_MINUTES": "1",  # 15 in production: a sweep believes nothing that is younger
+    "MAPPINGS_DIR": str(ROOT / "local" / "shown"),
 }
+AGE = timedelta(hours=1)  # of what Acumatica sends here, so that no sweep has to wait for it
 COLOURS = {"bold": "1", "dim": "2", "green": "32", "red": "31", "cyan": "36", "yellow": "33"}
 
 
@@ -40,19 +48,80 @@ class Story:
     def __init__(self, world: World) -> None:
         self.world = world
         self._chapter = 0
-        self._known: dict[str, str] = {}  # event id by record, as last told
+        self.differences: list[str] = []
 
     def chapter(self, title: str, why: str, *incoming: Notification, at_once: bool = True) -> None:
         """Send notifications (at once, or each after the one before is done), wait, and show what changed."""
+        with self._told(title, why):
+            for notification in incoming:
+                print(f"   {paint('→', 'cyan')} {self._describe(notification)}", end="", flush=True)
+                answer = self.world.post(notification)
+                print(f"  {paint(f'{answer.status_code} {answer.json()["status"]}', 'green' if answer.ok else 'red')}")
+                if not at_once:
+                    self.world.settle()
+
+    def swept(self, title: str, why: str, what: str) -> None:
+        """`what` was changed without a notification: let the night come, and show what the sweep finds and mends."""
+        with self._told(title, why):
+            print(f"   {paint('✗', 'yellow')} {what}: no notification")
+            self._night()
+
+    def braked(self, title: str, why: str) -> None:
+        """The inquiry shows nothing in a night; the next morning somebody mends it, and keeps the events."""
+        rows, events = dict(self.world.inquiry.rows), self._events()
+        with self._told(title, why):
+            self.world.inquiry.rows.clear()
+            self._night()
+            held = self._command("held")
+            self.world.inquiry.rows.update(rows)
+            if found := re.search(r"id (\S+)", held):
+                self._command("held", "--discard", found[1][:10], "--why", "the inquiry is mended")
+            left = self._command("held")
+            print(f"     {len(events - self._events())} of {len(events)} events removed")
+        if not found or "Nothing is held" not in left or events != self._events():
+            self.differences.append("the removals of an emptied inquiry were not held and discarded")
+
+    def moved(self, title: str, why: str, key: str, start: str, end: str) -> None:
+        """A person drags the event of a row to other times; the night after, its record is told."""
+        row, zone = self.world.inquiry.rows[key], {"timeZone": "Eastern Standard Time"}
+        with self._told(title, why):
+            print(
+                f"   {paint('✗', 'yellow')} {row['OwnerEmail']} drags {row['Subject']!r} to {start.replace('T', ' ')[:16]}"
+            )
+            times = ({"dateTime": start} | zone, {"dateTime": end} | zone)
+            self.world.graph.user_reschedules(row["OwnerEmail"], self._field(row["NoteID"], "AttributeCALEVT"), *times)
+            print(f"   {paint('→', 'cyan')} night: the calendars are looked at, too")
+            self.world.night()
+            told = self.world.wait(lambda: self._field(row["NoteID"], "UsrOutlookStart") == start, 60)
+            for name in ("UsrOutlookStatus", "UsrOutlookStart"):
+                print(f"     record {key}: {name} = {self._field(row['NoteID'], name)}")
+        if not told or self._field(row["NoteID"], "UsrOutlookStatus") != "moved":
+            self.differences.append(f"record {key} does not say that its event was moved")
+
+    def _night(self) -> None:
+        print(f"   {paint('→', 'cyan')} night: the whole inquiry is read by OData")
+        sweep = self.world.night()
+        for line in sweep_lines(sweep) if sweep else ["not over after 60 s"]:
+            print(f"     {line}")
+
+    def _command(self, *arguments: str) -> str:
+        """Run a command of the app as people do, and show it with what it prints."""
+        shown = " ".join(f'"{argument}"' if " " in argument else argument for argument in arguments)
+        print(f"   {paint('$', 'cyan')} python -m handlers {shown}", flush=True)
+        command, env = [sys.executable, "-m", "handlers", *arguments], os.environ | self.world.settings
+        done = subprocess.run(
+            command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+        )
+        for line in done.stdout.splitlines():
+            print(f"     {line}")
+        return done.stdout
+
+    @contextmanager
+    def _told(self, title: str, why: str) -> Iterator[None]:
         self._chapter += 1
         print(f"\n{paint(f'{self._chapter}. {title}', 'bold')}\n   {paint(why, 'dim')}")
         before = self._counts()
-        for notification in incoming:
-            print(f"   {paint('→', 'cyan')} {self._describe(notification)}", end="", flush=True)
-            answer = self.world.post(notification)
-            print(f"  {paint(f'{answer.status_code} {answer.json()["status"]}', 'green' if answer.ok else 'red')}")
-            if not at_once:
-                self.world.settle()
+        yield
         if not self.world.rest():
             print(paint("   not settled after 60 s", "red"))
         self._show_calendars()
@@ -77,29 +146,35 @@ class Story:
         return "; ".join(parts)
 
     def _show_calendars(self) -> None:
-        written = {key: self._event_id(row["NoteID"]) for key, row in self.world.inquiry.rows.items()}
+        written = {key: self._field(row["NoteID"], "AttributeCALEVT") for key, row in self.world.inquiry.rows.items()}
         for mailbox in sorted(self.world.graph.mailboxes()):
             for event in sorted(self.world.graph.events(mailbox), key=lambda event: event["start"]["dateTime"]):
                 start = event["start"]["dateTime"][:16].replace("T", " ")
                 record = next((key for key, event_id in written.items() if event_id == event["id"]), None)
                 note = paint(f"id written to {record}", "green") if record else paint("id not written back", "yellow")
                 print(f"     {mailbox:<18} {start}  {event['subject']:<34.34} {note}")
-        if not any(self.world.graph.events(mailbox) for mailbox in self.world.graph.mailboxes()):
+        if not self._events():
             print("     (all calendars are empty)")
 
-    def _event_id(self, note_id: str) -> str:
+    def _events(self) -> set[str]:
+        graph = self.world.graph
+        return {event["id"] for mailbox in graph.mailboxes() for event in graph.events(mailbox)}
+
+    def _field(self, note_id: str, name: str) -> str:
         record = self.world.acumatica.record("Opportunity", note_id) or {}
-        return str(record.get("custom", {}).get("Opportunity", {}).get("AttributeCALEVT", {}).get("value") or "")
+        return str(record.get("custom", {}).get("Opportunity", {}).get(name, {}).get("value") or "")
 
 
 def tell(world: World) -> list[str]:
     """The story; returns what the judge finds."""
     story, inquiry = Story(world), world.inquiry
-    today = datetime.now(UTC).date()  # what is over would stay in the calendar
-    first = today + timedelta(days=14 - today.weekday())
-    second = first + timedelta(days=1)
-    monday = {"MeetingStart": f"{first}T09:00:00", "MeetingEnd": f"{first}T10:00:00"}
-    tuesday = {"MeetingStart": f"{second}T14:00:00", "MeetingEnd": f"{second}T15:30:00"}
+    for field in ("UsrOutlookStatus", "UsrOutlookStart"):
+        world.acumatica.declare("Opportunity", "Opportunity", field)
+    day = date.today() + timedelta(days=14 - date.today().weekday())  # noqa: DTZ011  (a Monday to come, in any zone)
+    monday = {"MeetingStart": f"{day}T09:00:00", "MeetingEnd": f"{day}T10:00:00"}
+    later = {"MeetingStart": f"{day}T15:00:00", "MeetingEnd": f"{day}T16:00:00"}
+    day += timedelta(days=1)
+    tuesday = {"MeetingStart": f"{day}T14:00:00", "MeetingEnd": f"{day}T15:30:00"}
     story.chapter(
         "Two opportunities get a meeting",
         "Each becomes an event in its owner's calendar; both ids go back in one session.",
@@ -130,8 +205,33 @@ def tell(world: World) -> list[str]:
         "A row that comes back gets a new event; the id in the record follows.",
         inquiry.save("OP000101", Subject="Demo at Contoso, second try", **monday),
     )
+    inquiry.save("OP000103", Subject="Kick-off, Adventure Works", OwnerEmail="bob@example.com", **monday)
+    story.swept(
+        "An opportunity is older than the app",
+        "Nothing was ever sent of it. A sweep, each night, reads the whole inquiry: the event is made.",
+        "OP000103: 'Kick-off, Adventure Works'",
+    )
+    inquiry.save("OP000102", Subject="Site visit, Fabrikam, plant 3")
+    story.swept(
+        "A notification is lost",
+        "Acumatica gives up after five tries. The next sweep sees that the row differs.",
+        "OP000102: update 'Site visit, Fabrikam, plant 3'",
+    )
+    story.braked(
+        "Somebody empties the inquiry by mistake",
+        "That looks as if every meeting were called off. The brake holds it, and a person decides.",
+    )
+    story.moved(
+        "The owner moves the event in Outlook",
+        'The mapping says moved = "report": the event stays where it is, and the record is told.',
+        "OP000101",
+        later["MeetingStart"],
+        later["MeetingEnd"],
+    )
+    accepted = inquiry.save("OP000101", **later) | {"TimeStamp": datetime_to_ticks(datetime.now(UTC))}  # newer than sweeps
+    story.chapter("Somebody accepts it in Acumatica", "Both agree again.", accepted)
     print(f"\n{paint('Verdict', 'bold')}")
-    return world.differences()
+    return story.differences + world.differences()
 
 
 def keep(world: World, key: str) -> None:
@@ -161,7 +261,7 @@ def main() -> int:
     differences: list[str] | None = None
     try:
         with _step("Starting storage (Azurite)", Azurite) as azurite:
-            world = World(azurite.connection_string(), SETTINGS | {"RUNS_KEY": key}, echo=True)
+            world = World(azurite.connection_string(), SETTINGS | {"RUNS_KEY": key}, echo=True, age=AGE)
             with _step("Starting the app, and fakes of Outlook and Acumatica", lambda: world):
                 differences = tell(world)
                 verdict(world, differences, time.monotonic() - began)

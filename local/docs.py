@@ -19,7 +19,18 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from handlers.console import main as command
-from handlers.sync.mapping import NOT_KEYS, Condition, Mapping, On, Shape, WriteBackTemplate, WrittenField
+from handlers.sync.mapping import (
+    NOT_KEYS,
+    Backfill,
+    Condition,
+    Days,
+    Mapping,
+    On,
+    Shape,
+    Sweep,
+    WriteBackTemplate,
+    WrittenField,
+)
 from handlers.sync.mapping_event import Attendee, Body, DateAndTime, Duration, EventChanges, EventTemplate
 from handlers.sync.template import Template
 
@@ -43,6 +54,9 @@ TABLES: dict[str, type[BaseModel]] = {
     "shape.": Shape,
     "shape.event.": EventChanges,
     "on.": On,
+    "sweep.": Sweep,
+    "backfill.": Backfill,
+    "backfill.rows.": Days,
     "write_back.": WriteBackTemplate,
     "write_back.fields.<Field>.": WrittenField,
 }

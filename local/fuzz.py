@@ -27,6 +27,8 @@ from handlers.sync.errors import Permanent, SyncError
 from handlers.sync.event import CalendarEvent, calendar_event
 from handlers.sync.mapping_file import MappingProblems, load_mapping, load_mappings
 from handlers.sync.notification import NotificationProblems, PushNotification, parse_notification, row_changes
+from handlers.sync.odata import Service, literal
+from handlers.sync.odata_answers import inquiries_of, odata_error, rows_of
 from handlers.sync.record import record_id, record_update
 from handlers.sync.scope import Scope
 from handlers.sync.template import MissingColumns, Template
@@ -59,6 +61,10 @@ SHOWN = load_mapping(
         ('end = "{MeetingEnd}"', 'end = { date = "{MeetingEnd}", days = "{Any}", minutes = "{Any}" }'),
         ("[write_back]", '[[shape]]\nwhen.Any = ["1", true]\nevent.showAs = "free"\n[write_back]'),
     ),
+)
+METADATA = (
+    b'<EntityType Name="T"><PropertyRef Name="K"/><Property Name="K" Type="Edm.String"/></EntityType><EntityContainer>'
+    b'<EntitySet Name="A" EntityType="N.T"/><FunctionImport Name="A_WithParameters"/></EntityContainer>'
 )
 MESSAGE = RowChange("t", "m", ("A",), 639055764123456780, ROW, "i", 1764547200.0).encode()
 
@@ -209,6 +215,28 @@ def errors(data: bytes) -> None:
             raise AssertionError("an error says what is needed, and no more")
 
 
+def odata(data: bytes) -> None:
+    """Whatever OData answers is rows, or the list of inquiries, or an error; and it leads to no strange address."""
+    with contextlib.suppress(SyncError):
+        for found in rows_of(data, "X").rows:
+            canonical(found).encode()
+    with contextlib.suppress(SyncError):
+        for inquiry in inquiries_of(data, NOW).values():
+            text = data[:50].decode("utf-8", "replace")
+            with contextlib.suppress(SyncError):
+                for column in inquiry.columns:
+                    path = Service("4", text).page(inquiry, [column], 0, 1)
+                    if not re.fullmatch(r"/t/[^/?#\s]*/api/odata/gi/[^/?#\s]*\?[!-~]*", path) or "#" in path:
+                        raise AssertionError(f"{path!r} leads elsewhere")
+            for kind in inquiry.columns.values():
+                told = literal("4", kind, text)
+                if told and not re.fullmatch(r"'(?:[^']|'')*'|[\w.-]+", told):
+                    raise AssertionError(f"{told!r} is more than a literal")
+    status = 300 + int.from_bytes(data[:2]) % 300
+    if len(str(odata_error(status, {}, data[2:], "X")).encode()) > 100_000:
+        raise AssertionError("an error says what is needed, and no more")
+
+
 SAMPLES: dict[str, tuple[Callable[[bytes], Any], list[bytes]]] = {
     "notification": (notification, [json.dumps(NOTIFICATION).encode(), json.dumps(NOTIFICATION).encode("utf-16")]),
     "message": (message, [canonical(MESSAGE).encode(), b'{"blob":"' + b"0" * 64 + b'"}']),
@@ -225,6 +253,15 @@ SAMPLES: dict[str, tuple[Callable[[bytes], Any], list[bytes]]] = {
     ),
     "length": (length, [b'"0130"', b"90", b'"1:30"', b"2.5", b'"0010130"', b'"2:05 PM"', b'"1900-01-01T08:00:00"']),
     "shown": (shown, [b'"2026-02-03T09:30:00Z"', b"1250.5", b'"-30"', b"true", b'"9999-12-31"', b"1e15"]),
+    "odata": (
+        odata,
+        [
+            b'{"value":[{"A":"/Date(1767277800000)/","B":1.5,"@odata.etag":"e"}],"@odata.nextLink":"x"}',
+            b'{"d":{"results":[{"A":null}],"__next":"x"}}',
+            METADATA,
+            b'\x00\x64{"odata.error":{"message":{"value":"no"}}}',
+        ],
+    ),
     "errors": (
         errors,
         [

@@ -2,7 +2,7 @@
 
 import itertools
 import uuid
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from handlers.sync.change import datetime_to_ticks
@@ -10,19 +10,32 @@ from local.fakes import FakeAcumatica
 
 QUERY = "Calendar - Opportunity Meetings"
 ENTITY = "Opportunity"
+COLUMNS = {
+    "OpportunityID": "string",
+    "Subject": "string",
+    "OwnerEmail": "string",
+    "MeetingStart": "datetime",
+    "MeetingEnd": "datetime",
+    "Room": "string",
+    "NoteID": "guid",
+}
 
 type Row = dict[str, Any]
 type Notification = dict[str, Any]
 
 
 class Inquiry:
-    """Rows as the inquiry shows them, by OpportunityID. Each change returns the push notification that it causes."""
+    """Rows as the inquiry shows them, by OpportunityID. Each change returns the push notification that it causes.
 
-    def __init__(self, acumatica: FakeAcumatica, tenant: str = "Production") -> None:
+    The same rows can be read by OData. Notifications are stamped as if their transactions were `age` old.
+    """
+
+    def __init__(self, acumatica: FakeAcumatica, tenant: str = "Production", age: timedelta = timedelta()) -> None:
         self.rows: dict[str, Row] = {}
         self._acumatica = acumatica
+        acumatica.expose(QUERY, self.rows.values, COLUMNS, ("OpportunityID",))
         self._tenant = tenant
-        self._ticks = itertools.count(datetime_to_ticks(datetime.now(UTC)), 10_000)  # a millisecond apart
+        self._ticks = itertools.count(datetime_to_ticks(datetime.now(UTC) - age), 10_000)  # a millisecond apart
 
     def save(self, key: str, **columns: Any) -> Notification:
         """Insert the row, or change some of its columns."""

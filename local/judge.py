@@ -16,6 +16,7 @@ from azure.storage.queue import QueueServiceClient
 
 from handlers.clients.queue import POISON_QUEUE, QUEUE
 from handlers.clients.storage import Storage
+from handlers.clients.sweeps import Sweep
 from handlers.settings import StorageSettings, load_settings
 from handlers.sync.change import link_key as change_key
 from handlers.sync.event import calendar_event
@@ -51,6 +52,15 @@ def look(connection: str) -> Stored:
     finally:
         storage.close()
     return Stored(links, dead, messages(connection), slots)
+
+
+def newest_sweep(connection: str, mapping: str) -> Sweep | None:
+    """The sweep of a mapping that began last."""
+    storage = Storage(load_settings(StorageSettings, {"AzureWebJobsStorage": connection}))
+    try:
+        return storage.sweeps.get(mapping)
+    finally:
+        storage.close()
 
 
 def messages(connection: str) -> int:

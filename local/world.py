@@ -4,12 +4,14 @@ import json
 import threading
 import time
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import requests
 
+from handlers.clients.sweeps import Sweep
 from handlers.services import load_mappings
 from handlers.sync.mapping import Mapping as SyncMapping
 from local import judge
@@ -17,12 +19,16 @@ from local.fakes import FakeAcumatica, FakeGraph, app_settings
 from local.host import HostProcess, start
 from local.inquiry import QUERY, Inquiry
 
-MAPPINGS = Path(__file__).resolve().parent.parent / "ready-made"
+ROOT = Path(__file__).resolve().parent.parent
+MAPPINGS = ROOT / "ready-made"
 MAPPING = "opportunity-meetings"
 
 
 class World:
-    """`connection` is the storage to use; `settings` are added to the app's. Leaving the context stops everything."""
+    """`connection` is the storage to use; `settings` are added to the app's; transactions are `age` old when they are sent.
+
+    Leaving the context stops everything.
+    """
 
     def __init__(
         self,
@@ -33,10 +39,12 @@ class World:
         acumatica: Mapping[str, Any] | None = None,
         echo: bool = False,
         fetch_visibility: float | None = None,
+        age: timedelta = timedelta(),
     ) -> None:
         self.connection = connection
         self._settings = dict(settings or {})
         self._fetch_visibility = fetch_visibility
+        self._age = age
         self.graph = FakeGraph(**(graph or {}))
         self.acumatica = FakeAcumatica(echo=self._echo if echo else None, **(acumatica or {}))
         self.inquiry: Inquiry
@@ -50,7 +58,7 @@ class World:
         self.graph.start()
         self.acumatica.start()
         self.mappings = load_mappings(MAPPINGS)
-        self.inquiry = Inquiry(self.acumatica)
+        self.inquiry = Inquiry(self.acumatica, age=self._age)
         self.start_host()
         return self
 
@@ -113,6 +121,18 @@ class World:
 
         return self.wait(swept, timeout)
 
+    def night(self, timeout: float = 60.0) -> Sweep | None:
+        """Fire the timer of sweeps, and wait for the end of what it begins; None if that takes too long."""
+        before, found = judge.newest_sweep(self.connection, MAPPING), None
+
+        def swept() -> bool:
+            nonlocal found
+            found = judge.newest_sweep(self.connection, MAPPING)
+            return bool(found and found.phase == "done" and (before is None or found.id != before.id))
+
+        self.host.fire("sweep_start")
+        return found if self.wait(swept, timeout) else None
+
     def settle(self, timeout: float = 60.0) -> bool:
         """Wait until nothing waits in the queues; False if that takes too long."""
         return self.wait(lambda: not judge.messages(self.connection), timeout)
@@ -154,4 +174,4 @@ class World:
             self.echoes += 1
 
 
-__all__ = ["MAPPING", "QUERY", "World"]
+__all__ = ["MAPPING", "QUERY", "ROOT", "World"]

@@ -39,6 +39,7 @@ MINIMAL: dict[str, Any] = {
 
 UNITS = {
     "SECONDS": "seconds", "HOURS": "hours", "DAYS": "days", "MIB": "MiB", "ROWS": "rows", "SESSIONS": "sessions",
+    "MINUTES": "minutes", "MAX": "rows",
 }  # fmt: skip
 
 

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from handlers.clients.queue import POISON_QUEUE, QUEUE
+from handlers.clients.sweeps import SWEEP_POISON_QUEUE, SWEEP_QUEUE
 from handlers.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -26,12 +27,30 @@ def bindings(environment: dict[str, str]) -> dict[str, dict[str, object]]:
 def test_the_app_has_these_functions_whatever_is_set() -> None:
     """With no settings at all the functions exist, so that intake and health can say what is missing."""
     found = bindings({"PATH": "/usr/bin:/bin"})
-    assert sorted(found) == ["apply", "health", "notifications", "poison", "runs", "upkeep_purge", "upkeep_sessions"]
+    assert sorted(found) == [
+        "apply",
+        "health",
+        "notifications",
+        "poison",
+        "runs",
+        "sweep",
+        "sweep_poison",
+        "sweep_start",
+        "upkeep_purge",
+        "upkeep_sessions",
+    ]
 
 
 def test_while_the_app_is_paused_nothing_takes_rows_out_of_the_queue() -> None:
     found = bindings({"SYNC_PAUSED": "true"})
-    assert sorted(found) == ["health", "notifications", "poison", "runs", "upkeep_purge", "upkeep_sessions"]
+    assert sorted(found) == ["health", "notifications", "poison", "runs", "sweep_poison", "upkeep_purge", "upkeep_sessions"]
+
+
+def test_sweeps_begin_when_their_schedule_says_so() -> None:
+    assert bindings({})["sweep_start"]["schedule"] == "0 0 2 * * *"
+    assert bindings({"SWEEP_SCHEDULE": " 0 30 */6 * * mon-fri "})["sweep_start"]["schedule"] == "0 30 */6 * * mon-fri"
+    assert bindings({"SWEEP_SCHEDULE": "at night"})["sweep_start"]["schedule"] == "0 0 2 * * *"  # said by health
+    assert "sweep_failed" in bindings({"FAILED_NOTIFICATIONS_INQUIRY": "Failed"})
 
 
 def test_http_functions_have_the_right_keys_and_methods() -> None:
@@ -50,6 +69,8 @@ def test_http_functions_have_the_right_keys_and_methods() -> None:
 def test_queue_functions_read_the_queues_that_the_app_writes() -> None:
     found = bindings({})
     assert found["apply"]["queueName"] == QUEUE
+    assert found["sweep"]["queueName"] == SWEEP_QUEUE
+    assert found["sweep_poison"]["queueName"] == SWEEP_POISON_QUEUE == f"{SWEEP_QUEUE}-poison"
     assert found["poison"]["queueName"] == POISON_QUEUE == f"{QUEUE}-poison"
     assert found["apply"]["connection"] == found["poison"]["connection"] == "AzureWebJobsStorage"
 
@@ -60,7 +81,7 @@ def test_a_claim_outlives_the_function_that_holds_it() -> None:
 
 
 def test_importing_the_app_does_not_import_what_only_some_functions_need() -> None:
-    slow = ("msal", "azure.identity", "azure.storage.blob", "handlers.runs_page", "jinja2", "itsdangerous")
+    slow = ("msal", "azure.identity", "azure.storage.blob", "handlers.sweep", "handlers.runs_page", "jinja2", "itsdangerous")
     code = f"import sys, function_app; print([m for m in {slow} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

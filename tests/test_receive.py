@@ -11,6 +11,7 @@ import pytest
 
 from handlers.clients.activity import Recorder
 from handlers.clients.dead_letters import DeadLetter
+from handlers.clients.held import Hold
 from handlers.clients.notifications import ReceivedNotification
 from handlers.receive import Answer, receive
 from handlers.services import Factory, load_mappings
@@ -34,6 +35,15 @@ class DeadLetters(dict[str, DeadLetter]):
         self[letter.key] = letter
 
 
+class Held(dict[str, tuple[Hold, list[tuple[str, ...]]]]):
+    """handlers.clients.held.Held in memory."""
+
+    def hold(self, hold: Hold, keys: list[tuple[str, ...]]) -> bool:
+        new = hold.id not in self
+        self.setdefault(hold.id, (hold, keys))
+        return new
+
+
 class Memory:
     """What intake needs of handlers.clients.storage.Storage, and of the services around it."""
 
@@ -41,6 +51,7 @@ class Memory:
         self.states: dict[str, str] = {}
         self.queue = Queue()
         self.dead_letters = DeadLetters()
+        self.held = Held()
         self.storage = self.notifications = self
         self.mappings = MAPPINGS
         self.pinned: set[str] = set()
@@ -56,6 +67,7 @@ class Memory:
         max_notification_mib = 32
         max_notification_rows = 20_000
         delete_grace_seconds = 30
+        removals_max = 3
 
     def clock(self) -> float:
         return NOW.timestamp()
@@ -106,6 +118,32 @@ def test_ten_thousand_rows_are_one_message_each(memory: Memory) -> None:
 def test_a_removal_waits_for_its_other_half_and_an_update_does_not(memory: Memory) -> None:
     post(memory, Inserted=[row("A")], Deleted=[row("A"), row("B")])
     assert [(c.key, c.row is None, delay) for c, delay in memory.queue] == [(("A",), False, 0.0), (("B",), True, 30)]
+
+
+def test_more_removals_than_the_brake_allows_are_held_and_all_else_goes_on(memory: Memory) -> None:
+    gone = [row(f"K{n}") for n in range(4)]
+    answer = post(memory, Inserted=[row("A"), row("K0")], Deleted=[*gone, row("L")])
+    assert answer.body == {"status": "accepted", "rows": 7, "changes": 2, "without_key": 0, "held": 4}
+    assert [change.key for change, _ in memory.queue] == [("A",), ("K0",)]
+    [(hold, keys)] = memory.held.values()
+    assert keys == [("K1",), ("K2",), ("K3",), ("L",)]
+    assert (hold.mapping, hold.timestamp, hold.source) == ("opportunity-meetings", datetime_to_ticks(NOW), "notification")
+
+
+def test_as_many_removals_as_the_brake_allows_are_no_reason_to_hold_any(memory: Memory) -> None:
+    answer = post(memory, Inserted=[row("A")], Deleted=[row("B"), row("C"), row("D")])
+    assert answer.body == {"status": "accepted", "rows": 4, "changes": 4, "without_key": 0}
+    assert len(memory.queue) == 4
+    assert not memory.held
+
+
+def test_removals_are_held_before_the_notification_counts_as_taken_in_and_once(memory: Memory) -> None:
+    """Its worker may die at any moment: the repetition does all of it again."""
+    states = []
+    memory.mark_queued = lambda key: states.append((key, len(memory.held)))  # type: ignore[method-assign]
+    for _ in range(2):
+        assert post(memory, Deleted=[row(f"K{n}") for n in range(4)]).status == 202
+    assert [count for _, count in states] == [1, 1]
 
 
 def test_a_notification_that_was_begun_but_not_finished_is_sent_again_as_a_whole(memory: Memory) -> None:

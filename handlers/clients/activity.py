@@ -165,7 +165,7 @@ class Recorder:
         mapping: str = "",
         link: str = "",
     ) -> str:
-        """What a person did (resubmitted, discarded); written at once. Returns the run's key; `key` is its second half."""
+        """What a person did (resubmitted, discarded, released); written at once. The run's key; `key` is its second half."""
         now = self._clock()
         run = run_key(now, key or secrets.token_hex(32))
         about: dict[str, str | int] = {
@@ -181,6 +181,11 @@ class Recorder:
         self._note(run, facts_of(state=state, received=datetime.fromtimestamp(now, UTC), by=by, **about))
         self.flush()
         return run
+
+    def swept(self, run: str, began: float, by: str, mapping: str, changes: int) -> None:
+        """A sweep has sent so many changes."""
+        about = {"by": by, "mapping": mapping, "changes": changes, "rows": changes}
+        self._note(run, facts_of(state="swept", received=datetime.fromtimestamp(began, UTC), **about))
 
     # -- writing it down -----------------------------------------------------------------------------------------------
 

@@ -2,7 +2,8 @@
 
 All entities are in one partition, so that many are written in one transaction, and the newest are one query:
 
-    r<newest first>-<hash>    a run: one notification, or what a person did (resubmitted, discarded); also refused requests
+    r<newest first>-<hash>    a run: one notification, what a person did (resubmitted, discarded, released), what a
+                              sweep sent; also refused requests
     h<hour>-<worker>          numbers of an hour, by worker
     b<the same>-<hash>        what a refused request held, for a week
     s<link>                   how a row that has changed is looked for (search.py)
@@ -22,7 +23,7 @@ WHICH = {  # conditions of the runs that are asked for
     "accepted": " and State eq 'accepted'",
     "failed": " and Failed eq true",
     "rejected": " and State eq 'rejected'",
-    "people": " and (State eq 'resubmitted' or State eq 'discarded')",
+    "people": " and (State eq 'resubmitted' or State eq 'discarded' or State eq 'released')",
 }
 NUMBERS = "N_"  # begins the name of each worker's property
 TEXT = 1000  # characters of what others have sent
@@ -107,8 +108,8 @@ class Run:
 
     @property
     def progress(self) -> str:
-        """In one word: receiving, under way, done, failed (in part), mended, rejected, resubmitted, discarded."""
-        if self.state not in {"accepted", "resubmitted"}:
+        """In one word: receiving, under way, done, failed (in part), mended, rejected, discarded."""
+        if self.state not in {"accepted", "resubmitted", "released", "swept"}:
             return self.state
         if self.numbers["failed"]:
             return "mended" if self.mended else "failed"

@@ -6,7 +6,8 @@ https://help.acumatica.com, "Integration Development Guide", chapter "Contract-B
 import logging
 import time
 from collections.abc import Callable
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
 
 import requests
 
@@ -14,6 +15,7 @@ from handlers.clients.web import Http, succeeded
 from handlers.settings import Settings
 from handlers.sync.answers import acumatica_error, met
 from handlers.sync.errors import RUN_AGAIN, Code, Later, OutcomeUnknown, Permanent, RecordGone, SignedOut
+from handlers.sync.odata_answers import clock_of, odata_error
 from handlers.sync.read_back import not_written
 from handlers.sync.record import RecordUpdate
 
@@ -24,6 +26,13 @@ _NOT_REFUSED = {Code.ACUMATICA_THROTTLED, Code.NOT_THE_SERVICE}
 
 type Credentials = dict[str, Any]
 """What a session is known by: {"cookies": {name: value}, "token": str or absent, "expires": seconds since 1970}."""
+
+
+class Read(NamedTuple):
+    """What was read by OData, and Acumatica's clock when it answered."""
+
+    body: bytes
+    date: datetime
 
 
 class SignInRefused(Exception):
@@ -86,6 +95,14 @@ class Acumatica:
     def record(self, credentials: Credentials, endpoint: str, entity: str, record_id: str, custom: str) -> dict[str, Any]:
         """A record by its id, with one custom field (View.Field), or none. Raises SyncError."""
         return self._get(credentials, f"{endpoint}/{entity}/{record_id}" + (f"?$custom={custom}" if custom else ""))
+
+    def read(self, credentials: Credentials, path: str, accept: str, what: str) -> Read:
+        """Read by OData; `what` (an inquiry) is for people. Raises SyncError."""
+        headers = {"Accept": accept, "OData-MaxVersion": "4.0", "MaxDataServiceVersion": "3.0"}
+        answer = self._send("GET", path, credentials, headers=headers)
+        if not succeeded(answer):
+            raise odata_error(answer.status_code, answer.headers, answer.content, what)
+        return Read(answer.content, clock_of(answer.headers))
 
     def _get(self, credentials: Credentials, path: str) -> dict[str, Any]:
         answer = self._send("GET", f"/entity/{path}", credentials, headers={"Accept": "application/json"})

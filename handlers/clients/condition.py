@@ -19,13 +19,18 @@ _SATURDAY = 5
 
 @dataclass(frozen=True)
 class Condition:
-    """All times in seconds since 1970. `put_off`: rows that wait for another try, by why; `oldest`: the first of these."""
+    """All times in seconds since 1970. `put_off`: rows that wait for another try, by why; `oldest`: the first of these.
+
+    `held`: holds of removals that wait for a person; `sweeps_off`: why mappings cannot be swept, by mapping.
+    """
 
     waiting: int = 0
     waiting_since: float | None = None
     put_off: Counter[str] = field(default_factory=Counter)
     oldest: float | None = None
     dead_letters: int = 0
+    held: int = 0
+    sweeps_off: dict[str, str] = field(default_factory=dict)
     poison: int = 0
     sign_in_failures: int = 0
     notified: float | None = None
@@ -38,6 +43,8 @@ class Condition:
             "waiting": self.waiting,
             "put_off": dict(self.put_off),
             "dead_letters": self.dead_letters,
+            "held": self.held,
+            "sweeps_off": self.sweeps_off,
             "poison": self.poison,
             "sign_in_failures": self.sign_in_failures,
             "started": self.notified is not None,
@@ -58,6 +65,8 @@ def look(storage: Storage, now: float) -> Condition:
         put_off=Counter(each.code for each in put_off),
         oldest=min((each.first_sent for each in put_off), default=None),
         dead_letters=storage.dead_letters.count(COUNTED),
+        held=len(storage.held.open(COUNTED)),
+        sweeps_off=storage.sweeps.ended_early(),
         poison=storage.poison_count(),
         sign_in_failures=storage.slots.load_breaker()[0].failures,
         notified=_notified(storage, now),

@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 _CALENDARS_SECONDS = 600.0
 _PAGES = 50
+_VIEW_PAGES = 1000
 _CALENDAR_ID = re.compile(r"[A-Za-z0-9_=+/-]{60,}")
 
 type Json = dict[str, Any]
@@ -133,6 +134,33 @@ class Graph:
                 return found
         return []
 
+    def view(
+        self,
+        mailbox: str,
+        calendar: str,
+        window: tuple[datetime, datetime],
+        *,
+        responses: bool = False,
+        deadline: float = math.inf,
+    ) -> Iterator[Json]:
+        """What a calendar shows of its events in a window, as Graph tells it; nothing where there is no such calendar."""
+        try:
+            folders: list[str | None] = [*self._named(mailbox, calendar, deadline)] or [None]
+        except NoCalendar:
+            return
+        for folder in folders:
+            request = to_graph.view_calendar(mailbox, *window, folder, responses=responses)
+            try:
+                yield from self._list(request, deadline, _VIEW_PAGES)
+            except EventGone as error:
+                if folder is None:
+                    raise Later(Code.GRAPH_UNAVAILABLE, f"Graph's view of the calendar failed: {error}") from None
+                self._calendars.pop((mailbox, calendar), None)  # it is listed, and not there
+
+    def look(self, mailbox: str, event_id: str, *, responses: bool = False, deadline: float = math.inf) -> Json:
+        """The same of one event. Raises EventGone."""
+        return self._call(to_graph.get_times(mailbox, event_id, responses=responses), deadline)
+
     def time(self) -> datetime:
         """The service's clock. Raises SyncError, also where an answer tells no time."""
         answer = self._http.request("GET", self._settings.graph_url)
@@ -208,10 +236,10 @@ class Graph:
 
     # -- requests ------------------------------------------------------------------------------------------------------
 
-    def _list(self, request: GraphRequest, deadline: float) -> Iterator[Json]:
+    def _list(self, request: GraphRequest, deadline: float, pages: int = _PAGES) -> Iterator[Json]:
         """All items of a list, page by page. https://learn.microsoft.com/graph/paging."""
         prefix = self._settings.graph_url + GraphRequest("GET", request.mailbox, "").url.rpartition("/")[0]
-        for _ in range(_PAGES):
+        for _ in range(pages):
             answer = self._call(request, deadline)
             items = answer["value"]
             yield from items
@@ -221,7 +249,7 @@ class Graph:
                 raise Later(Code.NOT_THE_SERVICE, "Graph's list goes on at another address", 30.0)
             mailbox_path = str(more).removeprefix(prefix).lstrip("/")
             request = replace(request, path=f"/{mailbox_path.partition('/')[2]}")
-        raise Later(Code.NOT_THE_SERVICE, f"Graph's list has more than {_PAGES} pages", 30.0)
+        raise Later(Code.NOT_THE_SERVICE, f"Graph's list has more than {pages} pages", 30.0)
 
     def _call(self, request: GraphRequest, deadline: float) -> Json:
         if self._clock() + self._settings.longest_request_seconds > deadline:

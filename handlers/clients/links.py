@@ -1,7 +1,8 @@
 """Table EventLinks: one entity per row and mapping, with the link's state as JSON (handlers.sync.link has its version)."""
 
 import json
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterator
 
 from handlers.clients.tables import Entity, Stored, Table, joined, split
 from handlers.sync.change import canonical
@@ -10,6 +11,7 @@ from handlers.sync.link import EventLink, from_state, to_state
 LINKS = "EventLinks"
 _STATE_BYTES = 900_000  # an entity holds 1 MiB
 _LETTER_BYTES = 60_000  # more, for what a dead letter notes: that has to fit in any case
+_LISTED = 1000  # entities that one request returns at most
 _ERROR = 1000  # characters
 
 
@@ -39,9 +41,45 @@ class Links:
         """All links that are stored."""
         return map(_link, self._table.query())
 
+    def of_mapping(self, mapping: str) -> "ListedLinks":
+        """All links of a mapping, 1,000 a request, small enough in memory for hundreds of thousands."""
+        listed = ListedLinks()
+        for page in self._table.pages("Mapping eq @mapping", {"mapping": mapping}, _LISTED):
+            for stored in page:
+                listed.add(stored)
+        return listed
+
     def purge(self, old: str) -> int:
         """Remove settled tombstones that fit a condition; returns how many."""
         return self._table.remove_all(f"{old} and Tombstone eq true")
+
+
+class ListedLinks:
+    """Links as they were listed, by their keys; without their history."""
+
+    def __init__(self) -> None:
+        self._packed: dict[bytes, bytes] = {}
+        self.present = 0  # how many are of rows that are in the inquiry, as far as is known
+        self.newest = 0  # the latest TimeStamp
+
+    def add(self, stored: Stored) -> None:
+        """Take a link in."""
+        state = json.loads(joined(stored.entity, "State"))
+        state["history"] = []
+        timestamp, present, _ = state["version"] or (0, False, "")
+        self.present += present
+        self.newest = max(self.newest, timestamp)
+        self._packed[bytes.fromhex(stored.entity["RowKey"])] = zlib.compress(json.dumps(state).encode(), 1)
+
+    def get(self, key: str) -> EventLink | None:
+        """One link."""
+        packed = self._packed.get(bytes.fromhex(key))
+        return from_state(json.loads(zlib.decompress(packed))) if packed else None
+
+    def but(self, seen: Callable[[str], bool]) -> Iterator[EventLink]:
+        """Those whose keys were not seen, in the order of their keys."""
+        keys = (key for key in sorted(self._packed) if not seen(key.hex()))
+        return (from_state(json.loads(zlib.decompress(self._packed[key]))) for key in keys)
 
 
 def entity_of(link: EventLink) -> Entity:

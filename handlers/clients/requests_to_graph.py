@@ -4,6 +4,7 @@ https://learn.microsoft.com/graph/api/resources/event
 """
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -13,6 +14,8 @@ from handlers.sync.event import CalendarEvent
 # https://learn.microsoft.com/graph/api/resources/extended-properties-overview
 STAMP = "String {6f2c1d0e-52f4-4b0b-9d6c-3a5a4e0c7b21} Name AcumaticaRow"
 _PAGE = 100
+_VIEW_PAGE = 250
+_EXPAND = "$expand=" + quote(f"singleValueExtendedProperties($filter=id eq '{STAMP}')", safe="")
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,7 @@ class GraphRequest:
 
 def create_event(event: CalendarEvent, stamp: str, calendar_id: str | None = None) -> GraphRequest:
     """POST, into the default calendar or another one. `transactionId` makes it repeatable."""
-    body = event.body | {"transactionId": stamp} | _stamped(stamp)
+    body = event.body | ({"isReminderOn": False} if event.silent else {}) | {"transactionId": stamp} | _stamped(stamp)
     return GraphRequest("POST", event.mailbox, f"{_calendar(calendar_id)}/events", body)
 
 
@@ -62,8 +65,7 @@ def cancel_event(mailbox: str, event_id: str, comment: str) -> GraphRequest:
 
 def get_ownership(mailbox: str, event_id: str) -> GraphRequest:
     """Whose event it is, and which stamp it carries."""
-    expand = f"singleValueExtendedProperties($filter=id eq '{STAMP}')"
-    return _on_event("GET", mailbox, event_id, f"?$select=isOrganizer,type&$expand={quote(expand, safe='')}")
+    return _on_event("GET", mailbox, event_id, f"?$select=isOrganizer,type&{_EXPAND}")
 
 
 def get_details(mailbox: str, event_id: str) -> GraphRequest:
@@ -80,6 +82,27 @@ def find_events(mailbox: str, stamp: str, calendar_id: str | None = None) -> Gra
     condition = f"singleValueExtendedProperties/Any(ep: ep/id eq '{STAMP}' and ep/value eq '{stamp}')"
     path = f"{_calendar(calendar_id)}/events?$filter={quote(condition, safe='')}&$select=id"
     return GraphRequest("GET", mailbox, path, lists=True)
+
+
+def get_times(mailbox: str, event_id: str, *, responses: bool) -> GraphRequest:
+    """When an event is, which stamp it carries, and what its attendees have answered. Times come in UTC."""
+    return _on_event("GET", mailbox, event_id, f"?{_shown(responses=responses)}")
+
+
+def view_calendar(
+    mailbox: str, start: datetime, end: datetime, calendar_id: str | None = None, *, responses: bool
+) -> GraphRequest:
+    """The same of every event in a window: https://learn.microsoft.com/graph/api/calendar-list-calendarview."""
+    window = "&".join(
+        f"{name}={moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+        for name, moment in (("startDateTime", start), ("endDateTime", end))
+    )
+    path = f"{_calendar(calendar_id)}/calendarView?{window}&{_shown(responses=responses)}&$top={_VIEW_PAGE}"
+    return GraphRequest("GET", mailbox, path)
+
+
+def _shown(*, responses: bool) -> str:
+    return f"$select=start,end,isAllDay{',attendees' if responses else ''}&{_EXPAND}"
 
 
 def list_calendars(mailbox: str) -> GraphRequest:

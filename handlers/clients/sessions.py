@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from handlers import telemetry
-from handlers.clients.acumatica import Acumatica
+from handlers.clients.acumatica import Acumatica, Read
 from handlers.clients.acumatica_sign_in import AcumaticaSignIn
 from handlers.clients.storage import Storage
 from handlers.settings import Settings
@@ -63,6 +63,10 @@ class Sessions:
     def put(self, update: RecordUpdate, deadline: float) -> None:
         """Write a record. Raises SyncError; RecordGone is one of them."""
         self.use(lambda credentials: self._acumatica.put(credentials, update), deadline)
+
+    def read(self, path: str, accept: str, what: str, deadline: float) -> Read:
+        """Read by OData. Raises SyncError."""
+        return self.use(lambda credentials: self._acumatica.read(credentials, path, accept, what), deadline)
 
     def use[T](self, work: Callable[[Credentials], T], deadline: float) -> T:
         """Make one request in a session of the budget; it does not start if it might end after `deadline`.

@@ -1,6 +1,6 @@
-"""Azure Storage: connections to the tables, the queue and the blobs of the app, and the stores that use them.
+"""Azure Storage: connections to the tables, the queues and the blobs of the app, and the stores that use them.
 
-Each store says what it holds: links, notifications, dead_letters, pins, slots, activity, search, queue.
+Each store says what it holds: links, notifications, dead_letters, held, sweeps, pins, slots, activity, search, queue.
 """
 
 import contextlib
@@ -17,6 +17,7 @@ from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
 from handlers.clients.activity_record import PARTITION
 from handlers.clients.blobs import Blobs
 from handlers.clients.dead_letters import DEAD_LETTERS, DeadLetters
+from handlers.clients.held import HELD, Held
 from handlers.clients.links import LINKS, Links
 from handlers.clients.notifications import NOTIFICATIONS, Notifications
 from handlers.clients.pins import MAPPINGS, Pins
@@ -24,6 +25,7 @@ from handlers.clients.put_off import PutOff
 from handlers.clients.queue import POISON_QUEUE, QUEUE, Queue
 from handlers.clients.search import ROWS_BLOBS, SearchIndex
 from handlers.clients.slots import SESSIONS, Slots
+from handlers.clients.sweeps import SWEEP_POISON_QUEUE, SWEEP_QUEUE, SWEEPS, Sweeps
 from handlers.clients.tables import StorageError, Table
 from handlers.settings import StorageSettings
 
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     from azure.storage.queue import QueueClient
 
 ACTIVITY = "Runs"  # handlers.clients.activity
-TABLES = (NOTIFICATIONS, LINKS, DEAD_LETTERS, SESSIONS, MAPPINGS, ACTIVITY)
+TABLES = (NOTIFICATIONS, LINKS, DEAD_LETTERS, SESSIONS, MAPPINGS, ACTIVITY, HELD, SWEEPS)
 ROW_BLOBS = "row-changes"  # a lifecycle rule removes what is older than any message can be
 DEAD_LETTER_BLOBS = "dead-letters"
 _BODIES_KEPT = timedelta(days=7)
@@ -68,10 +70,14 @@ class Storage:
         )
         self._containers: dict[str, ContainerClient] = {}
         self._table_service = self._client(TableServiceClient, "table", retry_total=2, retry_backoff_factor=0.2)
-        self._queue_client = self._client(
-            QueueClient, "queue", QUEUE, message_encode_policy=TextBase64EncodePolicy(), **_RETRY
-        )
-        self._poison_client = self._client(QueueClient, "queue", POISON_QUEUE, **_RETRY)
+        self._queue_clients = {
+            name: self._client(QueueClient, "queue", name, message_encode_policy=TextBase64EncodePolicy(), **_RETRY)
+            for name in (QUEUE, SWEEP_QUEUE)
+        }
+        self._made_queues: set[str] = set()
+        self._poison_clients = [
+            self._client(QueueClient, "queue", name, **_RETRY) for name in (POISON_QUEUE, SWEEP_POISON_QUEUE)
+        ]
         self._sender = ThreadPoolExecutor(_SENDERS, thread_name_prefix="sender")
 
         self.links = Links(self._table(LINKS))
@@ -81,8 +87,10 @@ class Storage:
         self.slots = Slots(self._table(SESSIONS))
         self.activity_table = self._table(ACTIVITY)
         self.put_off = PutOff(self.activity_table)
+        self.held = Held(self._table(HELD), self._blobs(ROW_BLOBS))
+        self.queue = Queue(partial(self._connect_queue, QUEUE), self._blobs(ROW_BLOBS))
+        self.sweeps = Sweeps(self._table(SWEEPS), partial(self._connect_queue, SWEEP_QUEUE))
         self.search = SearchIndex(self.activity_table, partial(self._connect_container, ROWS_BLOBS))
-        self.queue = Queue(self._connect_queue, self._blobs(ROW_BLOBS))
 
     def close(self) -> None:
         """End the connections and the sender threads."""
@@ -107,10 +115,11 @@ class Storage:
 
     def poison_count(self) -> int:
         """About how many messages the host gave up on, and nobody has made dead letters of yet."""
-        try:
-            return self._poison_client.get_queue_properties().approximate_message_count or 0
-        except ResourceNotFoundError:
-            return 0  # the host makes the queue when it needs it
+        count = 0
+        for client in self._poison_clients:
+            with contextlib.suppress(ResourceNotFoundError):  # the host makes the queue when it needs it
+                count += client.get_queue_properties().approximate_message_count or 0
+        return count
 
     def purge(self, before: datetime) -> dict[str, int]:
         """Remove what was not touched since `before`; returns how many of each table. Raises the first failure after all.
@@ -125,6 +134,8 @@ class Storage:
             NOTIFICATIONS: lambda: self.notifications.purge(old),
             ACTIVITY: lambda: self.activity_table.remove_all(old) + self.activity_table.remove_all(bodies),
             MAPPINGS: lambda: self.pins.purge(old),
+            HELD: lambda: self.held.purge(old),
+            SWEEPS: lambda: self.sweeps.purge(old),
             LINKS: lambda: self._purge_links(before),
         }
         for name, purge in tables.items():
@@ -190,15 +201,14 @@ class Storage:
             self._table_service.create_table_if_not_exists(name)
         return {name: self._table_service.get_table_client(name) for name in TABLES}
 
-    def _connect_queue(self) -> "QueueClient":
+    def _connect_queue(self, name: str) -> "QueueClient":
+        client = cast("QueueClient", self._queue_clients[name])
         with self._making:
-            return self._made_queue
-
-    @cached_property
-    def _made_queue(self) -> "QueueClient":
-        with contextlib.suppress(ResourceExistsError):
-            self._queue_client.create_queue()
-        return cast("QueueClient", self._queue_client)
+            if name not in self._made_queues:
+                with contextlib.suppress(ResourceExistsError):
+                    client.create_queue()
+                self._made_queues.add(name)
+        return client
 
     def _connect_container(self, name: str) -> "ContainerClient":
         from azure.storage.blob import ContainerClient  # noqa: PLC0415  (slow; few rows are that large)

@@ -116,6 +116,7 @@ class RowState:
             "mailbox": self.mailbox,
             "event": link.live.id if link.live else None,
             "written_back": link.written_back,
+            "in_outlook": link.in_outlook._asdict() if link.in_outlook else None,
             "present": link.present,
             "changed": ticks_to_datetime(link.version.timestamp).isoformat() if link.version else None,
             "last_effect": link.last_effect,

@@ -2,15 +2,16 @@
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
-from typing import Any, Literal
+from typing import Any
 
 from handlers.clients.acumatica import Acumatica
 from handlers.clients.storage import Storage
 from handlers.clients.tables import StorageError, in_words
-from handlers.operations import dead_letters
+from handlers.operations import dead_letters, sweeps
+from handlers.operations.check import Check
+from handlers.operations.inquiry_checks import inquiries
 from handlers.services import Factory, NotReady, Services
 from handlers.settings import Settings
 from handlers.sync.errors import MailboxGone, OutcomeUnknown, Permanent, RecordGone, SyncError
@@ -22,18 +23,6 @@ from handlers.sync.template import Template
 _CLOCK_SECONDS = 60.0
 _OLD = timedelta(hours=1)
 _LINKS_LOOKED_AT = 500
-
-type Verdict = Literal["ok", "note", "fails"]
-
-
-@dataclass(frozen=True)
-class Check:
-    """One check: what was looked at, how it is, what was seen, and what to do about it."""
-
-    what: str
-    verdict: Verdict
-    seen: str
-    remedy: str = ""
 
 
 def quick(factory: Factory) -> list[Check]:
@@ -62,6 +51,7 @@ def deep(services: Services, mailbox: str = "") -> Iterator[Check]:
     yield _clock(services)
     yield from _graph(services, mailbox or settings.test_mailbox)
     yield from _acumatica(services)
+    yield from inquiries(services)
 
 
 # -- the checks --------------------------------------------------------------------------------------------------------
@@ -117,6 +107,8 @@ def _in_storage(storage: Storage, services: Services | None) -> Iterator[Check]:
     letters = storage.dead_letters.count(dead_letters.COUNTED)
     seen = f"{letters} rows need a person" if letters else "none"
     yield Check("Dead letters", "note" if letters else "ok", seen, "See the reasons on the runs page." if letters else "")
+    if services:
+        yield from _sweeps(storage, services)
     taken = sum(not isinstance(slot, Free) for slot, _ in storage.slots.all().values())
     breaker, _ = storage.slots.load_breaker()
     budget = f" of {services.settings.acumatica_max_sessions}" if services else ""
@@ -125,6 +117,24 @@ def _in_storage(storage: Storage, services: Services | None) -> Iterator[Check]:
         yield Check("Sessions", "fails", f"{seen}; sign-in fails: {breaker.reason}", "Correct it; it is tried again.")
     else:
         yield Check("Sessions", "ok", seen)
+
+
+def _sweeps(storage: Storage, services: Services) -> Iterator[Check]:
+    """What the brake holds, and which mappings are not swept, as the newest sweep of each says."""
+    held = sum(hold.count for hold in sweeps.holds(storage))
+    remedy = "Release or discard them on the page Sweeps, or with `python -m handlers held`." if held else ""
+    yield Check("Held removals", "note" if held else "ok", f"{held} rows" if held else "none", remedy)
+    for standing in sweeps.standings(services):
+        newest, mode = standing.sweep, standing.mapping.sweep.mode
+        what = f"Sweeps of {standing.mapping.name}"
+        if mode == "off":
+            yield Check(what, "ok", 'off: the mapping says mode = "off"')
+        elif newest is None:
+            yield Check(what, "ok", f"mode {mode}; none yet: SWEEP_SCHEDULE says when, or `python -m handlers sweep`")
+        elif newest.code:
+            yield Check(what, "note", f"off: {newest.reason}", newest.remedy)
+        else:
+            yield Check(what, "ok", f"mode {mode}; {newest.plan.read} rows read, {newest.plan.equal} equal")
 
 
 def _clock(services: Services) -> Check:

@@ -7,14 +7,16 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
+from handlers.again import Refused, again, held_change
 from handlers.clients.activity import first_keys, readable
 from handlers.clients.dead_letters import DeadLetter
 from handlers.clients.notifications import ReceivedNotification, kept_keys
 from handlers.clients.storage import Storage
 from handlers.operations.activity import KEY
 from handlers.services import Intake
-from handlers.sync.change import NotARowChange, RowChange, digest, load_json
-from handlers.sync.notification import PushNotification, row_changes
+from handlers.sync.change import RowChange, digest
+
+__all__ = ["Refused"]
 
 MOST = 10_000  # looked at
 COUNTED = 1000  # where only their number is asked for
@@ -32,10 +34,6 @@ class Resubmitted:
     problems: list[str]
     run: str = ""
     under_way: int = 0  # how many of the others are on their way already
-
-
-class Refused(Exception):
-    """What was asked for cannot be done; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -100,10 +98,7 @@ def get(key: str, storage: Storage) -> Letter | None:
     """One dead letter with what it holds; none where there is none, or where this is no key."""
     if not KEY.fullmatch(key) or not (facts := storage.dead_letters.get(key)):
         return None
-    try:
-        return Letter(facts, RowChange.decode(load_json(facts.content or "")))
-    except (NotARowChange, ValueError):
-        return Letter(facts)
+    return Letter(facts, held_change(facts))
 
 
 # -- running again -----------------------------------------------------------------------------------------------------
@@ -128,7 +123,7 @@ def resubmit(keys: Sequence[str], intake: Intake, who: str) -> Resubmitted:
                 problems.append(f"{found.row_key or key[:16]}: it was resubmitted a moment ago, and is on its way.")
                 continue
             try:
-                sent += [(found, change) for change in _again(found, intake, now)]
+                sent += [(found, change) for change in again(found.facts, found.change, intake, now)]
             except Refused as error:
                 problems.append(f"{found.row_key or key[:16]}: {error}")
         else:
@@ -161,43 +156,6 @@ def _send(found: Letter, change: RowChange, intake: Intake, who: str) -> None:
         storage.dead_letters.mark_resubmitted(key, datetime.fromtimestamp(intake.clock(), UTC), who)
     else:  # a row that had no key has one now: from here on it is known by that
         storage.dead_letters.remove(key, found.facts.etag)
-
-
-def _again(found: Letter, intake: Intake, now: float) -> list[RowChange]:
-    """The changes that a dead letter makes when its row is mapped anew. Raises Refused."""
-    change, content = found.change, _content(found)
-    if found.facts.content is None:
-        raise Refused("what it held is not stored any more. Save the record in Acumatica again, or discard it.")
-    if change is None and not {"mapping", "timestamp", "row"} <= content.keys():
-        raise Refused("it holds no row, so it cannot be run again; discard it.")
-    name = change.mapping if change else str(content["mapping"])
-    mapping = intake.mappings.get(name)
-    if not mapping:
-        raise Refused(f"there is no active mapping {name!r}.")
-    if change and change.row is None:  # the row has left the inquiry
-        return [replace(change, tries=0, first_sent=now, tried_for=0.0, tried_at=0.0)]
-    whole = change.row if change else content["row"]
-    notification = PushNotification(
-        inserted=(whole or {},),
-        deleted=(),
-        query=mapping.query,
-        company_id=change.company if change else intake.company,
-        id=change.notification if change else found.facts.notification,
-        timestamp=change.timestamp if change else int(content["timestamp"]),
-    )
-    changes, unidentified = row_changes(notification, [mapping], now)
-    if unidentified:
-        raise Refused(unidentified[0].reason)
-    # Which of several rows with one key is meant cannot be told from one of them.
-    return [replace(new, problem=change.problem) if change and new.key == change.key else new for new in changes]
-
-
-def _content(found: Letter) -> dict[str, Any]:
-    try:
-        content = load_json(found.facts.content or "")
-    except ValueError:
-        return {}
-    return content if isinstance(content, dict) else {}
 
 
 # -- discarding --------------------------------------------------------------------------------------------------------

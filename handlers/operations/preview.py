@@ -35,6 +35,7 @@ from handlers.sync.effects import (
     Found,
     RecordEffect,
     ReportFailure,
+    ReportOutlook,
     Result,
     UpdateEvent,
     WriteBack,
@@ -179,10 +180,8 @@ def _update(effect: RecordEffect, mapping: Mapping) -> RecordUpdate:
     match effect:
         case WriteBack(content=content):
             return record_update(mapping, effect.record, _RESULTS | {EVENT_ID: content.event_id or ""})
-        case ReportFailure(content=content):
-            return record_update(mapping, effect.record, {"reason": content.reason})
-        case ClearRecord(everything=everything):
-            return record_update(mapping, effect.record, None if everything else {"reason": ""})
+        case ReportFailure() | ReportOutlook() | ClearRecord():
+            return record_update(mapping, effect.record, effect.results)
 
 
 def shown(row: Outlook) -> dict[str, str]:

@@ -18,7 +18,7 @@ from handlers import __version__
 from handlers.clients.storage import Storage
 from handlers.clients.tables import StorageError
 from handlers.operations import dead_letters
-from handlers.operations.checks import Check
+from handlers.operations.check import Check
 from handlers.services import ROOT, Factory, NotReady
 from handlers.settings import PageSettings, Settings, StorageSettings
 from handlers.sync.slots import slot_to_state

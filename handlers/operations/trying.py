@@ -4,7 +4,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
-from handlers.operations.checks import Check
+from handlers.operations.check import Check
 from handlers.services import Services
 from handlers.sync.errors import EventGone, Later, OutcomeUnknown, Permanent, SyncError
 from handlers.sync.event import CalendarEvent

@@ -14,6 +14,7 @@ _EFFECTS = {
     "FindEvent": "event looked for",
     "WriteBack": "id written to Acumatica",
     "ReportFailure": "reason written to Acumatica",
+    "ReportOutlook": "news from Outlook written to Acumatica",
     "ClearRecord": "fields emptied in Acumatica",
 }
 _VALUE_MAX = 500  # characters of a value that are shown

@@ -2,7 +2,8 @@
 
 from werkzeug.wrappers import Response
 
-from handlers.operations import activity, checks, dead_letters, preview, trying
+from handlers.operations import activity, calendars, checks, dead_letters, preview, sweeps, trying
+from handlers.operations.dead_letters import Refused
 from handlers.runs_page.render import html, see_other
 from handlers.runs_page.visit import Visit
 from handlers.sync.notification import NotificationProblems
@@ -30,9 +31,46 @@ def discard(visit: Visit) -> Response:
     form = visit.request.form
     try:
         dead_letters.discard(form.get("key", ""), visit.factory.intake(), visit.who, form.get("why", "").strip())
-    except dead_letters.Refused as error:
+    except Refused as error:
         return html("message", 409, visit, title="Not discarded", text=str(error).capitalize())
     return html("message", visit=visit, title="Discarded", text="The dead letter is gone; the list of runs keeps why.")
+
+
+def sweep(visit: Visit) -> Response:
+    """Sweep a mapping now: look only, or apply what is found."""
+    form = visit.request.form
+    try:
+        sweeps.begin(form.get("mapping", ""), visit.factory.intake(), visit.who, apply=bool(form.get("apply")))
+    except Refused as error:
+        return html("message", 409, visit, title="Not begun", text=str(error))
+    return see_other("sweeps")
+
+
+def look(visit: Visit) -> Response:
+    """Look now for what people did to events in Outlook."""
+    count = calendars.begin(visit.factory.services())
+    text = f"{count} looks go to the queue; what is found stands on each row's page."
+    return html("message", visit=visit, title="Looking", text=text)
+
+
+def release(visit: Visit) -> Response:
+    """Let held removals be done."""
+    try:
+        hold = sweeps.release(visit.request.form.get("key", ""), visit.factory.intake(), visit.who)
+    except Refused as error:
+        return html("message", 409, visit, title="Not released", text=str(error))
+    text = f"{hold.count} removals of {hold.mapping} go to the queue; the list of runs shows what becomes of them."
+    return html("message", visit=visit, title="Released", text=text)
+
+
+def discard_held(visit: Visit) -> Response:
+    """Forget held removals."""
+    form = visit.request.form
+    try:
+        hold = sweeps.discard(form.get("key", ""), visit.factory.intake(), visit.who, form.get("why", "").strip())
+    except Refused as error:
+        return html("message", 409, visit, title="Not discarded", text=str(error))
+    return html("message", visit=visit, title="Discarded", text=f"The events of these {hold.count} rows stay.")
 
 
 def health(visit: Visit) -> Response:

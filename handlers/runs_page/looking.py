@@ -5,7 +5,8 @@ from dataclasses import asdict
 
 from werkzeug.wrappers import Response
 
-from handlers.operations import activity, checks, dead_letters, notification_files, words
+from handlers.operations import activity, calendars, checks, dead_letters, notification_files, words
+from handlers.operations import sweeps as sweeping
 from handlers.runs_page.render import data, file, html, there
 from handlers.runs_page.visit import Visit
 
@@ -35,6 +36,7 @@ def overview(visit: Visit) -> Response:
         which=which,
         paged=bool(before),
         letters=storage.dead_letters.count(dead_letters.COUNTED),
+        held=len(sweeping.holds(storage)),
         counted=dead_letters.COUNTED,
         waiting=storage.queue.waiting()[0],
     )
@@ -100,6 +102,16 @@ def letter(visit: Visit, key: str) -> Response:
     """One dead letter, with what it holds."""
     found = there(dead_letters.get(key, visit.factory.storage()))
     return data(found.as_json()) if visit.request.wants_json else html("letter", visit=visit, letter=found)
+
+
+def sweeps(visit: Visit) -> Response:
+    """What the brake holds, and each mapping's newest plan."""
+    intake = visit.factory.intake()
+    held, standings = sweeping.holds(intake.storage), sweeping.standings(intake)
+    if visit.request.wants_json:
+        told = {"held": [sweeping.hold_as_json(hold) for hold in held], "mappings": [each.as_json() for each in standings]}
+        return data(told)
+    return html("sweeps", visit=visit, held=held, standings=standings, looks=calendars.is_wanted(intake))
 
 
 def letter_file(visit: Visit, key: str) -> Response:

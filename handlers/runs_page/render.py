@@ -23,7 +23,7 @@ _HERE = Path(__file__).resolve().parent
 _STYLE = (_HERE / "static/style.css").read_text(encoding="utf-8")
 _SCRIPT = (_HERE / "static/script.js").read_text(encoding="utf-8")
 _PLACES = {"letters": "letters", "letter": "letters", "mailboxes": "mailboxes", "mailbox": "mailboxes", "tried": "mailboxes"}
-_PLACES |= {"preview": "preview", "health": "health"}
+_PLACES |= {"sweeps": "sweeps", "preview": "preview", "health": "health"}
 
 
 def _hash(text: str) -> str:

@@ -21,6 +21,7 @@ Requests without an answer: see late.py.
 |                      | Gone                    | the event was deleted before its record was told: FindEvent           |
 |                      | NoRecord, Refused       | dead letter                                                           |
 |                      | Retry, Unknown          | written again; a late copy is waited for, the calendar is not         |
+| ReportOutlook        | Done                    | the record holds what was seen in Outlook; otherwise as a WriteBack   |
 | ReportFailure        | any                     | the reason stands, or may stand, in the record                        |
 | ClearRecord          | Done, NoRecord          | the record is empty                                                   |
 """
@@ -46,6 +47,7 @@ from handlers.sync.effects import (
     RecordEffect,
     Refused,
     ReportFailure,
+    ReportOutlook,
     Result,
     Retry,
     Unknown,
@@ -82,7 +84,7 @@ class After(NamedTuple):
 def after(link: EventLink, effect: Effect, result: Result, now: float) -> After:
     """What follows from an effect's result. `now` is when its request began: a late one may have landed after it since."""
     match effect:
-        case WriteBack() | ReportFailure() | ClearRecord():
+        case WriteBack() | ReportFailure() | ReportOutlook() | ClearRecord():
             return _after_record(link, effect, result, now)
         case _ if effect.entry.leaving:
             return _after_removal(link, effect, result, now)
@@ -250,6 +252,10 @@ def _after_record(link: EventLink, effect: RecordEffect, result: Result, now: fl
             return After(_recorded(replace(link, reported=content.reason), now))
         case ClearRecord(everything=everything), Done() | NoRecord():
             return After(_cleared(link, now, everything=everything))
+        case ReportOutlook(content=content), Done():
+            return After(replace(link, outlook_told=content))
+        case ReportOutlook(), NoRecord(failure=failure) | Refused(failure=failure):
+            return After(replace(link, outlook_told=None), failure)
         case WriteBack(), NoRecord(failure=failure) | Refused(failure=failure):
             return After(replace(link, written_back=None), failure)
         case ReportFailure(), NoRecord() | Refused() | Retry() | Unknown():  # the dead letter does not wait for it
@@ -263,14 +269,15 @@ def _after_record(link: EventLink, effect: RecordEffect, result: Result, now: fl
 def _recorded(link: EventLink, now: float) -> EventLink:
     if now < link.record_late_until:
         return link
-    return replace(link, record_late_until=0.0, record_late=None)
+    told = link.outlook_told if link.record_late else None  # of several late requests, one may be of what is in Outlook
+    return replace(link, record_late_until=0.0, record_late=None, outlook_told=told)
 
 
 def _cleared(link: EventLink, now: float, *, everything: bool) -> EventLink:
     cleared = _recorded(replace(link, reported="", written_back="" if everything else link.written_back), now)
     if not everything or cleared.record_endangered:  # a late request may yet write into it
         return cleared
-    return replace(cleared, written_back=None, written_to=None, written=False)
+    return replace(cleared, written_back=None, written_to=None, written=False, in_outlook=None, outlook_told=None)
 
 
 # -- common ------------------------------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ _TRIES_MAX = 10**9
 _NAME_MAX = 1000  # characters; a file system gives a mapping 255
 _PAUSE_SECONDS = 7200.0  # no delay between two tries is longer; the app was paused or away if more has passed
 MESSAGE_VERSION = 1
+PUSH, SNAPSHOT, PERSON = "push", "snapshot", "person"  # where a change comes from; person: of what was done in Outlook
 
 
 class NotARowChange(Exception):
@@ -43,6 +44,7 @@ class RowChange:
     run: str = ""  # the key of the run that it came with; empty: sent by a version that kept none
     tried_for: float = 0.0  # seconds of trying so far, in which a pause of the app hardly counts
     tried_at: float = 0.0  # the last try; 0 = none yet
+    origin: str = PUSH
     new: bool = False  # the notification says so: it has no older state of the row. True for a late half of an update, too
 
     @property
@@ -80,6 +82,7 @@ class RowChange:
             "run": self.run,
             "tried_for": self.tried_for,
             "tried_at": self.tried_at,
+            "origin": self.origin,
             "new": self.new,
         }
 
@@ -99,12 +102,15 @@ class RowChange:
         }
         # Not in the first messages:
         later: dict[str, Any] = {"run": str, "tried_for": int | float, "tried_at": int | float, "new": bool}
+        later["origin"] = str
         if not isinstance(data, dict) or data.get("v") != MESSAGE_VERSION:
             raise NotARowChange(f"the message is not a row change of version {MESSAGE_VERSION}")
         wrong = [name for name, kind in shape.items() if name not in data or not isinstance(data[name], kind)]
         wrong += [name for name, kind in later.items() if name in data and not isinstance(data[name], kind)]
         if wrong or not all(isinstance(part, str) for part in data["key"]):
             raise NotARowChange(f"the message's {', '.join(wrong) or 'key'} is missing or of the wrong type")
+        if data.get("origin", PUSH) not in {PUSH, SNAPSHOT, PERSON}:
+            raise NotARowChange("the message's origin is none that this version knows")
         if long := [name for name in ("company", "mapping", "run") if len(data.get(name, "")) > _NAME_MAX]:
             raise NotARowChange(f"the message's {', '.join(long)} is longer than any that this app gives")
         seconds = dict.fromkeys(("first_sent", "tried_for", "tried_at"), _SECONDS_MAX)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from handlers.sync.errors import Later, OutcomeUnknown, Permanent
 from handlers.sync.event import CalendarEvent
-from handlers.sync.link import Entry, Record
+from handlers.sync.link import Entry, InOutlook, Record
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,26 @@ class ReportFailure:
     record: str
     content: Record
 
+    @property
+    def results(self) -> dict[str, str]:
+        """What is written, by placeholder."""
+        return {"reason": self.content.reason}
+
+
+@dataclass(frozen=True)
+class ReportOutlook:
+    """PUT of what people made of the event in Outlook into the record."""
+
+    record: str
+    content: InOutlook
+
+    @property
+    def results(self) -> dict[str, str]:
+        """What is written, by placeholder."""
+        seen = self.content
+        times = {"outlook_start": seen.start, "outlook_end": seen.end}
+        return {"outlook_status": seen.status, **times, "responses": seen.responses}
+
 
 @dataclass(frozen=True)
 class ClearRecord:
@@ -78,9 +98,14 @@ class ClearRecord:
     record: str
     everything: bool
 
+    @property
+    def results(self) -> dict[str, str] | None:
+        """What is written, by placeholder; None empties every field."""
+        return None if self.everything else {"reason": ""}
+
 
 type EventEffect = CreateEvent | AdoptEvent | UpdateEvent | FindEvent | DeleteEvent
-RecordEffect = WriteBack | ReportFailure | ClearRecord  # no `type`: isinstance takes it
+RecordEffect = WriteBack | ReportFailure | ReportOutlook | ClearRecord  # no `type`: isinstance takes it
 type Effect = EventEffect | RecordEffect
 
 

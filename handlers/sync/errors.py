@@ -34,6 +34,7 @@ class Code(StrEnum):
     TOO_OLD = "too-old"
     GAVE_UP = "gave-up"  # still failing after DEFER_MAX_HOURS
     MESSAGE_UNREADABLE = "message-unreadable"
+    CLOCKS_DIFFER = "clocks-differ"  # notifications are stamped ahead of Acumatica's own clock
     APP_FAILED = "app-failed"  # a bug: see the log
     # Microsoft Graph and Entra ID
     MAILBOX_MISSING = "mailbox-missing"
@@ -59,6 +60,15 @@ class Code(StrEnum):
     ACUMATICA_THROTTLED = "acumatica-throttled"
     ACUMATICA_UNAVAILABLE = "acumatica-unavailable"
     ACUMATICA_REFUSED = "acumatica-refused"
+    # Acumatica's inquiries by OData
+    INQUIRY_NOT_EXPOSED = "inquiry-not-exposed"
+    INQUIRY_NEEDS_PARAMETERS = "inquiry-needs-parameters"
+    INQUIRY_DENIED = "inquiry-denied"
+    INQUIRY_UNAUTHORIZED = "inquiry-unauthorized"  # this kind of sign-in
+    INQUIRY_REFUSED = "inquiry-refused"
+    INQUIRY_ANSWER_EMPTY = "inquiry-answer-empty"  # success, and no list of rows
+    INQUIRY_PAGES_REPEAT = "inquiry-pages-repeat"
+    INQUIRY_FILTER_IGNORED = "inquiry-filter-ignored"
     # Any service
     NOT_REACHED = "not-reached"  # certainly not sent
     NOT_ANSWERED = "not-answered"  # nobody can tell whether it was carried out

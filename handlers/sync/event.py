@@ -44,13 +44,15 @@ _ADDRESS = re.compile(r"https?://", re.IGNORECASE)
 class CalendarEvent:
     """What should stand in a calendar: a Graph `event` body (without ids), and the mailbox and calendar that it belongs to.
 
-    `notes` say what of the row could not be shown as it is.
+    `notes` say what of the row could not be shown as it is. `silent`: it is made without a reminder, which is no part
+    of its content, or it would be written again for that.
     """
 
     mailbox: str
     body: dict[str, Any]
     calendar: str = ""
     notes: tuple[str, ...] = ()
+    silent: bool = False
 
     @cached_property
     def fingerprint(self) -> str:
@@ -61,9 +63,13 @@ class CalendarEvent:
     @cached_property
     def over(self) -> float:
         """When it is over, in seconds since 1970; 0 where that is not said."""
-        if not (end := self.body.get("end")):
-            return 0.0
-        return datetime.fromisoformat(end["dateTime"]).replace(tzinfo=find_zone(end["timeZone"]).clock).timestamp()
+        return self.moment("end") if "end" in self.body else 0.0
+
+    def moment(self, which: str) -> float:
+        """Its `start` or `end` in seconds since 1970; of whole days, in the mapping's zone."""
+        told = self.body[which]
+        clock = find_zone(told["timeZone"]).clock
+        return datetime.fromisoformat(told["dateTime"]).replace(tzinfo=clock).timestamp()
 
 
 def calendar_event(mapping: Mapping, row: Row, scope: Scope) -> CalendarEvent:

@@ -6,7 +6,16 @@ the copy cannot come any more, and what it may make is looked for again (plan.py
 
 from dataclasses import replace
 
-from handlers.sync.effects import ClearRecord, CreateEvent, Effect, RecordEffect, ReportFailure, UpdateEvent, WriteBack
+from handlers.sync.effects import (
+    ClearRecord,
+    CreateEvent,
+    Effect,
+    RecordEffect,
+    ReportFailure,
+    ReportOutlook,
+    UpdateEvent,
+    WriteBack,
+)
 from handlers.sync.link import EventLink, Record
 
 
@@ -32,10 +41,12 @@ def in_doubt(link: EventLink, effect: Effect, until: float) -> EventLink:
             return _late_record(link, content, until)
         case ClearRecord():
             return _late_record(link, Record("", ""), until)
+        case ReportOutlook():
+            return _late_record(link, None, until)
     return link
 
 
-def _late_record(link: EventLink, content: Record, until: float) -> EventLink:
+def _late_record(link: EventLink, content: Record | None, until: float) -> EventLink:
     until = max(until, link.record_late_until)
     known = link.record_late == content or not link.record_late_until
     return replace(link, record_late_until=until, record_late=content if known else None)

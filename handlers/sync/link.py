@@ -7,7 +7,7 @@ deliveries matters. The link also lists every event that may exist for the row, 
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, NamedTuple
 
-from handlers.sync.change import RowChange, canonical, digest, link_key
+from handlers.sync.change import SNAPSHOT, RowChange, canonical, digest, link_key
 from handlers.sync.mapping import Mapping
 
 STATE_VERSION = 1
@@ -65,6 +65,7 @@ class Entry:
     late_until: float = 0.0  # until when a request without an answer may still be carried out
     late_print: str = ""  # fingerprint of what such a request writes; empty = of several
     over: float = 0.0  # when the event is over, as it was last written; 0 = not known
+    silent: bool = False  # made without a reminder
 
     @property
     def endangered(self) -> bool:
@@ -82,6 +83,18 @@ class Claim:
     token: str
     expires: float
     backed: bool = True
+
+
+class InOutlook(NamedTuple):
+    """What a look at the calendar has shown of the event, as its record is told it.
+
+    `status`: unchanged, moved or deleted. Times are on the wall of the mapping's zone, days where it is of whole days.
+    """
+
+    status: str
+    start: str
+    end: str
+    responses: str  # of the attendees who have answered
 
 
 class Record(NamedTuple):
@@ -107,7 +120,9 @@ class EventLink:
     written_to: str | None = None  # the id of the record that gets it
     written: bool = False  # whether the record may have got anything
     record_late_until: float = 0.0  # until when a write-back without an answer may still be carried out
-    record_late: Record | None = None  # what it writes; None = several
+    record_late: Record | None = None  # what it writes; None = several, or what is in Outlook
+    in_outlook: InOutlook | None = None  # what people made of the event, as last seen; None = nothing to tell of
+    outlook_told: InOutlook | None = None  # what of that is known to be in the record
     claim: Claim | None = None
     last_effect: str = ""
     last_error: str = ""
@@ -207,7 +222,7 @@ class EventLink:
     def unconfirmed(self) -> "EventLink":
         """Mark everything that was not seen as unknown: for whoever follows a claim that expired or was lost."""
         entries = tuple(replace(e, fingerprint=None, unsure=e.unsure or e.id is None) for e in self.entries)
-        return replace(self, entries=entries, written_back=None, claim=None)
+        return replace(self, entries=entries, written_back=None, outlook_told=None, claim=None)
 
     def caught_up(self, newer: "EventLink") -> "EventLink":
         """Take over what others have saved while this worker held the claim: row content, and perhaps stray events.
@@ -257,10 +272,10 @@ def new_link(change: RowChange, now: float) -> EventLink:
 def merge(link: EventLink, change: RowChange, mapping: Mapping) -> EventLink:
     """Take in one change; a link that compares equal has learnt nothing. Raises MissingColumns.
 
-    A row is complete, so the newest version decides on all of its columns but the attributes: of those, Acumatica sends
-    null where the transaction did not change them, so for them null never replaces a known value, and a removal (which
-    forgets everything else) keeps them for the row's return. The newest version seen again is picked again: the mapping
-    may read other columns by now.
+    A row is complete, so the newest version decides on all of its columns but the attributes: of those, a push holds null
+    where the transaction did not change them, so its null never replaces a known value (a snapshot's does), and a removal
+    (which forgets everything else) keeps them for the row's return. The newest version seen again is picked again: the
+    mapping may read other columns by now.
     """
     version = Version(change.timestamp, change.row is not None, digest(change.row))
     latest = link.version is None or version >= link.version
@@ -269,7 +284,7 @@ def merge(link: EventLink, change: RowChange, mapping: Mapping) -> EventLink:
         known = columns.get(name)
         if name not in mapping.attributes:
             columns |= {name: Column(change.timestamp, value)} if latest else {}
-        elif value is not None and (
+        elif (value is not None or change.origin == SNAPSHOT) and (
             known is None or (change.timestamp, canonical(value)) > (known.timestamp, canonical(known.value))
         ):
             columns[name] = Column(change.timestamp, value)
@@ -301,6 +316,8 @@ def from_state(state: dict[str, Any]) -> EventLink:
         written=state.get("written", state.get("written_to") is not None),
         record_late_until=state.get("record_late_until", 0.0),
         record_late=Record(*state["record_late"]) if state.get("record_late") else None,
+        in_outlook=InOutlook(*state["in_outlook"]) if state.get("in_outlook") else None,
+        outlook_told=InOutlook(*state["outlook_told"]) if state.get("outlook_told") else None,
         claim=Claim(**state["claim"]) if state["claim"] else None,
         last_effect=state["last_effect"],
         last_error=state["last_error"],

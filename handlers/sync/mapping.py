@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema, field_validator
+from pydantic import BaseModel, BeforeValidator, Discriminator, Field, Tag, WithJsonSchema, field_validator
 
 from handlers.sync.mapping_event import EventChanges, EventTemplate
 from handlers.sync.mapping_values import (
@@ -29,7 +29,8 @@ from handlers.sync.template import MissingColumns, Row, Template, as_text, compa
 _SYSTEM_FIELDS = {"id", "rowNumber", "delete", "custom", "Attributes", "note"}  # of an entity in JSON; no plain fields
 EVENT_ID = "event_id"
 DETAILS = {"webLink", "iCalUId", "joinUrl"}  # of an event; Graph has to be asked for them
-RESULTS = {EVENT_ID, "reason", *DETAILS}  # what write_back can write, and nothing else can use
+OUTLOOK = {"outlook_status", "outlook_start", "outlook_end", "responses"}  # what a look at the calendar shows
+RESULTS = {EVENT_ID, "reason", *DETAILS, *OUTLOOK}  # what write_back can write, and nothing else can use
 LINK = "link"  # the one placeholder of `footer`
 ELSE = "*"  # in [values]: every other label
 NOT_KEYS = {"name"}  # of a mapping; told by its file's name
@@ -61,7 +62,8 @@ class WrittenField(Table):
     """What one field of the record gets."""
 
     value: Annotated[Any, BeforeValidator(_field_value), SCALAR_SCHEMA] = Field(
-        description="Template of `{event_id}`, `{webLink}`, `{iCalUId}`, `{joinUrl}`, `{reason}`; or true, false, a number."
+        description="Template of `{event_id}`, `{webLink}`, `{iCalUId}`, `{joinUrl}`, `{reason}`; or of what people did in "
+        "Outlook: `{outlook_status}`, `{outlook_start}`, `{outlook_end}`, `{responses}`; or true, false, a number."
     )
     type: Literal[_CUSTOM_TYPES] | None = Field(  # type: ignore[valid-type]
         None, description="Type of a custom field, where it does not follow from the value; `$adHocSchema` tells it."
@@ -106,6 +108,8 @@ class WriteBackTemplate(Table):
                 for column in used
                 if column not in RESULTS
             ]
+            if OUTLOOK.intersection(used) and not OUTLOOK.issuperset(used):
+                problems.append(f'"{name}": what is seen in Outlook has to stand alone')
         if problems:
             raise ValueError("; ".join(problems))
         return fields
@@ -149,7 +153,42 @@ class On(Table):
         "delete", description="`keep`: an event that is over when its row leaves stays, whatever `delete` says."
     )
     comment: PlainText = Field("Cancelled in Acumatica.", description="What a cancellation says.")
+    moved: Literal["restore", "report", "ignore"] = Field(
+        "ignore",
+        description="Someone moves the event in Outlook. `restore`: it gets its times again; `report`: its record is told.",
+    )
+    deleted: Literal["restore", "report", "ignore"] = Field(
+        "ignore", description="Someone deletes it in Outlook. `restore`: it is made again; `report`: its record is told."
+    )
     clear: bool = Field(default=False, description="`true`: when a row is removed, the fields of `write_back` are emptied.")
+
+
+class Sweep(Table):
+    """What a sweep, a complete read of the inquiry, may do."""
+
+    mode: Literal["off", "report", "upsert", "full"] = Field(
+        "report", description="`report`: say what differs; `upsert`: add and change events; `full`: remove them, too."
+    )
+    inquiry: PlainText | None = Field(None, description="The inquiry's name in OData, where it is not `query`.")
+
+
+class Days(Table):
+    """How far back."""
+
+    days: int = Field(ge=0, le=3660, description="Events that began so many days ago at most, and all to come.")
+
+
+type _Rows = Annotated[
+    Annotated[Literal["future", "all"], Tag("text")] | Annotated[Days, Tag("since")],
+    Discriminator(lambda value: "since" if isinstance(value, dict | Days) else "text"),
+]
+
+
+class Backfill(Table):
+    """Which rows that never came in a notification get an event by a sweep."""
+
+    rows: _Rows = Field("future", description="`future`: whose event is not over; `all`; or `{ days = … }`.")
+    invite: bool = Field(default=False, description="`true`: events with attendees are made, too. Outlook mails them.")
 
 
 _TEXT_OR_TABLE = WithJsonSchema(
@@ -222,6 +261,8 @@ class Mapping(Table):
         description="What of `[event]` is another way for some rows; of several `[[shape]]`, the first that fits counts.",
     )
     on: On = Field(default_factory=On, description="What changes and removals lead to.")
+    sweep: Sweep = Field(default_factory=Sweep, description="What a sweep may do.")
+    backfill: Backfill = Field(default_factory=Backfill, description="Which existing rows get an event.")
     write_back: WriteBackTemplate | None = None
 
     @field_validator("key")

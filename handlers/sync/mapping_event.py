@@ -136,7 +136,9 @@ class EventChanges(Table):
     categories: list[Shown] = Field(
         default_factory=list, description="Names of categories; those that the mailbox has show in their colour."
     )
-    isReminderOn: Flag | None = Field(None, description="`true` or `false`.")
+    isReminderOn: Flag | None = Field(
+        None, description="`true` or `false`. What a sweep makes after its begin has no reminder."
+    )
     reminderMinutesBeforeStart: Minutes | None = Field(None, description="A whole number.")
     hideAttendees: Flag | None = Field(None, description="`true`: attendees do not see each other.")
     isOnlineMeeting: Flag | None = Field(

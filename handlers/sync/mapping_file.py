@@ -8,17 +8,34 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from handlers.sync.mapping import LINK, NOT_KEYS, RESULTS, Condition, Mapping, On, Shape, WriteBackTemplate, WrittenField
+from handlers.sync.mapping import (
+    LINK,
+    NOT_KEYS,
+    OUTLOOK,
+    RESULTS,
+    Backfill,
+    Condition,
+    Days,
+    Mapping,
+    On,
+    Shape,
+    Sweep,
+    WriteBackTemplate,
+    WrittenField,
+)
 from handlers.sync.mapping_event import Attendee, Body, DateAndTime, Duration, EventTemplate
 from handlers.sync.mapping_words import decoded, home_of, known_keys, tables, toml_problem, unknown_key, wrong_value
 from handlers.sync.template import PLACEHOLDER, Row, placeholder
 
-_TAGS = {"text", "table", "length"}  # of the forms of start and end; no key is called so
+_TAGS = {"text", "table", "length", "since"}  # of the forms of start, end and rows; no key is called so
 _NESTED: dict[str, type[BaseModel]] = {
     "event": EventTemplate,
     "write_back": WriteBackTemplate,
     "on": On,
     "shape": Shape,
+    "sweep": Sweep,
+    "backfill": Backfill,
+    "rows": Days,
     "body": Body,
     "attendees": Attendee,
     "fields": WrittenField,
@@ -110,6 +127,20 @@ def _joint_problems(data: Row) -> Iterator[str]:
         yield "on.clear: there is no write_back, so nothing to empty"
     if _member(on, "comment") is not None and _member(on, "delete") != "cancel":
         yield 'on.comment: counts only with delete = "cancel"'
+    if _member(data.get("backfill"), "invite") is True and not _member(data.get("event"), "attendees"):
+        yield "backfill.invite: the event has no attendees, so nobody to invite"
+    yield from _outlook_problems(data, on)
+
+
+def _outlook_problems(data: Row, on: Any) -> Iterator[str]:
+    if _member(on, "moved") == "restore" and _member(on, "update") == "ignore":
+        yield 'on.moved: with update = "ignore" nothing writes the event\'s times again'
+    fields = _texts(_member(data.get("write_back"), "fields"))
+    used = {match[1].strip() for text in fields for match in PLACEHOLDER.finditer(text) if match[1]}
+    if "report" in {_member(on, "moved"), _member(on, "deleted")}:
+        return
+    for name in sorted(OUTLOOK & used):
+        yield f'write_back.fields: {{{name}}} is written only with on.moved = "report" or on.deleted = "report"'
 
 
 def _footer_problems(data: Row) -> Iterator[str]:

@@ -14,6 +14,7 @@ after.py is the second half of the table: what the results of these effects mean
 | none                   | any, id not known                               | FindEvent for each, unless they are kept   |
 | none                   | any, id known                                   | DeleteEvent for each, unless they are kept |
 | an event               | its id is not known to be in the row's record   | WriteBack, last                            |
+| an event               | its record does not hold what was seen of it    | ReportOutlook, last                        |
 | none                   | an id may be in a record                        | ClearRecord, last, where the mapping says  |
 | none                   | the reason of a failure may be in a record      | ClearRecord, last                          |
 """
@@ -29,13 +30,14 @@ from handlers.sync.effects import (
     Effect,
     FindEvent,
     ReportFailure,
+    ReportOutlook,
     UpdateEvent,
     WriteBack,
 )
 from handlers.sync.event import CalendarEvent, calendar_event
 from handlers.sync.link import Entry, EventLink, Record
 from handlers.sync.mapping import Mapping
-from handlers.sync.record import adopted_id, names_record, record_id, reports, short_reason
+from handlers.sync.record import adopted_id, names_record, record_id, reports, short_reason, tells_of_outlook
 from handlers.sync.scope import Scope
 
 NO_SKIPS: frozenset[int] = frozenset()
@@ -101,7 +103,8 @@ def _addressed(link: EventLink, record: str) -> EventLink:
     if link.written_to == record:
         return replace(link, written=True)
     known = None if link.written_to else link.written_back
-    return replace(link, written_to=record, written_back=known, written=True, record_late_until=0.0, record_late=None)
+    link = replace(link, written_to=record, written_back=known, outlook_told=None, written=True)
+    return replace(link, record_late_until=0.0, record_late=None)
 
 
 def plan(
@@ -129,7 +132,8 @@ def _towards(link: EventLink, live: Entry, wanted: CalendarEvent, mapping: Mappi
     if live.sought:
         yield FindEvent(live, stamp)
     elif live.id is None:
-        yield AdoptEvent(live, stamp, wanted) if live.adopt else CreateEvent(live, stamp, wanted)
+        made = replace(wanted, silent=live.silent)
+        yield AdoptEvent(live, stamp, wanted) if live.adopt else CreateEvent(live, stamp, made)
     elif live.adopt or (
         mapping.on.update == "update"
         and (live.fingerprint != wanted.fingerprint or (live.endangered and now >= live.late_until))
@@ -151,6 +155,9 @@ def _told(link: EventLink, wanted: CalendarEvent | None, mapping: Mapping, now: 
         over = link.record_endangered and now >= link.record_late_until
         if live and live.id and (link.written_back != live.id or link.reported or over):
             yield WriteBack(link.written_to or "", Record(live.id, ""), live)
+        seen = link.in_outlook if tells_of_outlook(mapping) else None
+        if live and live.id and seen and seen != link.outlook_told:
+            yield ReportOutlook(link.written_to or "", seen)
     elif not wanted and names_record(link.written_to):
         over = link.record_endangered and now >= link.record_late_until
         if mapping.on.clear and link.written and (link.written_back != "" or link.reported or over):

@@ -3,10 +3,13 @@
 Then clients/acumatica.py raises Permanent with the code record-not-written: a dead letter, since only a person can help.
 """
 
+import re
 from typing import Any
 
 from handlers.sync.record import RecordUpdate
 from handlers.sync.template import as_text
+
+_MOMENT = re.compile(r"\d{4}-\d{2}-\d{2}(T|$)")
 
 
 def not_written(update: RecordUpdate, echo: dict[str, Any]) -> list[str]:
@@ -34,7 +37,10 @@ def not_written(update: RecordUpdate, echo: dict[str, Any]) -> list[str]:
 def _differs(sent: dict[str, Any], shown: Any) -> bool:
     if not isinstance(shown, dict) or "value" not in shown:
         return False
-    return as_text(sent["value"]).casefold() != as_text(shown["value"]).casefold()
+    texts = as_text(sent["value"]), as_text(shown["value"])
+    if all(map(_MOMENT.match, texts)):  # shown in a form and a zone of Acumatica's choice
+        return False
+    return texts[0].casefold() != texts[1].casefold()
 
 
 def _named(line: dict[str, Any]) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from handlers.sync.errors import Code, Permanent
-from handlers.sync.mapping import DETAILS, EVENT_ID, Mapping
+from handlers.sync.mapping import DETAILS, EVENT_ID, OUTLOOK, Mapping
 from handlers.sync.template import Row, Template, as_text
 from handlers.sync.text import one_line
 
@@ -50,6 +50,11 @@ def names_record(text: str | None) -> bool:
 def reports(mapping: Mapping) -> bool:
     """Whether failures are written into the record."""
     return "reason" in mapping.results
+
+
+def tells_of_outlook(mapping: Mapping) -> bool:
+    """Whether what people did to the event is written into the record."""
+    return bool(OUTLOOK & mapping.results)
 
 
 def wants_details(mapping: Mapping) -> bool:

@@ -15,7 +15,7 @@
 
 from dataclasses import dataclass, replace
 
-from handlers.sync.change import RowChange
+from handlers.sync.change import SNAPSHOT, RowChange
 from handlers.sync.errors import RUN_AGAIN, Code, Later, Permanent
 from handlers.sync.event import CalendarEvent
 from handlers.sync.link import Claim, EventLink, merge, new_link
@@ -88,7 +88,10 @@ def take_turn(  # noqa: PLR0917  (all that a decision depends on)
         return _failing(link, failure, change, mapping, claim, unmerged=unmerged)
     if settled(link, wanted, mapping, now):
         return Save(in_order(link), settled=True)
-    return Work(replace(intend(link, wanted, mapping, now), claim=claim), wanted)
+    intended = intend(link, wanted, mapping, now)
+    if change.origin == SNAPSHOT and wanted and wanted.moment("start") <= now:
+        intended = _silent(intended)
+    return Work(replace(intended, claim=claim), wanted)
 
 
 def in_order(link: EventLink) -> EventLink:
@@ -112,6 +115,12 @@ def _with_end(stored: EventLink, mapping: Mapping, scope: Scope) -> EventLink:
         return stored
     wanted, _ = _wanted(stored, mapping, scope)
     return with_end(stored, wanted)
+
+
+def _silent(link: EventLink) -> EventLink:
+    """The link whose event, if it is still to be made, gets no reminder: Outlook would show it as overdue at once."""
+    live = link.live
+    return link.with_entry(replace(live, silent=True)) if live and live.id is None else link
 
 
 def _too_old() -> Permanent:

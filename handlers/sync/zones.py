@@ -1,7 +1,8 @@
-"""Time zones: Windows and IANA names, and which of them Graph can be told."""
+"""Time zones: Windows and IANA names, which of them Graph can be told, and whether a site's dates are in one."""
 
 import difflib
-from datetime import datetime
+from contextlib import suppress
+from datetime import UTC, datetime, time, timedelta
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -23,6 +24,8 @@ _FURTHER = {
 _IANA = {name: str(windows) for name, windows in tz_win.items() if name} | _FURTHER
 _WINDOWS = {name.casefold(): name for name in win_tz} | {"utc": "UTC"}
 _CLOCKS = {**win_tz, "UTC": "Etc/UTC"}
+_STEP = timedelta(minutes=15)  # all offsets in force are multiples of it
+_WEST, _EAST = timedelta(hours=-12), timedelta(hours=14)
 
 
 class Zone(NamedTuple):
@@ -51,3 +54,24 @@ def find_zone(name: str) -> Zone:
         return Zone(ZoneInfo(name), windows, ZoneInfo(_CLOCKS[windows]))
     near = difflib.get_close_matches(name, [*_WINDOWS.values(), *_IANA], 1, 0.6)
     raise ValueError(f"{name!r} is no Windows or IANA time zone{f'; did you mean {near[0]!r}?' if near else ''}")
+
+
+def offset(push: str, odata: str) -> timedelta | None:
+    """How far a site's clock is ahead of UTC: of one moment, as a push has it (local) and as OData has it (UTC, `Z`).
+
+    None where the two do not tell: no dates and times, midnights (perhaps dates alone, which OData does not shift), or
+    moments that are not the same.
+    """
+    with suppress(ValueError):
+        local, utc = datetime.fromisoformat(push), datetime.fromisoformat(odata)
+        if local.tzinfo is None and utc.tzinfo is UTC and not local.time() == utc.time() == time.min:
+            ahead = local.replace(microsecond=0) - utc.replace(microsecond=0, tzinfo=None)
+            return ahead if _WEST <= ahead <= _EAST and not ahead % _STEP else None
+    return None
+
+
+def deviation(zone: Zone, push: str, measured: timedelta) -> timedelta:
+    """How far a measured offset is from the zone's own on that date; zero where it is either of an hour that comes twice."""
+    local = datetime.fromisoformat(push)
+    first, second = (local.replace(tzinfo=zone.clock, fold=fold).utcoffset() or timedelta() for fold in (0, 1))
+    return timedelta() if measured == second else measured - first

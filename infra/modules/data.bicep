@@ -15,8 +15,8 @@ param secretNames { *: string } // Name in the vault by app setting
 
 // Row changes, and what the host gave up on; containers: the deployed package, rows too large for a message or an entity,
 // the list of all rows that people search in.
-var queues = ['row-changes', 'row-changes-poison']
-var tables = ['PushNotifications', 'EventLinks', 'DeadLetters', 'AcumaticaSessions', 'Mappings', 'Runs']
+var queues = ['row-changes', 'row-changes-poison', 'sweeps', 'sweeps-poison']
+var tables = ['PushNotifications', 'EventLinks', 'DeadLetters', 'AcumaticaSessions', 'Mappings', 'Runs', 'Held', 'Sweeps']
 var containers = ['deployments', 'row-changes', 'dead-letters', 'search']
 
 // https://learn.microsoft.com/azure/role-based-access-control/built-in-roles/storage
@@ -89,7 +89,7 @@ resource table 'Microsoft.Storage/storageAccounts/tableServices/tables@2025-01-0
 ]
 
 // A message that is sent again writes its blob anew, and stays invisible for 7 days at most: a blob of row-changes that
-// is older belongs to no message, unless the app has stood still for that long.
+// is older belongs to no message, unless the app has stood still for that long, or to removals that nobody decided on.
 resource lifecycle 'Microsoft.Storage/storageAccounts/managementPolicies@2025-01-01' = {
   parent: account
   name: 'default'

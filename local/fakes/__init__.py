@@ -18,6 +18,7 @@ __all__ = [
     "GraphSwitches",
     "Invitation",
     "Session",
+    "acumatica_settings",
     "app_settings",
 ]
 
@@ -27,6 +28,13 @@ def app_settings(graph: FakeGraph, acumatica: FakeAcumatica) -> dict[str, str]:
     return {
         "MAPPINGS_DIR": "ready-made",
         "GRAPH_URL": graph.url,
+        **acumatica_settings(acumatica),
+    }
+
+
+def acumatica_settings(acumatica: FakeAcumatica) -> dict[str, str]:
+    """Those of them that belong to Acumatica."""
+    return {
         "ACUMATICA_URL": acumatica.url,
         "ACUMATICA_TENANT": acumatica.tenant,
         "ACUMATICA_AUTH": "oauth",

@@ -10,13 +10,17 @@ from azure.core.exceptions import ServiceRequestError
 from azure.data.tables import TableServiceClient
 from azure.storage.queue import QueueClient
 
+from handlers.clients.held import HELD
 from handlers.clients.links import LINKS
 from handlers.clients.notifications import NOTIFICATIONS, ReceivedNotification
 from handlers.clients.pins import MAPPINGS
 from handlers.clients.put_off import Waiting
 from handlers.clients.storage import ACTIVITY, TABLES, Storage
+from handlers.clients.sweeps import SWEEPS
 from handlers.sync.link import Claim, Entry, EventLink, Version
 from tests.clients.storage import CHANGE, LINK, SOON, TOMBSTONE, Proxy, open_storage
+
+NOTHING = {MAPPINGS: 0, ACTIVITY: 0, HELD: 0, SWEEPS: 0}
 
 
 def test_everything_is_made_at_first_use(app: Storage, tables: TableServiceClient, queue: QueueClient) -> None:
@@ -50,9 +54,9 @@ def test_only_settled_tombstones_are_purged(app: Storage) -> None:
     ]
     for link in [*keep, *(other(TOMBSTONE, f"t{n}") for n in range(5))]:
         assert app.links.save(link, None)
-    assert app.purge(datetime.now(UTC) + SOON) == {LINKS: 5, NOTIFICATIONS: 0, ACTIVITY: 0, MAPPINGS: 0}
+    assert app.purge(datetime.now(UTC) + SOON) == {LINKS: 5, NOTIFICATIONS: 0, **NOTHING}
     assert sorted(link.row_key[0] for link in app.links.all()) == ["claimed", "leaving", "present"]
-    assert app.purge(datetime.now(UTC) + SOON) == {LINKS: 0, NOTIFICATIONS: 0, ACTIVITY: 0, MAPPINGS: 0}
+    assert app.purge(datetime.now(UTC) + SOON) == {LINKS: 0, NOTIFICATIONS: 0, **NOTHING}
 
 
 def test_rows_are_remembered_for_the_oldest_change_that_waits(app: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,8 +105,8 @@ def test_what_was_touched_since_then_stays(app: Storage) -> None:
     app.notifications.begin(ReceivedNotification("cd34"))
     before = datetime.now(UTC) - SOON
     east = before.astimezone(datetime.fromisoformat("2026-01-01T00:00:00+13:00").tzinfo)
-    assert app.purge(before) == app.purge(east) == {LINKS: 0, NOTIFICATIONS: 0, ACTIVITY: 0, MAPPINGS: 0}
-    assert app.purge(datetime.now(UTC) + SOON) == {LINKS: 1, NOTIFICATIONS: 2, ACTIVITY: 0, MAPPINGS: 0}
+    assert app.purge(before) == app.purge(east) == {LINKS: 0, NOTIFICATIONS: 0, **NOTHING}
+    assert app.purge(datetime.now(UTC) + SOON) == {LINKS: 1, NOTIFICATIONS: 2, **NOTHING}
 
 
 def test_a_link_that_is_used_again_during_the_purge_survives(behind: Storage, app: Storage, proxy: Proxy) -> None:
@@ -120,9 +124,9 @@ def test_a_link_that_is_used_again_during_the_purge_survives(behind: Storage, ap
         assert app.links.save(replace(used, version=Version(9, present=True, row_hash="h")), app.links.load(used.key)[1])
 
     proxy.before = meanwhile
-    assert behind.purge(datetime.now(UTC) + SOON) == {LINKS: 1, NOTIFICATIONS: 0, ACTIVITY: 0, MAPPINGS: 0}
+    assert behind.purge(datetime.now(UTC) + SOON) == {LINKS: 1, NOTIFICATIONS: 0, **NOTHING}
     assert {link.row_key for link in app.links.all()} == {used.row_key, beside.row_key}
-    assert behind.purge(datetime.now(UTC) + SOON) == {LINKS: 1, NOTIFICATIONS: 0, ACTIVITY: 0, MAPPINGS: 0}
+    assert behind.purge(datetime.now(UTC) + SOON) == {LINKS: 1, NOTIFICATIONS: 0, **NOTHING}
     assert [link.row_key for link in app.links.all()] == [used.row_key]
 
 
@@ -132,7 +136,7 @@ def test_purging_many_of_one_partition(app: Storage, tables: TableServiceClient)
     rows = [("upsert", {"PartitionKey": "aa", "RowKey": f"aa{number:03}"}) for number in range(105)]
     for batch in (rows[:100], rows[100:]):
         tables.get_table_client(NOTIFICATIONS).submit_transaction(batch)
-    assert app.purge(datetime.now(UTC) + SOON) == {LINKS: 0, NOTIFICATIONS: 105, ACTIVITY: 0, MAPPINGS: 0}
+    assert app.purge(datetime.now(UTC) + SOON) == {LINKS: 0, NOTIFICATIONS: 105, **NOTHING}
 
 
 def test_links_which_may_take_long_come_last(app: Storage, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 import uuid
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -117,3 +118,38 @@ def test_a_calendar_is_found_by_its_name(rich: tuple[Graph, str], stamp: str) ->
     with pytest.raises(NoCalendar):
         graph.create(replace(there, calendar="There is no such calendar"), stamp)
     assert graph.find(mailbox, stamp, "There is no such calendar") == []
+
+
+def test_a_view_shows_what_overlaps_its_window_with_times_in_utc_and_stamps(rich: tuple[Graph, str], stamp: str) -> None:
+    """The event's own times are 08:00 to 09:00 UTC."""
+    graph, mailbox = rich
+    event_id = graph.create(event(mailbox), stamp)
+    noon = datetime(2031, 2, 3, 12, tzinfo=UTC)
+    for calendar in ("", "Calendar"):
+        shown = {
+            item["id"]: item for item in graph.view(mailbox, calendar, (noon - timedelta(days=1), noon), responses=True)
+        }
+        assert shown[event_id]["start"]["dateTime"][:16] == "2031-02-03T08:00"
+        assert shown[event_id]["start"]["timeZone"] == "UTC"
+        assert shown[event_id]["isAllDay"] is False
+        assert shown[event_id]["attendees"] == []
+        assert shown[event_id]["singleValueExtendedProperties"][0]["value"] == stamp
+    assert event_id not in {item["id"] for item in graph.view(mailbox, "", (noon, noon + timedelta(days=1)))}
+    assert list(graph.view(mailbox, "There is no such calendar", (noon - timedelta(days=1), noon))) == []
+    graph.delete(mailbox, event_id)
+    assert event_id not in {item["id"] for item in graph.view(mailbox, "", (noon - timedelta(days=1), noon))}
+
+
+def test_a_look_at_an_event_shows_the_same(rich: tuple[Graph, str], stamp: str) -> None:
+    graph, mailbox = rich
+    event_id = graph.create(event(mailbox), stamp)
+    shown = graph.look(mailbox, event_id)
+    assert (shown["id"], shown["start"]["dateTime"][:16], shown["start"]["timeZone"]) == (
+        event_id,
+        "2031-02-03T08:00",
+        "UTC",
+    )
+    assert shown["singleValueExtendedProperties"][0]["value"] == stamp
+    graph.delete(mailbox, event_id)
+    with pytest.raises(EventGone):
+        graph.look(mailbox, event_id)

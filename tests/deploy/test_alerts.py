@@ -18,13 +18,16 @@ import duckdb_kql
 import pytest
 from azure.storage.queue import QueueClient
 
-from handlers import telemetry
+from handlers import calendar_sweep, telemetry
 from handlers.apply import bury_poison
 from handlers.clients.condition import Condition, weekday_hours
 from handlers.clients.queue import POISON_QUEUE
+from handlers.clients.sweeps import SWEEP_POISON_QUEUE, Look
 from handlers.health import Health
 from handlers.receive import receive
 from handlers.services import Factory
+from handlers.sweep import step
+from handlers.sweep_start import start
 from handlers.sync.change import RowChange
 from handlers.sync.errors import Code
 from handlers.sync.slots import Free, Open
@@ -155,11 +158,29 @@ def given_up_by_the_host(bench: Bench) -> None:
         queue.send_message("x")
 
 
+def sweep_given_up_by_the_host(bench: Bench) -> None:
+    with QueueClient.from_connection_string(bench.connection, SWEEP_POISON_QUEUE) as queue:
+        queue.create_queue()
+        queue.send_message("x")
+
+
+def swept(bench: Bench) -> None:
+    """A sweep, and a look at a calendar."""
+    services = bench.factory.services()
+    step(start("opportunity-meetings", "report", "a test", services, queue=False)[0], services)
+    assert calendar_sweep.run(Look("ann@example.com", ()), services) is None
+
+
 def no_notification(bench: Bench) -> None:
     assert notify(bench, 1) == 202
     drain(bench)
     bench.factory.activity().flush()
     bench.now += 49 * 3600
+
+
+def emptied(bench: Bench) -> None:
+    """A notification takes all rows out of the inquiry; the brake holds them."""
+    assert notify(bench, 1, Inserted=[], Deleted=[{"OpportunityID": f"OP{n}"} for n in range(51)]) == 202
 
 
 def lies(bench: Bench) -> None:
@@ -180,7 +201,15 @@ type Story = Callable[[Bench], None]
 
 # By alert: what happens for it to fire at a single look, and how often.
 FIRES: dict[str, list[tuple[Story, int]]] = {
-    "dead-letters": [(dead, 1), (dead_at_intake, 1), (poisoned, 1), (unreadable, 1), (given_up_by_the_host, 1)],
+    "dead-letters": [
+        (dead, 1),
+        (dead_at_intake, 1),
+        (poisoned, 1),
+        (unreadable, 1),
+        (given_up_by_the_host, 1),
+        (sweep_given_up_by_the_host, 1),
+        (emptied, 1),
+    ],
     "rejected": [(rejected, 1)],
     "access": [(wrong_password, 1), (no_access, 1), (no_token, 1)],
     "oldest": [(put_off_for_hours, 1), (waiting_for_hours, 1)],
@@ -611,7 +640,7 @@ def test_charts_have_a_point_for_each_hour(happen: Callable[[Story], list[Row]])
 
 
 def all_stories() -> list[Story]:
-    return [healthy, paused, *(story for stories in FIRES.values() for story, _ in stories)]
+    return [healthy, paused, swept, *(story for stories in FIRES.values() for story, _ in stories)]
 
 
 def test_queries_read_only_events_facts_and_codes_that_the_app_tells(happen: Callable[[Story], list[Row]]) -> None:

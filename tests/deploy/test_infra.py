@@ -15,6 +15,7 @@ from tree_sitter import Node
 
 from handlers.clients import queue, storage
 from handlers.clients.search import ROWS_BLOBS
+from handlers.clients.sweeps import SWEEP_POISON_QUEUE, SWEEP_QUEUE
 from handlers.settings import PageSettings, Settings, StorageSettings
 from tests.deploy.bicep import Bicep, literal, objects, properties
 
@@ -207,7 +208,7 @@ def test_no_setting_is_used_that_flex_consumption_forbids() -> None:
 
 def test_queues_tables_and_containers_are_those_of_the_code() -> None:
     declared = {name: literal(DATA.variables[name]) for name in ("queues", "tables", "containers")}
-    assert set(declared["queues"]) == {queue.QUEUE, queue.POISON_QUEUE}
+    assert set(declared["queues"]) == {queue.QUEUE, queue.POISON_QUEUE, SWEEP_QUEUE, SWEEP_POISON_QUEUE}
     assert set(declared["tables"]) == set(storage.TABLES)
     assert set(declared["containers"]) == {storage.ROW_BLOBS, storage.DEAD_LETTER_BLOBS, ROWS_BLOBS, "deployments"}
     assert DATA.outputs["deploymentContainer"].endswith("deployments'")

@@ -193,6 +193,7 @@ def app_settings(identity: str) -> dict[str, str]:
     given = {name: values.get(value, value) for name, value in given.items()}
     given |= {
         "ACUMATICA_URL": "https://erp.example.com",
+        "FAILED_NOTIFICATIONS_INQUIRY": "Failed",
         "ACUMATICA_TENANT": "Production",
         "ACUMATICA_USERNAME": "api",
         "ACUMATICA_PASSWORD": "password",

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from handlers.clients import queue, storage
+from handlers.clients.sweeps import SWEEP_POISON_QUEUE, SWEEP_QUEUE
 from tests.deploy.bicep import Bicep, literal
 from tests.deploy.monitor import rules
 
@@ -291,7 +292,16 @@ def test_alert_mails_name_only_what_exists() -> None:
 
 
 def test_everything_that_is_stored_is_in_the_security_page() -> None:
-    names = {*storage.TABLES, queue.QUEUE, queue.POISON_QUEUE, storage.ROW_BLOBS, storage.DEAD_LETTER_BLOBS, "deployments"}
+    names = {
+        *storage.TABLES,
+        SWEEP_QUEUE,
+        SWEEP_POISON_QUEUE,
+        queue.QUEUE,
+        queue.POISON_QUEUE,
+        storage.ROW_BLOBS,
+        storage.DEAD_LETTER_BLOBS,
+        "deployments",
+    }
     rows = "".join(re.findall(r"(?m)^\| (?:Table|Queue|Container) .*?\|", SECURITY))
     rows += "".join(re.findall(r"(?m)^\| Table .*$", SECURITY))
     assert {name for name in names if f"`{name}`" not in rows} == set()

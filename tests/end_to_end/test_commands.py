@@ -57,6 +57,18 @@ def test_the_demo_tells_its_story_and_ends_with_a_verdict() -> None:
     with running("local.demo", {"PYTHONUNBUFFERED": "1"}, "Ctrl-C stops", "--keep") as printed:
         assert "✓ Every calendar and record agrees with Acumatica" in printed
         assert "\x1b" not in printed
+        older, lost, emptied, moved, accepted = re.split(r"\n\d+\. ", printed.partition("\nVerdict")[0])[-5:]
+        assert "1  added or changed (OP000103)\n" in older
+        assert re.search("bob@.*Kick-off.* id written to OP000103\n", older)
+        assert "1  added or changed (OP000102)\n" in lost
+        assert re.search("cleo@.*plant 3.* id written to OP000102\n", lost)
+        for line in ("3 removals of .*, held since", "the inquiry shows no row", "Discarded", "0 of 3 events removed"):
+            assert re.search(line, emptied)
+        assert re.search(r"OP000101: UsrOutlookStatus = moved\n.* UsrOutlookStart = \d{4}-\d\d-\d\dT15:00:00\n", moved)
+        for chapter in (moved, accepted):
+            assert re.search("ann@.* 15:00 .*second try .* id written to OP000101\n", chapter)
+        assert "202 accepted" in accepted
+        assert "Graph calls 1" in accepted
         # And then a newcomer finds the reason of a missing meeting, and mends it.
         page, key = (re.search(rf"{name} +(\S+)", printed) for name in ("Runs page", "Key"))
         curl = re.search(r"curl \S+/_fake/mailboxes .+", printed)

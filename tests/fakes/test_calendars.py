@@ -153,3 +153,46 @@ def test_a_calendar_view_is_what_overlaps_the_window(ann: Client) -> None:
     assert ann.get(window.format("2026-01-20T18:00:00", "2026-01-21T00:00:00")).json()["value"] == []
     assert code(ann.get(window.format("2020-01-01T00:00:00", "2026-01-01T00:00:00"))) == (400, "ErrorInvalidRequest")
     assert code(ann.get("/calendarView")) == (400, "ErrorInvalidParameter")
+
+
+# -- what people do ----------------------------------------------------------------------------------------------------
+
+WINDOW = "/calendarView?startDateTime=2026-01-20T00:00:00Z&endDateTime=2026-01-21T00:00:00Z"
+
+
+def test_people_move_events_in_time_and_views_follow(graph: FakeGraph, ann: Client) -> None:
+    event_id = new(ann)
+    before = ann.get(path(event_id)).json()
+    moments = [{"dateTime": f"2026-01-22T{hour}:00:00", "timeZone": "UTC"} for hour in ("09", "10")]
+    graph.user_reschedules(MAILBOX, event_id, moments[0], moments[1])
+    assert ann.get(WINDOW).json()["value"] == []
+    after = ann.get(path(event_id)).json()
+    assert (after["start"]["dateTime"][:16], after["id"]) == ("2026-01-22T09:00", event_id)
+    assert after["changeKey"] != before["changeKey"]
+
+
+def test_a_copy_has_the_stamp_and_an_id_of_its_own(graph: FakeGraph, ann: Client) -> None:
+    original = ann.post("/events", json=stamped("k-1")).json()["id"]
+    copied = graph.user_copies(MAILBOX, original)
+    assert found(ann, "k-1") == [original, copied]
+    assert len({ann.get(path(one)).json()["iCalUId"] for one in (original, copied)}) == 2
+
+
+def test_a_view_may_lag_behind_while_the_event_itself_does_not(graph: FakeGraph, ann: Client) -> None:
+    """A move and a deletion show later, and so does a new event."""
+    first = new(ann)
+    graph.hold_view(MAILBOX)
+    second = new(ann)
+    graph.user_deletes(MAILBOX, first)
+    assert [item["id"] for item in ann.get(WINDOW).json()["value"]] == [first]
+    assert (code(ann.get(path(first))), ann.get(path(second)).status_code) == ((404, "ErrorItemNotFound"), 200)
+    graph.hold_view(MAILBOX, held=False)
+    assert [item["id"] for item in ann.get(WINDOW).json()["value"]] == [second]
+
+
+def test_attendees_answer(graph: FakeGraph, ann: Client) -> None:
+    guests = [{"emailAddress": {"address": f"{name}@example.com"}, "type": "required"} for name in ("Gus", "liz")]
+    event_id = ann.post("/events", json=event(attendees=guests)).json()["id"]
+    graph.attendee_answers(MAILBOX, event_id, "gus@example.com", "accepted")
+    answers = [person.get("status", {}).get("response") for person in ann.get(path(event_id)).json()["attendees"]]
+    assert answers == ["accepted", None]

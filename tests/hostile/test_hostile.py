@@ -114,6 +114,12 @@ def test_any_answer_is_classed(data: bytes) -> None:
 
 
 @HARD
+@given(st.binary(max_size=300) | JSON.map(lambda value: json.dumps({"value": value}).encode()))
+def test_any_answer_of_odata_is_rows_or_an_error(data: bytes) -> None:
+    fuzz.odata(data)
+
+
+@HARD
 @given(st.integers(300, 599), JSON, st.text(max_size=30))
 def test_any_json_answer_is_classed(status: int, value: Any, header: str) -> None:
     body, headers = json.dumps(value).encode(), {"Retry-After": header}
@@ -164,12 +170,18 @@ LARGE = {
     "UTF-32": json.dumps(NOTIFICATION).encode("utf-32"),
     "UTF-16, cut": json.dumps(NOTIFICATION).encode("utf-16")[:-1],
     "lone surrogates": json.dumps(NOTIFICATION | {"Inserted": [ROW | {"OpportunityID": "\ud800"}]}).encode(),
+    "rows of rows": b'{"value":[' + b'{"A":"' + b"/Date(1" * 1000 + b'"},' * MIB + b"{}]}",
+    "tags": b"<EntityContainer>" + b'<EntitySet Name="a" EntityType="b"/>' * (MIB // 36),
+    "tags that do not end": b"<EntityContainer>" + b"<Property Name=" * (MIB // 15),
+    "names that do not end": b'<EntityContainer><EntitySet Name="' + b"Name='" * MIB,
+    "comments that do not end": b"<EntityContainer>" + b"<!--" * (MIB // 4),
+    "many dots": b'<EntityContainer><EntitySet Name="a" EntityType="' + b"." * 100_000 + b'"/>',
     "zeros": bytes(MIB),
     "nothing": b"",
 }
 
 
-TARGETS = [fuzz.notification, fuzz.message, fuzz.row, fuzz.addresses, fuzz.length, fuzz.shown, fuzz.errors]
+TARGETS = [fuzz.notification, fuzz.message, fuzz.row, fuzz.addresses, fuzz.length, fuzz.shown, fuzz.errors, fuzz.odata]
 
 
 @pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.__name__)

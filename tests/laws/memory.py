@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING
 from azure.core.exceptions import ServiceRequestError
 
 from handlers.clients.dead_letters import DeadLetter
+from handlers.clients.links import ListedLinks, entity_of
 from handlers.clients.notifications import ReceivedNotification
+from handlers.clients.tables import Stored
 from handlers.sync.change import RowChange, canonical
 from handlers.sync.errors import Code
 from handlers.sync.link import EventLink, from_state, to_state
+from tests.laws.memory_of_sweeps import Held, Sweeps
 
 if TYPE_CHECKING:
     from tests.laws.simulation import Simulation
@@ -34,6 +37,7 @@ class Store:
         self._sim = sim
         self.links, self.notifications = Links(sim), Notifications(sim)
         self.queue, self.dead_letters, self.pins, self.put_off = Queue(sim), DeadLetters(sim), Pins(), PutOff()
+        self.sweeps, self.held = Sweeps(sim), Held(sim)
 
     def now(self) -> float:
         return self._sim.now
@@ -87,6 +91,15 @@ class Links:
         stored = self._sim.links.get(key)
         return (from_state(json.loads(stored[0])), str(stored[1])) if stored else (None, None)
 
+    def of_mapping(self, mapping: str) -> ListedLinks:  # noqa: ARG002
+        def listed() -> ListedLinks:
+            found = ListedLinks()
+            for state, number in self._sim.links.values():
+                found.add(Stored(entity_of(from_state(json.loads(state))), str(number)))
+            return found
+
+        return self._sim.scheduler.step("list", "lists the links", listed, show=lambda _: "")
+
     def save(self, link: EventLink, etag: str | None) -> str | None:
         words = "" if self._sim.scheduler.silent else f"saves the link{told(link)}"
         new = self._sim.scheduler.step(
@@ -130,6 +143,15 @@ class DeadLetters:
 
         self._sim.scheduler.step("dead letter", f"writes a dead letter: {letter.reason}", put)
 
+    def list(self, limit: int) -> list[DeadLetter]:  # noqa: ARG002
+        return self._sim.scheduler.step("letters", "lists dead letters", lambda: [*self._sim.dead.values()])
+
+    def get(self, key: str) -> DeadLetter | None:
+        return self._sim.dead.get(key)
+
+    def mark_resubmitted(self, key: str, at: datetime, by: str) -> None:
+        pass
+
     def clear(self, key: str, timestamp: int) -> None:
         def clear() -> None:
             known = self._sim.dead.get(key)
@@ -146,6 +168,8 @@ class Queue:
         self._sim = sim
 
     def send(self, change: RowChange, delay: float = 0.0) -> None:
+        self._sim.witness.see(change)
+
         def send() -> None:
             self._sim.queue.append(Message(canonical(change.encode()), self._sim.now + delay))
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from handlers.clients.acumatica import Read
 from handlers.clients.limiter import MailboxLimiter
 from handlers.sync.errors import Code, DuplicateTransaction, EventGone, Later, MailboxGone, Permanent
 from handlers.sync.event import CalendarEvent
@@ -150,6 +151,9 @@ class Acumatica:
     def __init__(self, sim: "Simulation") -> None:
         self._sim = sim
 
+    def read(self, path: str, accept: str, what: str, deadline: float) -> Read:  # noqa: ARG002
+        return self._sim.site.read(path, what)
+
     def put(self, update: RecordUpdate, deadline: float) -> None:
         _check_time(self._sim, deadline)
         record, event_id = update.body["id"], update.body["custom"]["Opportunity"]["AttributeCALEVT"]["value"]
@@ -157,7 +161,7 @@ class Acumatica:
         def put() -> None:
             if self._sim.records.get(record) != event_id:
                 self._sim.records[record] = event_id
-                self._sim.echo(record)
+                self._sim.transactions.echo(record)
 
         if self._sim.story.acumatica_away:
             raise Permanent(Code.ACUMATICA_REFUSED, "refused", "nothing")

@@ -15,6 +15,7 @@ _PLAIN: dict[str, Any] = {
     "pause": None,
     "looks": (),
     "forgets": False,
+    "faults": (),
 }
 
 
@@ -38,13 +39,13 @@ def _simpler(story: Story) -> Iterator[Story]:
         middle = len(story.switches) // 2
         for some in ((), story.switches[:middle], story.switches[middle:]):
             yield replace(story, switches=some)
-    for name in ("changes", "mishaps", "switches", "edits"):
+    for name in ("changes", "mishaps", "switches", "edits", "sweeps"):
         whole = vars(story)[name]
         if len(whole) > (name == "changes"):
             yield from (replace(story, **{name: whole[:n] + whole[n + 1 :]}) for n in range(len(whole)))
     for number, change in enumerate(story.changes):
         plain = replace(change, halves=()), replace(change, deliveries=change.deliveries[:1]), replace(change, bad="")
-        for simpler in plain:
+        for simpler in (*plain, replace(change, lasts=0)):
             if simpler != change:
                 yield replace(story, changes=(*story.changes[:number], simpler, *story.changes[number + 1 :]))
     yield from (replace(story, **{name: nothing}) for name, nothing in _PLAIN.items() if vars(story)[name] != nothing)

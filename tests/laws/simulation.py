@@ -5,7 +5,6 @@ import random
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any, cast
 from unittest import mock
@@ -14,33 +13,38 @@ from azure.core.exceptions import ServiceRequestError
 
 from handlers import apply as applying
 from handlers import outcome as outcomes
-from handlers import upkeep
+from handlers import sweep_queue, upkeep
 from handlers.clients.dead_letters import DeadLetter
 from handlers.clients.graph import Graph
 from handlers.clients.sessions import Sessions
 from handlers.clients.storage import Storage
+from handlers.operations import sweeps
 from handlers.receive import receive
 from handlers.services import Services
 from handlers.settle import settle
-from handlers.sync.change import RowChange, canonical, datetime_to_ticks
-from handlers.sync.errors import Later, Permanent
+from handlers.sweep_start import on_schedule
+from handlers.sync.change import RowChange, canonical
+from handlers.sync.errors import Later, OutcomeUnknown, Permanent
 from handlers.sync.mapping import Mapping
 from tests.laws.memory import Message, Store
 from tests.laws.outlook import Acumatica, Event, Outlook
 from tests.laws.scheduler import Scheduler, Task
-from tests.laws.story import DAY, Bad, Change, Deed, Edit, Look, Story
-from tests.laws.world import BEGINNING, CLAIM, MAPPING, SETTINGS, VERSIONS, State, change_of, link_key, note_id, shown
+from tests.laws.story import DAY, Change, Deed, Edit, Look, Story
+from tests.laws.sweeping import Site, Sweeping, Witness
+from tests.laws.transactions import Request, Transactions
+from tests.laws.world import (
+    BEGINNING,
+    CLAIM,
+    MAPPING,
+    MARGIN,
+    SETTINGS,
+    VERSIONS,
+    State,
+    change_of,
+    link_key,
+)
 
 QUIET = Story(())
-
-
-@dataclass(eq=False)
-class Request:
-    """A notification under way to the app; Acumatica sends it again until it is answered with 2xx."""
-
-    body: bytes
-    words: str
-    failures: int = 0
 
 
 @dataclass
@@ -49,6 +53,7 @@ class Simulation:
 
     story: Story = QUIET
     queue: list[Message] = field(default_factory=list)
+    orders: list[Message] = field(default_factory=list)  # of queue sweeps
     links: dict[str, tuple[str, int]] = field(default_factory=dict)
     notifications: dict[str, str] = field(default_factory=dict)
     dead: dict[str, DeadLetter] = field(default_factory=dict)
@@ -67,6 +72,7 @@ class Simulation:
         self.scheduler = Scheduler(BEGINNING.timestamp(), self.story.mishaps, self.story.switches, 1.5 * CLAIM)
         self.counter = 0
         self.store, self.outlook = Store(self), Outlook(self)
+        self.witness, self.site = Witness(self), Site(self)
         self.services = Services(
             settings=SETTINGS,
             mappings={"m": self.mapping},
@@ -75,11 +81,11 @@ class Simulation:
             sessions=cast("Sessions", Acumatica(self)),
             clock=lambda: self.now,
         )
-        self._requests: list[Request] = []
-        self._looks: list[Look] = []
-        self._working: dict[Task, Request | Message | Look] = {}
+        self.requests: list[Request] = []
+        self.transactions = Transactions(self)
+        self._looks: list[Look | Sweeping] = []
+        self._working: dict[Task, Request | Message | Look | Sweeping] = {}
         self._outcomes: dict[Task, Any] = {}
-        self._ticks = datetime_to_ticks(BEGINNING)
         self._before: tuple[Mapping, float] = (self.mapping, 0.0)  # in force too, until then
         self._paused = self._reopened = False
 
@@ -98,13 +104,17 @@ class Simulation:
         self.counter += 1
         return self.counter
 
+    def order(self, text: str, delay: float) -> None:
+        """Put a message into queue sweeps."""
+        self.orders.append(Message(text, self.now + delay))
+
     # -- running -----------------------------------------------------------------------------------------------------
 
     def run(self) -> None:
         """Live through the story. Raises Endless."""
         story, began = self.story, self.now
         for number, change in enumerate(sorted(story.changes, key=lambda c: c.at), 1):
-            self.scheduler.at(began + change.at, partial(self._happen, change, f"change {number}"))
+            self.scheduler.at(began + change.at, partial(self.transactions.begin, change, f"change {number}"))
         for edit in story.edits:
             self.scheduler.at(began + edit.at, partial(self._edit, edit))
         for closed in story.closed:
@@ -112,17 +122,28 @@ class Simulation:
                 self.scheduler.at(began + closed.at, partial(self._vanish, closed.owner))
         for look in story.looks:
             self.scheduler.at(began + look.at, partial(self._looks.append, look))
+        for sweep in story.sweeps:
+            self.scheduler.at(began + sweep.at, partial(self._looks.append, Sweeping()))
+        for fault in story.faults:
+            self.scheduler.at(began + fault.at + fault.lasts, lambda: None)  # so that nothing counts as quiet before
         if pause := story.pause:
             self.scheduler.at(began + pause.at, partial(self._pause, True))
             for purge in pause.purges:
                 self.scheduler.at(began + pause.at + purge, self._purge)
             self.scheduler.at(began + pause.at + pause.days * DAY, partial(self._pause, False))
-        endings = [partial(self._do, story.deed) if story.deed else None, self._touch if story.edits else None]
         with mock.patch.object(outcomes, "random", random.Random(0)):
-            for ending in (lambda: None, *endings, self._reopen if story.reopens else None):
-                if ending:
-                    ending()
-                    self.scheduler.run(self._offers, self._ended)
+            for ending in (lambda: None, *self._endings()):
+                ending()
+                self.scheduler.run(self._offers, self._ended)
+
+    def _endings(self) -> list[Callable[[], None]]:
+        """What happens once all is quiet, one after the other."""
+        story = self.story
+        if story.healed:
+            return [partial(self._decide, release=story.release), self._sweep, self._decide, self._sweep_idly]
+        endings: list[Callable[[], None]] = [partial(self._do, story.deed)] if story.deed else []
+        endings += [self._touch] if story.edits else []
+        return endings + ([self._reopen] if story.reopens else [])
 
     def alone[T](self, work: Callable[[], T]) -> T:
         """Run one piece of work with nobody else about."""
@@ -142,7 +163,7 @@ class Simulation:
             other = "bob" if owner == "ann" else "carl"
             move = deed.then == "move" or deed.kind == "removes Ann's mailbox"
             new = None if deed.then == "remove" else (other, subject, room) if move else (owner, f"{subject}!", room)
-            self._happen(Change(0, row, new), "the last change")
+            self.transactions.begin(Change(0, row, new), "the last change")
 
     # -- what people do ----------------------------------------------------------------------------------------------
 
@@ -173,9 +194,27 @@ class Simulation:
         self.scheduler.log.append(f"Each row is {self.story.touch}.")
         for row, state in list(self.rows.items()):
             if self.story.touch == "saved":
-                self._happen(Change(0, row, state), "the last change")
+                self.transactions.begin(Change(0, row, state), "the last change")
             elif row in self.newest:
                 self._resubmit(self.newest[row])
+
+    def _decide(self, *, release: bool = True) -> None:
+        """Somebody releases what the brake holds, or discards it."""
+        for hold in self.store.held.open(1000):
+            self.scheduler.log.append(f"Somebody {'releases' if release else 'discards'} what the brake holds.")
+            if release:
+                self.alone(partial(sweeps.release, hold.id, self.services, "ann"))
+            else:
+                self.alone(partial(sweeps.discard, hold.id, self.services, "ann", ""))
+
+    def _sweep(self) -> None:
+        """A sweep puts right what no message tells of; what is too young for it is looked at again."""
+        self._looks.append(Sweeping())
+
+    def _sweep_idly(self) -> None:
+        """Everything is in order by now, so that a sweep costs nothing."""
+        self.witness.idle = True
+        self.scheduler.at(self.now + MARGIN, self._sweep)
 
     def _reopen(self) -> None:
         self.scheduler.log.append("The mailboxes serve again, and each dead letter is run again.")
@@ -188,83 +227,33 @@ class Simulation:
         again = replace(change, first_sent=self.now, tries=0, tried_for=0.0, tried_at=0.0)
         self.queue.append(Message(canonical(again.encode()), self.now))
 
-    # -- what Acumatica does -----------------------------------------------------------------------------------------
-
-    def _happen(self, change: Change, words: str) -> None:
-        """A transaction in Acumatica, and its notifications on their way."""
-        row, state, old = change.row, change.state, self.rows.get(change.row)
-        if state is None and old is None:
-            return
-        self._ticks = max(self._ticks + 1, datetime_to_ticks(datetime.fromtimestamp(self.now, UTC)))
-        inserted = _inserted(row, state, self.sound.get(row), change.bad) if state else []
-        deleted = [shown(row, old)] if old else []
-        if state:
-            self.rows[row] = state
-        else:
-            del self.rows[row]
-        what = f"{words}, row {row} {f'is {state}' if state else 'leaves the inquiry'}"
-        what += f" ({change.bad})" if change.bad else ""
-        self.scheduler.log.append(f"{self.now - self.scheduler.began:6.0f} s  Acumatica: {what}")
-        halved = bool(change.halves and inserted and deleted)
-        self._remember(change, inserted, halved=halved)
-        if halved:
-            self._deliver(inserted, [], words, change.deliveries, f"{words}, Inserted")
-            self._deliver([], deleted, words, change.halves, f"{words}, Deleted")
-        else:
-            self._deliver(inserted, deleted, words, change.deliveries, words)
-
-    def _remember(self, change: Change, inserted: list[Any], *, halved: bool) -> None:
-        """What the app can know of the row by this change."""
-        row = change.row
-        if change.bad:
-            self.bad.add(row)
-            self.sound.setdefault(row, None)
-            if not halved:
-                return
-        else:
-            self.bad.discard(row)
-        self.sound[row] = None if change.bad else change.state
-        sent = None if change.bad or not inserted else inserted[0]
-        self.newest[row] = replace(change_of(row, self._ticks, None), row=sent)
-
-    def _deliver(
-        self, inserted: list[Any], deleted: list[Any], transaction: str, delays: tuple[int, ...], words: str
-    ) -> None:
-        body = {"Query": "Q", "CompanyId": "t", "Id": transaction, "TimeStamp": self._ticks}
-        text = json.dumps({**body, "Inserted": inserted, "Deleted": deleted}).encode()
-        for number, delay in enumerate(delays):
-            request = Request(text, f"{words}{' again' if number else ''}")
-            self.scheduler.at(self.now + delay, partial(self._requests.append, request))
-
-    def echo(self, record: str) -> None:
-        """A write-back has changed a record: its row is notified of, if it is in the inquiry."""
-        row = next((row for row in self.rows if note_id(row) == record), None)
-        if row and self.story.echo is not None:
-            state = self.rows[row]
-            self.scheduler.at(self.now + 1, lambda: self._echo(row, state))
-
-    def _echo(self, row: str, state: State) -> None:
-        if self.rows.get(row) == state:
-            self._happen(Change(0, row, state, (self.story.echo or 0,)), f"echo {self.next()}")
+    # -- what the app does ---------------------------------------------------------------------------------------------
 
     def _offers(self) -> list[Callable[[], Task]]:
         if len(self.scheduler.tasks) >= self.story.workers:
             return []
-        visible = [message for message in self.queue if message.visible <= self.now]
-        waiting = [message.visible for message in self.queue if message.visible > self.now]
-        if waiting and not (visible or self._requests or self._looks):
+        messages = [*self.queue, *self.orders]
+        visible = [message for message in messages if message.visible <= self.now]
+        waiting = [message.visible for message in messages if message.visible > self.now]
+        if waiting and not (visible or self.requests or self._looks):
             self.scheduler.at(min(waiting), lambda: None)  # so that time stops there
-        coming: list[Request | Look] = [*self._requests, *self._looks]
+        coming: list[Request | Look | Sweeping] = [*self.requests, *self._looks]
         offers: list[Callable[[], Task]] = [partial(self._start, item) for item in coming]
         return offers + [partial(self._start, message) for message in visible if not self._paused]
 
-    def _start(self, item: Request | Message | Look) -> Task:
+    def _start(self, item: Request | Message | Look | Sweeping) -> Task:
         if isinstance(item, Request):
-            self._requests.remove(item)
+            self.requests.remove(item)
             label = f"receive {item.words}"
         elif isinstance(item, Look):
             self._looks.remove(item)
             label = f"look at {item.row}"
+        elif isinstance(item, Sweeping):
+            self._looks.remove(item)
+            label = "schedule"
+        elif item in self.orders:
+            item.visible = float("inf")
+            label = f"sweep {self.next()}"
         else:
             item.visible = float("inf")
             data = json.loads(item.text)
@@ -281,16 +270,22 @@ class Simulation:
         old = self.now < until and self.scheduler.steps % 2
         return replace(self.services, mappings={"m": version if old else self.mapping})
 
-    def _work(self, task: Task, item: Request | Message | Look, ready: "Ready") -> None:
+    def _work(self, task: Task, item: Request | Message | Look | Sweeping, ready: "Ready") -> None:
         try:
             if isinstance(item, Request):
                 self._outcomes[task] = receive(item.body, ready).status  # type: ignore[arg-type]
             elif isinstance(item, Look):
                 self._look(item.row, ready.services())
+            elif isinstance(item, Sweeping):
+                on_schedule(ready)  # type: ignore[arg-type]
+                self._outcomes[task] = 200
+            elif item in self.orders:
+                sweep_queue.sweep(item.text, ready)  # type: ignore[arg-type]
+                self._outcomes[task] = 200
             else:
                 applying.apply(item.text, ready)  # type: ignore[arg-type]
                 self._outcomes[task] = 200
-        except (ServiceRequestError, Permanent, Later):
+        except (ServiceRequestError, Permanent, Later, OutcomeUnknown):
             pass
         except Exception as error:  # noqa: BLE001  (a bug of the app is a broken law)
             self.bugs.append(f"{type(error).__name__}: {error}")
@@ -306,12 +301,14 @@ class Simulation:
         item, outcome = self._working.pop(task), self._outcomes.pop(task, 0)
         if outcome in {200, 202} or isinstance(item, Look):
             if isinstance(item, Message):
-                self.queue.remove(item)
+                (self.orders if item in self.orders else self.queue).remove(item)
             return
         item.failures += 1
         when = self.now + 5 + 13 * (item.failures + self.scheduler.steps % 4)  # a while later, and it depends
         if isinstance(item, Request):
-            self.scheduler.at(when, lambda: self._requests.append(item))
+            self.scheduler.at(when, lambda: self.requests.append(item))
+        elif isinstance(item, Sweeping):
+            self.scheduler.at(when, lambda: self._looks.append(item))
         elif item.failures >= 5:
             self.queue.remove(item)
             self.dead[item.text] = DeadLetter(item.text, reason="poison")
@@ -333,15 +330,3 @@ class Ready:
 
     def storage(self) -> Storage:
         return self.built.storage
-
-
-def _inserted(row: str, state: State, known: State | None, bad: Bad) -> list[dict[str, Any]]:
-    """A row of `Inserted`, or what a mistake in the inquiry makes of it."""
-    sound = shown(row, state, known)
-    match bad:
-        case "repeated":
-            return [sound | {"Subject": "twice"}, sound]
-        case "short":
-            return [{name: value for name, value in sound.items() if name != "Subject"}]
-        case _:
-            return [sound]

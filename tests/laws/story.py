@@ -5,7 +5,7 @@ Stories come from a seed (fast) or from Hypothesis (shrinks by itself); `simples
 
 import random
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 from hypothesis import strategies as st
 
@@ -15,6 +15,7 @@ from tests.laws.world import VERSIONS, State
 # The calls of receive and apply, as mishaps name them.
 REMOTE = ("POST", "PATCH", "DELETE", "find", "PUT")
 STORAGE = ("begin", "send", "queued", "load", "save")
+SWEEPING = ("date", "page", "list", "look-up", "keep", "order", "hold", "sweep")
 
 type Bad = Literal["", "repeated", "short"]
 type Closing = Literal["denies", "refuses", "missing"]
@@ -26,7 +27,8 @@ class Change:
     """A transaction that inserts, updates or moves a row (`state`), or removes it (None).
 
     `deliveries`: after how many seconds its notification arrives, each time that it does; `halves`: the same for its other
-    half (Deleted), where an update comes in two requests; `bad`: the row is in it twice, or lacks a column.
+    half (Deleted), where an update comes in two requests; `bad`: the row is in it twice, or lacks a column; `lasts`: for how
+    many seconds it is under way: its TimeStamp is of its begin, and until its end nobody sees it.
     """
 
     at: int
@@ -35,6 +37,7 @@ class Change:
     deliveries: tuple[int, ...] = (0,)
     halves: tuple[int, ...] = ()
     bad: Bad = ""
+    lasts: int = 0
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,22 @@ class Look:
 
 
 @dataclass(frozen=True)
+class Sweep:
+    """A sweep begins."""
+
+    at: int
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What the inquiry does for a while: it shows no rows, or answers with success and nothing at all."""
+
+    at: int
+    lasts: int
+    kind: Literal["emptied", "broken"]
+
+
+@dataclass(frozen=True)
 class Story:
     """One run. `switches`: at which steps (counted over all workers) another worker gets its turn, and which one."""
 
@@ -99,6 +118,10 @@ class Story:
     reopens: bool = False  # in the end the mailboxes serve again, and people run all dead letters again
     pause: Pause | None = None
     looks: tuple[Look, ...] = ()
+    sweeps: tuple[Sweep, ...] = ()
+    faults: tuple[Fault, ...] = ()
+    release: bool = True  # what the brake holds; else somebody discards it
+    healed: bool = False  # a last sweep, once all is quiet
 
 
 @dataclass(frozen=True)
@@ -134,6 +157,11 @@ class Plot:
     closed_from: tuple[int, ...] = (0,)  # seconds
     days: tuple[int, ...] = ()  # of a pause
     looks: int = 0  # at most
+    lost: float = 0.0  # that a notification never arrives
+    lasts: int = 0  # seconds that a transaction takes at most
+    sweeps: int = 0  # at most
+    faults: float = 0.0  # that the inquiry is broken or emptied for a while
+    healed: bool = False
 
 
 ANY = Plot(looks=1)
@@ -152,6 +180,15 @@ STOPPED = replace(ANY, rows="AB", removal=0.4, mishaps=3, days=(0, 3, 40, 40), s
 ALL = replace(
     CLOSED, bad=0.2, edits=2, days=(0, 40), owners=("ann", "bob", "bob", "eve"), kinds=PAUSED.kinds, switching=(0.1, 0.4)
 )
+# Sweeps between lost notifications: a last one puts right whatever went wrong, to the sweeps too. And where none is lost,
+# they do no harm.
+SWEPT = replace(
+    ANY, rows="ABCDE", rooms=("r0", "r1", ""), changes=9, split=0.1, spread=300, delay=150, mishaps=3, looks=0, lost=0.3
+)
+SWEPT = replace(SWEPT, calls=(*ANY.calls, *SWEEPING), lasts=90, sweeps=3, edits=2, faults=0.3, healed=True)
+KILLED = replace(SWEPT, calls=SWEEPING, kinds=("dies before", "dies after", "refused", "refused, yet done", "late"), nth=40)
+KILLED = replace(KILLED, mishaps=6, spread=60, delay=10, edits=0, removal=0.4)
+WATCHED = replace(SWEPT, rooms=("r0", "r1"), lost=0.0, edits=0, faults=0.0, healed=False)
 PLOTS = {
     "calm": CALM,
     "any": ANY,
@@ -162,6 +199,9 @@ PLOTS = {
     "bad": BAD,
     "stopped": STOPPED,
     "all": ALL,
+    "swept": SWEPT,
+    "killed": KILLED,
+    "watched": WATCHED,
 }
 
 
@@ -191,6 +231,10 @@ def tell(seed: int, plot: Plot = ANY) -> Story:
         mishaps.append(Mishap(call, nth, kind, rng.uniform(*plot.degrees)))
         if call and rng.random() < plot.twice:
             mishaps.append(Mishap(call, nth + 1, kind, rng.uniform(*plot.degrees)))
+    if plot.lasts:
+        changes = [replace(c, lasts=rng.choice((0, rng.randint(0, plot.lasts)))) for c in changes]
+    if plot.lost:
+        changes = [replace(c, deliveries=_left(rng, plot, c.deliveries), halves=_left(rng, plot, c.halves)) for c in changes]
     pause = _pause(rng, plot) if plot.days else None
     if pause:  # some changes come when it is over
         over = pause.days * DAY + 7200
@@ -216,6 +260,7 @@ def tell(seed: int, plot: Plot = ANY) -> Story:
         reopens=bool(closed) and rng.random() < 0.5 and not _is_lost(closed[0]),
         pause=pause,
         looks=tuple(Look(rng.randint(0, _latest(plot)), rng.choice(plot.rows)) for _ in range(rng.randint(0, plot.looks))),
+        **(_swept(rng, plot) if plot.sweeps else {}),
     )
 
 
@@ -243,6 +288,22 @@ def _pause(rng: random.Random, plot: Plot) -> Pause:
     days = rng.choice(plot.days)
     purges = (rng.choice((0, 3600)),) if rng.random() < 0.7 else ()
     return Pause(rng.randint(0, plot.spread + plot.delay), days, tuple(days * DAY + later for later in purges))
+
+
+def _left(rng: random.Random, plot: Plot, deliveries: tuple[int, ...]) -> tuple[int, ...]:
+    """What is left of a notification's deliveries: Acumatica gives it up as a whole."""
+    return () if rng.random() < plot.lost else deliveries
+
+
+def _swept(rng: random.Random, plot: Plot) -> dict[str, Any]:
+    latest = _latest(plot)
+    fault = Fault(rng.randint(0, latest), rng.randint(1, 200), rng.choice(("emptied", "broken")))
+    return {
+        "sweeps": tuple(Sweep(rng.randint(0, latest)) for _ in range(rng.randint(1, plot.sweeps))),
+        "faults": (fault,) if rng.random() < plot.faults else (),
+        "release": rng.random() < 0.5,
+        "healed": plot.healed,
+    }
 
 
 def stories(plot: Plot = ANY) -> st.SearchStrategy[Story]:

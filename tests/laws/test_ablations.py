@@ -75,6 +75,15 @@ comes out of it is changed. The app's text is never touched.
 | repair: events as leaving                 | an event is left over                                                     |
 | repair: doubt                             | a record holds an old id                                                  |
 | repair is told to the holder              | an event is left over                                                     |
+| margin                                    | a row has old content: the snapshot was taken for newer than it is        |
+| looked up before it is removed            | a row in the inquiry is removed: while pages were read, it moved up       |
+| only a complete read removes              | a row in the inquiry is removed: an answer that was none                  |
+| brake                                     | rows in the inquiry are removed: it was emptied for a while               |
+| too young: looked at again                | a row has old content: its last notification was lost                     |
+| too young: what is not shown, too         | an event is left over: its removal was lost                               |
+| null in a snapshot is news                | an event has an old room                                                  |
+| a snapshot's change holds the whole row   | a dead letter: the mapping was edited while the change waited             |
+| an edited mapping is applied              | events are as the mapping was before                                      |
 
 Not here: rule 9 (test_sessions), and what belongs to one module and is shown in its own tests: a TimeStamp ahead of now,
 keys that occur twice (tests/sync/test_notification), the identity of links (tests/sync), the classes of errors
@@ -86,11 +95,11 @@ import re
 
 import pytest
 
-from tests.laws import rules_of_events, rules_of_rows
+from tests.laws import rules_of_events, rules_of_rows, rules_of_sweeps
 from tests.laws.ablation import Ablation
 from tests.laws.story import tell
 
-ABLATIONS = [*rules_of_rows.RULES, *rules_of_events.RULES]
+ABLATIONS = [*rules_of_rows.RULES, *rules_of_events.RULES, *rules_of_sweeps.RULES]
 SEEDS = 2000
 
 

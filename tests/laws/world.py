@@ -16,6 +16,8 @@ type State = tuple[str, str, str]
 BEGINNING = datetime(2026, 12, 1, tzinfo=UTC)
 CLAIM = 60.0
 GRACE = 10
+MARGIN = 120.0  # seconds; no transaction takes as long
+REMOVALS_MAX = 2
 _PLAIN = """
 query = "Q"
 key = ["Key"]
@@ -33,6 +35,10 @@ entity = "Opportunity"
 id = "{NoteID}"
 [write_back.fields]
 "custom.Opportunity.AttributeCALEVT" = "{event_id}"
+[sweep]
+mode = "full"
+[backfill]
+rows = "all"
 """
 
 
@@ -59,7 +65,9 @@ SETTINGS = Settings(
     REQUEST_TIMEOUT_SECONDS=5,
     DELETE_GRACE_SECONDS=GRACE,
     DEFER_MAX_HOURS=4,
-)
+    SWEEP_MARGIN_MINUTES=MARGIN / 60,
+    REMOVALS_MAX=REMOVALS_MAX,
+).model_copy(update={"sweep_page_rows": 2})  # fewer than anybody may set
 
 
 def note_id(row: str) -> str:
@@ -75,7 +83,7 @@ def shown(row: str, state: State, known: State | None = None) -> dict[str, Any]:
         "Owner": owner,
         "Subject": subject,
         "NoteID": note_id(row),
-        "Room": None if known and known[2] == room else room,
+        "Room": None if known and known[2] == room else room or None,
         "Note": f"{subject} of {owner}",
         "Stage": "closed" if subject == "s2" else "open",
     }
@@ -89,3 +97,15 @@ def link_key(row: str) -> str:
 def change_of(row: str, timestamp: int, state: State | None) -> RowChange:
     """A change of a row, as it is merged."""
     return RowChange("t", "m", (row,), timestamp, shown(row, state) if state else None, "", 0.0)
+
+
+def inserted(row: str, state: State, known: State | None, bad: str) -> list[dict[str, Any]]:
+    """A row of `Inserted`, or what a mistake in the inquiry makes of it."""
+    sound = shown(row, state, known)
+    match bad:
+        case "repeated":
+            return [sound | {"Subject": "twice"}, sound]
+        case "short":
+            return [{name: value for name, value in sound.items() if name != "Subject"}]
+        case _:
+            return [sound]

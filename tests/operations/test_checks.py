@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
-from handlers.operations.checks import Check, deep, quick
+from handlers.operations.check import Check
+from handlers.operations.checks import deep, quick
 from handlers.services import Factory
 from local.fakes import FakeAcumatica, FakeGraph, Fault
+from local.inquiry import COLUMNS, QUERY
 from tests.bench import Bench
 
 SECRET = "a-secret-that-nobody-may-see"
@@ -38,10 +40,14 @@ FIELD = "Field custom.Opportunity.AttributeCALEVT"
 
 
 def test_with_all_in_order_nothing_fails(bench: Bench) -> None:
-    bench.apply(bench.change(1))
+    change = bench.change(1)
+    bench.apply(change)
+    bench.acumatica.expose(QUERY, lambda: [change.row or {}], COLUMNS, ("OpportunityID",))
     found = looked(bench)
     names = ["Storage", "Settings", "Mappings", "Queue", "Dead letters", "Sessions", "Clock", "Graph token", "Mailbox"]
-    assert {name: check.verdict for name, check in found.items()} == dict.fromkeys([*names, "Acumatica", FIELD], "ok")
+    names += ["Acumatica", FIELD, "Inquiry of opportunity-meetings", "Zone of opportunity-meetings"]
+    names += ["Held removals", "Sweeps of opportunity-meetings"]
+    assert {name: check.verdict for name, check in found.items()} == dict.fromkeys(names, "ok")
     assert "holds ids of" in found[FIELD].seen
     bench.factory.close()
     assert bench.acumatica.sessions == []

@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 from local import browser as browsers
 from local.azurite import Azurite
 from local.browser import AXE, KEY, sign_in
-from local.world import World
+from local.world import MAPPING, World
 from tests.end_to_end.conftest import new_world
 
 pytestmark = pytest.mark.browser
@@ -25,7 +25,7 @@ HOSTILE = {
 
 @pytest.fixture(scope="module")
 def world(azurite: Azurite) -> Iterator[World]:
-    with new_world(azurite.new_account(), {"RUNS_KEY": KEY}) as running:
+    with new_world(azurite.new_account(), {"RUNS_KEY": KEY, "REMOVALS_MAX": "1"}) as running:
         browsers.furnish(running)
         for number, (name, value) in enumerate(HOSTILE.items()):
             running.post(
@@ -70,6 +70,7 @@ PATHS = [
     "/letters",
     "/search?q=OP000107",
     "/search?q=northwind",
+    "/sweeps",
     "/mailboxes",
     "/mailbox/ann@example.com",
     "/preview",
@@ -159,6 +160,36 @@ def test_axe_finds_nothing(chromium: Browser, world: World, scheme: Any, width: 
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
     context.close()
     assert found == []
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1200), ("dark", 390)])
+def test_what_is_held_is_discarded_and_a_sweep_is_followed_to_its_end(
+    chromium: Browser, world: World, scheme: Any, width: int
+) -> None:
+    rows = [world.inquiry.rows[key] for key in ("OP000131", "OP000132")]
+    world.post(world.inquiry.notification([], rows))
+    context = chromium.new_context(color_scheme=scheme, viewport={"width": width, "height": 800}, bypass_csp=True)
+    page = context.new_page()
+    sign_in(page, world.host.url)
+    go(page, world, "/sweeps")
+    expect(page.get_by_role("heading", name="2 removals held")).to_be_visible()
+    page.get_by_text("Discard …").click()
+    found = axe(page, "held")
+    assert page.evaluate(CUT) == []
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.get_by_label("Why").fill("the inquiry was wrong")
+    page.get_by_role("button", name="Keep the events").click()
+    page.get_by_role("main").get_by_role("link", name="Sweeps").click()
+    card = page.locator("section", has=page.get_by_role("heading", name=MAPPING))
+    card.get_by_role("button", name="Look only").click()
+    expect(card.get_by_text("A report: nothing was done.")).to_be_visible(timeout=30_000)  # the page looks by itself
+    expect(card.get_by_text("equal", exact=True)).to_be_visible()
+    found += axe(page, "swept")
+    assert page.evaluate(CUT) == []
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    context.close()
+    assert found == []
+    assert len(world.graph.events("bob@example.com")) == 1
 
 
 def axe(page: Page, where: str) -> list[str]:

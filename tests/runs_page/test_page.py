@@ -18,6 +18,7 @@ from handlers.runs_page import render
 from handlers.runs_page.page import Page, respond
 from handlers.runs_page.visit import BASE, Request
 from handlers.services import Factory
+from handlers.sync.link import EventLink, InOutlook
 from tests.bench import QUERY, Bench
 from tests.operations.steps import a_row, work
 from tests.operations.steps import post as sent
@@ -112,10 +113,22 @@ def test_without_a_key_there_is_no_page(storage: str, time: Time, key: str) -> N
 
 
 PATHS = ["", "letters", "health", "search?q=A", "run/r1", "row/ab", "letter/ab", "nothing"]
-PATHS += ["mailboxes", "mailbox/ann@example.com", "preview", "run/r1/notification", "letter/ab/notification"]
+PATHS += ["sweeps", "mailboxes", "mailbox/ann@example.com", "preview", "run/r1/notification", "letter/ab/notification"]
 
 
-FORMS = ["resubmit", "discard", "health", "sign-out", "nothing", "preview", "mailbox/ann@example.com/test"]
+FORMS = [
+    "resubmit",
+    "discard",
+    "sweep",
+    "look",
+    "release",
+    "discard-held",
+    "health",
+    "sign-out",
+    "nothing",
+    "preview",
+    "mailbox/ann@example.com/test",
+]
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -377,6 +390,19 @@ def test_whatever_stands_in_a_row_is_shown_as_text(storage: str, value: str, ben
         assert 'href="javascript' not in answer.text
         assert len(answer.text) < 60_000
     browser.factory.close()
+
+
+def test_a_row_shows_what_people_made_of_its_event_in_outlook(browser: Browser) -> None:
+    seen = InOutlook("moved", "2026-12-02T12:00:00", "2026-12-02T13:00:00", "<b>@x.com accepted")
+    link = EventLink("production", "opportunity-meetings", ("OP1",), in_outlook=seen)
+    links = browser.factory.storage().links
+    links.save(link, None)
+    browser.sign_in()
+    shown = browser.get(f"row/{link.key}").text
+    assert "moved (2026-12-02 12:00:00 to 2026-12-02 13:00:00)" in shown
+    assert "&lt;b&gt;@x.com accepted" in shown
+    links.save(replace(link, in_outlook=None), links.load(link.key)[1])
+    assert "In Outlook" not in browser.get(f"row/{link.key}").text
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ from handlers.sync.effects import (
     RecordEffect,
     Refused,
     ReportFailure,
+    ReportOutlook,
     Result,
     Retry,
     Unknown,
@@ -32,7 +33,7 @@ from handlers.sync.effects import (
 from handlers.sync.errors import Code, Later, OutcomeUnknown, Permanent
 from handlers.sync.event import CalendarEvent
 from handlers.sync.late import in_doubt
-from handlers.sync.link import Entry, EventLink, Record
+from handlers.sync.link import Entry, EventLink, InOutlook, Record
 
 NOW = 1000.0
 EVENT = CalendarEvent("a@x.com", {"subject": "s"})
@@ -364,3 +365,42 @@ def test_of_two_late_copies_either_may_land_last() -> None:
 
 def test_a_look_is_never_in_doubt() -> None:
     assert in_doubt(link(MADE), FindEvent(MADE, "stamp"), NOW + 60) == link(MADE)
+
+
+SEEN = InOutlook("moved", "2026-01-02T09:00:00", "2026-01-02T10:00:00", "")
+TELL = ReportOutlook("note1", SEEN)
+
+
+def test_a_record_that_was_told_of_outlook_holds_that() -> None:
+    there, failure = after(link(MADE, in_outlook=SEEN), TELL, Done(), NOW)
+    assert (there.outlook_told, failure) == (SEEN, None)
+
+
+@pytest.mark.parametrize("result", [NoRecord(NO_RECORD), Refused(NO_RECORD)])
+def test_a_record_that_cannot_be_told_of_outlook_needs_a_person(result: Result) -> None:
+    there, failure = after(link(MADE, in_outlook=SEEN), TELL, result, NOW)
+    assert (there.outlook_told, failure) == (None, NO_RECORD)
+
+
+@pytest.mark.parametrize("result", [Retry(AWAY), Unknown(SILENCE)])
+def test_what_was_seen_in_outlook_is_told_again_later(result: Result) -> None:
+    there, failure = after(link(MADE, in_outlook=SEEN), TELL, result, NOW)
+    assert (there.outlook_told, type(failure)) == (None, Later)
+
+
+def test_after_a_late_report_of_outlook_all_is_written_again() -> None:
+    """A late copy may land after newer content: it is waited for, and then id and report are written once more."""
+    there = in_doubt(link(MADE, in_outlook=SEEN, written_back="id1"), TELL, NOW + 60)
+    assert there.record_endangered
+    told, _ = after(there, TELL, Done(), NOW + 1)
+    early, _ = after(told, WRITE, Done(), NOW + 2)
+    assert (early.outlook_told, early.record_endangered) == (SEEN, True)
+    late, _ = after(told, WRITE, Done(), NOW + 60)
+    assert (late.outlook_told, late.record_endangered) == (None, False)
+
+
+def test_an_emptied_record_holds_nothing_of_outlook() -> None:
+    there, _ = after(
+        link(in_outlook=SEEN, outlook_told=SEEN, written=True), ClearRecord("note1", everything=True), Done(), NOW
+    )
+    assert (there.in_outlook, there.outlook_told) == (None, None)

@@ -16,6 +16,7 @@ from handlers.sync.link import (
     Column,
     Entry,
     EventLink,
+    InOutlook,
     Record,
     Version,
     from_state,
@@ -221,6 +222,8 @@ def vars_of_state() -> dict[str, Any]:
         "repairs": 1,
         "buried": 4,
         "buried_row": True,
+        "in_outlook": InOutlook("moved", "2026-01-02T09:00:00", "2026-01-02T10:00:00", ""),
+        "outlook_told": InOutlook("unchanged", "", "", "b@x.com accepted"),
     }
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from handlers.sync.event import calendar_event
-from handlers.sync.mapping import Mapping
+from handlers.sync.mapping import Days, Mapping
 from handlers.sync.mapping_file import MappingProblems, load_mapping, load_mappings
 from handlers.sync.scope import Scope
 from handlers.sync.template import MissingColumns
@@ -15,7 +15,7 @@ from local.sample import ROW, TEXT, changed
 
 KEYS = (
     "query, key, mailbox, calendar, time_zone, locale, attributes, default_minutes, adopt, link, footer, event, when, "
-    "values, shape, on, write_back"
+    "values, shape, on, sweep, backfill, write_back"
 )
 EVENT = (
     "subject, body, start, end, isAllDay, location, attendees, showAs, sensitivity, importance, categories, isReminderOn, "
@@ -125,7 +125,8 @@ def test_a_byte_order_mark_is_no_part_of_the_text() -> None:
             ('"{event_id}"', '"{Subject}"'),
             (
                 'm.toml: write_back.fields: "custom.Opportunity.AttributeCALEVT": '
-                "{Subject} cannot be written back; what can: {event_id}, {iCalUId}, {joinUrl}, {reason}, {webLink}"
+                "{Subject} cannot be written back; what can: {event_id}, {iCalUId}, {joinUrl}, {outlook_end}, "
+                "{outlook_start}, {outlook_status}, {reason}, {responses}, {webLink}"
             ),
         ),
     ],
@@ -133,6 +134,33 @@ def test_a_byte_order_mark_is_no_part_of_the_text() -> None:
 def test_one_problem(change: tuple[str, str], problem: str) -> None:
     """File, key, what is wrong, and where it helps what was meant."""
     assert problem.replace("{KEYS}", KEYS).replace("{EVENT}", EVENT) in problems(change)
+
+
+@pytest.mark.parametrize(
+    ("more", "found"),
+    [
+        ('[sweep]\nmode = "ful"', ["sweep.mode: 'ful' is none of off, report, upsert, full; did you mean 'full'?"]),
+        ("[sweep]\nmod = true", ["sweep.mod: unknown key; did you mean mode? (known: mode, inquiry)"]),
+        ('[backfill]\nrows = "past"', ["backfill.rows: 'past' is none of future, all"]),
+        ("[backfill]\nrows = { days = -1 }", ["backfill.rows.days: has to be at least 0"]),
+        (
+            "[backfill]\nrows = { day = 7 }",
+            ["backfill.rows.days: missing", "backfill.rows.day: unknown key; did you mean days? (known: days)"],
+        ),
+        ("[backfill]\ninvite = true", ["backfill.invite: the event has no attendees, so nobody to invite"]),
+    ],
+)
+def test_problems_of_sweep_and_backfill(more: str, found: list[str]) -> None:
+    with pytest.raises(MappingProblems) as error:
+        load_mapping("m", f"{TEXT}\n{more}\n")
+    assert [problem.partition(": ")[2] for problem in error.value.problems] == found
+
+
+def test_a_sweep_reports_and_a_backfill_makes_what_is_to_come_unless_it_is_told_otherwise() -> None:
+    mapping = load_mapping("m", TEXT)
+    assert (mapping.sweep.mode, mapping.sweep.inquiry) == ("report", None)
+    assert (mapping.backfill.rows, mapping.backfill.invite) == ("future", False)
+    assert load_mapping("m", f"{TEXT}\n[backfill]\nrows = {{ days = 7 }}\n").backfill.rows == Days(days=7)
 
 
 @pytest.mark.parametrize(
@@ -277,6 +305,19 @@ def test_all_conditions_have_to_hold() -> None:
         ('[on]\nupdate = "never"', "m.toml:21: on.update: 'never' is none of update, ignore"),
         ('[on]\ncomment = "x"', 'm.toml: on.comment: counts only with delete = "cancel"'),
         ("[on]\nclear = 1", "m.toml:21: on.clear: has to be true or false"),
+        ('[on]\nmoved = "tell"', "m.toml:21: on.moved: 'tell' is none of restore, report, ignore"),
+        (
+            '[on]\nmoved = "restore"\nupdate = "ignore"',
+            'm.toml: on.moved: with update = "ignore" nothing writes the event\'s times again',
+        ),
+        (
+            '"custom.Opportunity.UsrWho" = "{responses}"\n[on]\nmoved = "restore"',
+            'm.toml: write_back.fields: {responses} is written only with on.moved = "report" or on.deleted = "report"',
+        ),
+        (
+            '"custom.Opportunity.UsrBoth" = "{event_id} {outlook_status}"\n[on]\nmoved = "report"',
+            'm.toml:18: write_back.fields: "custom.Opportunity.UsrBoth": what is seen in Outlook has to stand alone',
+        ),
     ],
 )
 def test_problems_of_further_tables(more: str, problem: str) -> None:

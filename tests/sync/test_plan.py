@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from handlers.clients.requests_to_graph import create_event
 from handlers.sync import plan as planning
 from handlers.sync.change import RowChange
 from handlers.sync.effects import (
@@ -15,12 +16,13 @@ from handlers.sync.effects import (
     Effect,
     FindEvent,
     ReportFailure,
+    ReportOutlook,
     UpdateEvent,
     WriteBack,
 )
 from handlers.sync.errors import Permanent
 from handlers.sync.event import CalendarEvent
-from handlers.sync.link import Claim, Column, Entry, EventLink, Record, Version, merge
+from handlers.sync.link import Claim, Column, Entry, EventLink, InOutlook, Record, Version, merge
 from handlers.sync.mapping import Mapping
 from handlers.sync.mapping_file import load_mapping
 from handlers.sync.plan import plan_report, waits_until, with_end
@@ -548,3 +550,32 @@ def test_a_reported_failure_is_taken_back_when_the_row_leaves() -> None:
     link = replace(LINK, written_to=NOTE, reported="No mailbox.")
     assert plan(link, None, REPORTING) == [ClearRecord(NOTE, everything=False)]
     assert settled(replace(link, reported=""), None, REPORTING)
+
+
+def test_a_silent_event_is_made_without_a_reminder_and_not_written_again() -> None:
+    (effect,) = plan(with_entries(Entry("a@x.com", 1, silent=True)), WANTED, SILENT)
+    assert isinstance(effect, CreateEvent)
+    assert (create_event(effect.event, "x").body or {})["isReminderOn"] is False
+    assert plan(with_entries(Entry("a@x.com", 1, "id1", effect.event.fingerprint, silent=True)), WANTED, SILENT) == []
+
+
+SEEN = InOutlook("moved", "2026-01-02T09:00:00", "2026-01-02T10:00:00", "")
+TELLING = load_mapping("m", f'{TEXT}{WRITE_BACK}fields.Status = "{{outlook_status}}"\n[on]\nmoved = "report"')
+
+
+def test_wanted_and_the_record_does_not_hold_what_was_seen() -> None:
+    """ReportOutlook, last, where the mapping has a field for it."""
+    entry = Entry("a@x.com", 1, "id1", EQUAL)
+    link = with_entries(entry, written_back="id1", in_outlook=SEEN)
+    assert plan(link, WANTED, TELLING) == [ReportOutlook("note1", SEEN)]
+    assert plan(replace(link, written_back=None), WANTED, TELLING) == [write_back(entry), ReportOutlook("note1", SEEN)]
+    assert plan(link, WANTED, WRITING) == []
+    assert plan(replace(link, outlook_told=SEEN), WANTED, TELLING) == []
+    assert plan(replace(link, outlook_told=SEEN).unconfirmed(), WANTED, TELLING)[-1] == ReportOutlook("note1", SEEN)
+    assert plan(link, None, TELLING) == [], "it leaves with its event"
+
+
+def test_a_record_that_was_made_again_is_told_of_outlook_again() -> None:
+    link = with_entries(Entry("a@x.com", 1, "id1", EQUAL), written_back="id1", in_outlook=SEEN, outlook_told=SEEN)
+    there = intend(replace(link, columns={"NoteID": Column(2, "note2")}), WANTED, TELLING)
+    assert plan(there, WANTED, TELLING)[-1] == ReportOutlook("note2", SEEN)

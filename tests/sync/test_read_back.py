@@ -10,6 +10,7 @@ from handlers.sync.record import RecordUpdate
 SENT = {
     "id": "1",
     "Note": {"value": "AAMk"},
+    "Start": {"value": "2026-03-06T17:00:00"},
     "custom": {"Opportunity": {"AttributeCALEVT": {"type": "CustomStringField", "value": "AAMk"}}},
     "Attributes": [{"AttributeID": {"value": "CALEVT"}, "Value": {"value": "AAMk"}}],
 }
@@ -21,6 +22,8 @@ OLD = {"custom": {"Opportunity": {"AttributeCALEVT": {"type": "CustomStringField
     [
         (SENT, []),
         ({"id": "another"}, []),
+        ({"Start": {"value": "2026-03-06T22:00:00+00:00"}}, []),  # in a form and a zone of Acumatica's choice
+        ({"Start": {"value": None}}, ["Start"]),
         ({"Note": {"value": "aamk"}}, []),
         ({"Note": {}, "custom": None, "Attributes": "?"}, []),
         ({"Note": {"value": "old"}}, ["Note"]),

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from handlers.sync.change import RowChange, datetime_to_ticks, ticks_to_datetime
+from handlers.sync.change import PUSH, SNAPSHOT, RowChange, datetime_to_ticks, ticks_to_datetime
 from handlers.sync.errors import Code, Later, Permanent
 from handlers.sync.link import Claim, Entry, EventLink, merge, new_link
 from handlers.sync.mapping import Mapping
@@ -202,3 +202,23 @@ def test_the_newer_of_two_states_does_not_hang_on_the_mapping() -> None:
 
 def test_ticks_are_exact() -> None:
     assert datetime_to_ticks(ticks_to_datetime(TICKS)) == TICKS
+
+
+@pytest.mark.parametrize(
+    ("origin", "start", "silent"),
+    [
+        (SNAPSHOT, "2020-01-01T09:00:00", True),
+        (SNAPSHOT, "2099-01-01T09:00:00", False),
+        (PUSH, "2020-01-01T09:00:00", False),
+    ],
+)
+def test_what_a_sweep_makes_after_its_begin_has_no_reminder(origin: str, start: str, silent: bool) -> None:
+    message = replace(change(MeetingStart=start, MeetingEnd=None), origin=origin)
+    work = turn(None, message)
+    assert isinstance(work, Work)
+    assert work.link.live
+    assert work.link.live.silent == silent
+    later = turn(settled_link(), replace(message, timestamp=TICKS + 1))
+    assert isinstance(later, Work)
+    assert later.link.live
+    assert not later.link.live.silent  # its event is there

@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import Any, override
 
 from local.fakes.acumatica import records
+from local.fakes.acumatica.inquiries import Inquiries
 from local.fakes.acumatica.records import KEYS, SCHEMAS, VERSIONS, Fields, Record, bad_request, http_error
 from local.fakes.acumatica.sessions import NOT_SIGNED_IN, Session, Sessions
 from local.fakes.acumatica.store import Records, no_entity
@@ -34,7 +35,7 @@ _ERRORS = {
 }
 
 
-class FakeAcumatica(Records, Sessions, Server):
+class FakeAcumatica(Records, Sessions, Inquiries, Server):
     """`session_limit` is the licence's number of API users; seats that nobody signs out stay taken until they end.
 
     `requests_per_minute`: what is over it is declined at once (a real site delays first). None means no limit.
@@ -60,6 +61,7 @@ class FakeAcumatica(Records, Sessions, Server):
         Server.__init__(self, port, latency, seed)
         Sessions.__init__(self, seed, tenant, session_limit, session_timeout, token_seconds)
         Records.__init__(self)
+        Inquiries.__init__(self, seed)
         self.switches = switches or AcumaticaSwitches()
         self.requests_per_minute = requests_per_minute
         self.echo = echo
@@ -141,7 +143,7 @@ class FakeAcumatica(Records, Sessions, Server):
 
     @override
     def answer(self, call: Call) -> Reply:
-        rooted = call.segments[0] in {"entity", "identity", "Frames"}
+        rooted = call.segments[0] in {"entity", "identity", "Frames", "t", "OData"}
         site, path = ("", call.segments) if rooted else (f"/{call.segments[0]}", call.segments[1:])
         if path == ["Frames", "Maintenance.aspx"]:
             return Reply(200, page("The site is under maintenance"))
@@ -160,6 +162,10 @@ class FakeAcumatica(Records, Sessions, Server):
                 return self._endpoints()
             case ["entity", endpoint, version, entity, *rest]:
                 return self._in_session(call, endpoint, version, entity, *rest)
+            case ["t", tenant, "api", "odata", "gi", *rest]:
+                return self._by_odata(call, "4", tenant, rest)
+            case ["OData", tenant, *rest]:
+                return self._by_odata(call, "3", tenant, rest)
         return Reply(404, {"message": f"No HTTP resource was found that matches the request URI '{call.path}'."})
 
     def _endpoints(self) -> Reply:
@@ -175,6 +181,16 @@ class FakeAcumatica(Records, Sessions, Server):
         reply = self._entity(call, session, *path)
         # The session of a token is also known by cookies.
         return reply if session.kind == "cookie" else replace(reply, headers=session.cookie)
+
+    def _by_odata(self, call: Call, version: str, tenant: str, path: list[str]) -> Reply:
+        """Who asks is checked before what is asked for (seen on 2025 R2). A token's session serves both services."""
+        session = self.session(call)
+        if session is None or (session.kind == "cookie" and self.switches.odata_cookie == "refused"):
+            raise http_error(401, _ERRORS[401])
+        if tenant != self.tenant:
+            return Reply(404, {"message": f"The tenant {tenant} is not defined."})
+        reply = self.odata(call, session, version, path)
+        return reply if session.kind == "cookie" else replace(reply, headers={**reply.headers, **session.cookie})
 
     # -- records -------------------------------------------------------------------------------------------------------
 

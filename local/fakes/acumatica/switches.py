@@ -1,10 +1,18 @@
 """What the facts about Acumatica leave open, and in which ways sites differ."""
 
-from typing import Literal
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, PositiveInt
+from pydantic import AfterValidator, Field, PositiveInt
 
 from local.fakes.switches import Switches
+
+
+def _zone(name: str) -> str:
+    try:
+        return ZoneInfo(name).key
+    except ZoneInfoNotFoundError:
+        raise ValueError("has to be an IANA time zone") from None
 
 
 class AcumaticaSwitches(Switches):
@@ -67,3 +75,51 @@ class AcumaticaSwitches(Switches):
 
     In English these texts are known (micwallace/acustock-acumatica); that they are localised is inferred, and so is how.
     """
+
+    site_time_zone: Annotated[str, AfterValidator(_zone)] = "America/New_York"
+    """The zone of the dates in pushes and on forms, which no document tells (IANA name). By OData, dates are UTC."""
+
+    odata: Literal["4", "3", "both"] = "both"
+    """Which versions the site has: 4 from 2024 R2 on, 3 before (kborovik/acumatica-cli)."""
+
+    odata_cookie: Literal["refused", "accepted"] = "refused"
+    """Whether a session that was signed in by cookie may read inquiries; sources have seen 401, and success."""
+
+    odata_denied: Literal["403", "no_rows"] = "403"
+    """What an inquiry in `forbidden` answers: the list of inquiries shows it to every user (inferred how it is refused)."""
+
+    odata_filter: Literal["applied", "ignored"] = "applied"
+    """Some inquiries ignore $filter without a word (sasen84/sasenmcp4acumatica)."""
+
+    odata_labels: set[str] = Field(default_factory=set)
+    """Columns that are drop-downs: rows show labels, a filter means codes, so that a label finds nothing."""
+
+    odata_calculated: set[str] = Field(default_factory=set)
+    """Columns of a formula: to filter or sort by them is answered with 200 and an empty body (seen on 2025 R2)."""
+
+    odata_skip: Literal["applied", "ignored"] = "applied"
+    """Some servers ignore $skip: the same page for ever (sasen84/sasenmcp4acumatica)."""
+
+    odata_shift: int = 0
+    """By how many rows what follows the first page has moved: rows came before it (and repeat), or left (and are missed)."""
+
+    odata_page: PositiveInt | None = None
+    """How many rows the server shows at a time at most, whatever $top says."""
+
+    odata_next: Literal["link", "nothing"] = "link"
+    """Whether a page that the server has cut says so, by an address of the next one."""
+
+    odata_padded: bool = True
+    """Whether text in key columns is padded with blanks, as in Acumatica's own samples."""
+
+    odata_numbers: Literal["numbers", "text"] = "text"
+    """Decimals: numbers, or text with six places, as in a sample of "To Retrieve Data by Using a Generic Inquiry"."""
+
+    odata_dates: Literal["midnight_utc", "moment"] = "midnight_utc"
+    """A date without a time: its midnight with Z, or the moment of the site's midnight (inferred, both)."""
+
+    odata_duplicates: Literal["numbered", "vanish"] = "numbered"
+    """Of two equal captions, the second becomes X_2, or vanishes."""
+
+    odata3_form: Literal["light", "verbose"] = "light"
+    """The form of JSON in version 3: "value", or "d" with old dates."""

@@ -91,7 +91,8 @@ class Api:
         options = query.options(call)
         if self._switches.listing == "default_calendar":
             calendar = calendar or box.default
-        items = [item for item in box.items.values() if not item.deleted and (not calendar or item.folder == calendar.id)]
+        known = box.view if box.view is not None and collection == "calendarView" else list(box.items.values())
+        items = [item for item in known if not item.deleted and (not calendar or item.folder == calendar.id)]
         if collection == "calendarView":
             items = list(query.in_window(items, options))
         if condition := options.get("$filter"):

@@ -1,6 +1,7 @@
 """What is in the mailboxes of an organization, and what people do there."""
 
 import base64
+import copy
 import hashlib
 import threading
 import uuid
@@ -143,6 +144,7 @@ class Mailbox:
     under_way: list[Call] = field(default_factory=list)
     most: int = 0
     recent: deque[float] = field(default_factory=deque)
+    view: list[Item] | None = None  # what calendarView shows instead of the items
 
     @property
     def default(self) -> Calendar:
@@ -236,6 +238,39 @@ class Outlook:
         with self.lock:
             box = self._box(mailbox)
             return self.move(box, box.items[event_id], box.calendars[self.add_calendar(mailbox, calendar)])
+
+    def user_reschedules(self, mailbox: str, event_id: str, start: Body, end: Body) -> None:
+        """A person drags an event to another time; both are dateTimeTimeZone."""
+        with self.lock:
+            item = self._box(mailbox).items[event_id]
+            item.event = events.merged(item.event, events.normalise({"start": start, "end": end}, create=False))
+            item.version += 1
+
+    def user_copies(self, mailbox: str, event_id: str) -> str:
+        """A person copies an event, and pastes it into the same calendar; returns the copy's id.
+
+        A copy has all properties, the transactionId and extended ones among them (https://github.com/mguessan/davmail/issues/522).
+        """
+        with self.lock:
+            box = self._box(mailbox)
+            item = box.items[event_id]
+            return self.add(box, box.calendars[item.folder], copy.deepcopy(item.event)).id
+
+    def attendee_answers(self, mailbox: str, event_id: str, address: str, response: str) -> None:
+        """Someone who was invited answers: accepted, tentativelyAccepted or declined."""
+        with self.lock:
+            item = self._box(mailbox).items[event_id]
+            item.event = copy.deepcopy(item.event)
+            for person in item.event["attendees"]:
+                if person["emailAddress"]["address"].lower() == address.lower():
+                    person["status"] = {"response": response, "time": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"}
+            item.version += 1
+
+    def hold_view(self, mailbox: str, *, held: bool = True) -> None:
+        """From now on calendarView lags behind: it shows what it shows now. Requests for one event do not."""
+        with self.lock:
+            box = self._box(mailbox)
+            box.view = [copy.copy(item) for item in box.items.values()] if held else None
 
     def add_calendar(self, mailbox: str, name: str, *, listed: bool = True, broken: bool = False) -> str:
         """A person adds a calendar to the mailbox, unless there is a working one of the name; returns its id.

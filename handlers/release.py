@@ -1,0 +1,75 @@
+"""Removals that were held, and that somebody has released, go to the queue. What a sweep holds is looked up once more.
+
+Work of at most two minutes; a message brings the rest. What was sent before a kill is sent again: it is the same removal.
+"""
+
+import logging
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from itertools import batched
+
+from handlers.clients.held import Hold, HoldState
+from handlers.services import Services
+from handlers.snapshot import exposed, looked_up
+from handlers.sync.change import RowChange, link_key
+from handlers.sync.errors import Later, Permanent, SyncError
+
+log = logging.getLogger(__name__)
+
+_STEP_SECONDS = 120.0
+_LONGEST_DELAY = 300.0
+_SENT = 1000  # at a time
+
+type RowKey = tuple[str, ...]
+
+
+def release(key: str, services: Services) -> float | None:
+    """Send what is being released; after how many seconds to go on, or None when it is done."""
+    held = services.storage.held
+    hold = held.get(key)
+    if hold is None or hold.state != "releasing":
+        return None
+    keys = held.keys(hold)
+    if keys is None:
+        _end(hold, services, "discarded", "what it held is not stored any more")
+        return None
+    until = services.clock() + _STEP_SECONDS
+    left = keys[hold.done :]
+    try:
+        for some, gone in _removable(hold, left, services):
+            _send(hold.removals(gone, services.clock()), services)
+            hold = held.progress(hold, hold.done + len(some)) or hold
+            if services.clock() >= until and hold.done < len(keys):
+                return 0.0
+    except Permanent as failure:
+        log.warning("held removals of %s could not be looked up: %s", hold.mapping, failure.code)
+        _end(hold, services, "held", f"{failure.reason} {failure.remedy}")
+        return None
+    except SyncError as failure:
+        wanted = failure.delay if isinstance(failure, Later) else 0.0
+        return min(max(wanted, 30.0), _LONGEST_DELAY)
+    _end(hold, services, "released", hold.why)
+    return None
+
+
+def _removable(hold: Hold, keys: list[RowKey], services: Services) -> Iterator[tuple[Sequence[object], list[RowKey]]]:
+    """Some rows at a time, and which of them may be removed: of a sweep's, those that are still not to be found."""
+    mapping = services.mappings.get(hold.mapping)
+    if hold.source == "notification" or mapping is None:  # without a mapping there is nothing that could be looked up
+        for some in batched(keys, _SENT, strict=False):
+            yield some, list(some)
+        return
+    links = services.storage.links.of_mapping(mapping.name)
+    missing = [(link_key(hold.company, hold.mapping, key), key) for key in keys]
+    yield from looked_up(missing, links, exposed(mapping, services.inquiries), mapping, services)
+
+
+def _send(changes: list[RowChange], services: Services) -> None:
+    storage = services.storage
+    storage.in_parallel([partial(storage.queue.send, change) for change in changes])
+
+
+def _end(hold: Hold, services: Services, state: HoldState, why: str) -> None:
+    at = datetime.fromtimestamp(services.clock(), UTC)
+    services.storage.held.decide(hold, state, at, hold.by, why)

@@ -1,0 +1,306 @@
+"""A sweep: the whole inquiry is read, and what differs from the links is set right. The queue carries it on, step by step.
+
+read      page by page: each row is judged, what differs becomes a row change, the cursor is saved
+confirm   what a complete read did not show is looked up by its key; what is absent then is removed
+done      the plan stays, for people
+
+A step ends after two minutes, and sends the message of the next one. Whatever is killed is done again from the cursor that
+was saved last: every change is merged, so that one that is sent twice is one. sync/sweep_plan.py decides; the argument for
+its correctness stands there, and in docs/sweep.md.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import cached_property, partial
+from itertools import batched
+from typing import Any
+
+from handlers import telemetry
+from handlers.again import retry_passing
+from handlers.clients.held import Hold, hold_id
+from handlers.clients.inquiries import Page
+from handlers.clients.links import ListedLinks
+from handlers.clients.sweeps import Order, Sweep, prefix
+from handlers.services import Services
+from handlers.snapshot import Missing, exposed, looked_up
+from handlers.sweep_start import AGAIN
+from handlers.sync.change import SNAPSHOT, Row, RowChange, link_key
+from handlers.sync.errors import Code, Later, Permanent, SyncError
+from handlers.sync.mapping import Mapping
+from handlers.sync.odata import Inquiry
+from handlers.sync.snapshot_values import date_columns
+from handlers.sync.sweep_plan import Skipped, Upsert, brake, judge, removals, sigma, too_young
+from handlers.sync.template import MissingColumns
+
+log = logging.getLogger(__name__)
+
+STEP_SECONDS = 120.0  # the function has 290: a page that has begun may take its time
+_GIVE_UP_SECONDS = 6 * 3600.0
+_LONGEST_DELAY = 300.0
+_BEHIND_SECONDS = 60.0
+_BATCH = 1000
+
+type Watch = Callable[[Sweep], None]
+
+
+class Overtaken(Exception):
+    """Another worker goes on with the sweep, or a newer sweep has taken its place."""
+
+
+def step(
+    found: Sweep, services: Services, seconds: float = STEP_SECONDS, watch: Watch = lambda _: None
+) -> tuple[Sweep, float]:
+    """Go on with a sweep for some seconds; the sweep as it is then, and how long the next step has to wait.
+
+    `watch` is told whenever it was saved. Raises Overtaken, StorageError.
+    """
+    work = _Step(found, services, services.clock() + seconds, watch)
+    try:
+        work.run()
+    except Permanent as failure:
+        work.end(failure.code, failure.reason, failure.remedy)
+    except SyncError as failure:
+        tries = work.sweep.tries + 1
+        if services.clock() - work.sweep.started > _GIVE_UP_SECONDS:
+            work.end(failure.code, failure.reason, "The next sweep begins anew.")
+            return work.sweep, 0.0
+        work.save(tries=tries, code=failure.code, reason=failure.reason)
+        wanted = failure.delay if isinstance(failure, Later) else 0.0
+        return work.sweep, min(max(wanted, 5.0 * 2 ** min(tries, 10)), _LONGEST_DELAY)
+    return work.sweep, 0.0
+
+
+@dataclass
+class _Step:
+    """One step's work. `sweep` is as it was saved last."""
+
+    sweep: Sweep
+    services: Services
+    until: float
+    watch: Watch
+
+    def run(self) -> None:
+        """Read, confirm, or as much of it as there is time for; a page or a look-up at least, however late it is."""
+        inquiry = exposed(self.mapping, self.services.inquiries)
+        began = self.sweep.phase
+        if began == "read":
+            self._read(inquiry)
+        if self.sweep.phase == "confirm" and (began == "confirm" or not self.is_late):
+            self._confirm(inquiry)
+
+    @cached_property
+    def mapping(self) -> Mapping:
+        """The mapping. Raises Permanent."""
+        if found := self.services.mappings.get(self.sweep.mapping):
+            return found
+        raise Permanent(
+            Code.MAPPING_MISSING, f"There is no active mapping {self.sweep.mapping!r}.", "Nothing is to be done."
+        )
+
+    @cached_property
+    def links(self) -> ListedLinks:
+        """The mapping's links, as they were when this step first looked."""
+        return self.services.storage.links.of_mapping(self.mapping.name)
+
+    @cached_property
+    def seen(self) -> set[bytes]:
+        """The rows that were seen, in this step or an earlier one."""
+        return self.services.storage.sweeps.seen(self.sweep)
+
+    @property
+    def is_late(self) -> bool:
+        """Whether the step has to end."""
+        return self.services.clock() >= self.until
+
+    def save(self, **facts: Any) -> None:
+        """Save the sweep; a step that gets somewhere has no failure any more. Raises Overtaken."""
+        progress: dict[str, Any] = {"tries": 0, "code": "", "reason": "", "saved": self.services.clock()}
+        changed = replace(self.sweep, **progress | facts)
+        saved = self.services.storage.sweeps.save(changed)
+        if saved is None:
+            raise Overtaken
+        self.sweep = saved
+        self.watch(saved)
+
+    # -- reading -------------------------------------------------------------------------------------------------------
+
+    def _read(self, inquiry: Inquiry) -> None:
+        if not self.sweep.plan.sigma:
+            self._begin(inquiry.date)
+        for page in self.services.inquiries.pages(inquiry, self.mapping.key, self.sweep.cursor):
+            self._take(page)
+            if page.next is None:
+                self.save(phase="confirm", plan=replace(self.sweep.plan, complete=True))
+            elif self.is_late:
+                return
+
+    def _begin(self, date: datetime) -> None:
+        """σ comes from Acumatica's clock before it was asked for the first page."""
+        begun = sigma(date, self.services.settings.sweep_margin_minutes * 60)
+        retried = retry_passing(self.sweep.mapping, self.sweep.run, self.services) if self.sweep.mode != "report" else 0
+        self.save(plan=replace(self.sweep.plan, sigma=begun, live=self.links.present, retried=retried))
+
+    def _take(self, page: Page) -> None:
+        """Judge the rows of a page, send what differs, and save the cursor behind it."""
+        plan, now = self.sweep.plan, self.services.clock()
+        keyed = [(self._key(row), row) for row in page.rows]
+        times, dates = Counter(key for key, _ in keyed), date_columns(page.rows)
+        shown, changes = [], []
+        for key, row in keyed:
+            if key is None:
+                plan = plan.judged((), Skipped("key-missing"))
+                continue
+            link = link_key(self.services.company, self.mapping.name, key)
+            shown.append(link)
+            if prefix(link) in self.seen:
+                continue  # rows have moved from page to page meanwhile
+            if times[key] > 1:
+                plan = plan.judged(key, Skipped("key-repeated"))
+                continue
+            known, sigma = self.links.get(link), plan.sigma
+            verdict = judge(known, row, self.mapping, self.services.scope, sigma=sigma, now=now, dates=dates)
+            plan = plan.judged(key, verdict)
+            changes += [self._change(key, verdict.row)] if isinstance(verdict, Upsert) else []
+        if shown and self.seen.issuperset(map(prefix, shown)):
+            reason = "Acumatica sends the same page again and again."
+            raise Permanent(Code.INQUIRY_PAGES_REPEAT, reason, "Sort the inquiry by its key columns.")
+        self._send(changes)
+        self.services.storage.sweeps.saw(self.sweep, shown)
+        self.seen.update(map(prefix, shown))
+        self.save(plan=plan, cursor=self.sweep.cursor + len(page.rows) if page.next is None else page.next)
+
+    def _key(self, row: Row) -> tuple[str, ...] | None:
+        try:
+            return self.mapping.key_of(row)
+        except MissingColumns:
+            return None
+
+    def _change(self, key: tuple[str, ...], row: Row | None) -> RowChange:
+        sweep = self.sweep
+        return RowChange(
+            company=self.services.company,
+            mapping=sweep.mapping,
+            key=key,
+            timestamp=sweep.plan.sigma,
+            row=row,
+            notification=f"sweep {sweep.id}",
+            first_sent=self.services.clock(),
+            run=sweep.run,
+            origin=SNAPSHOT,
+        )
+
+    def _send(self, changes: list[RowChange]) -> None:
+        if self.sweep.mode != "report":
+            storage = self.services.storage
+            storage.in_parallel([partial(storage.queue.send, change) for change in changes])
+
+    # -- removing ------------------------------------------------------------------------------------------------------
+
+    def _confirm(self, inquiry: Inquiry) -> None:
+        missing = self._missing()
+        if not self.sweep.confirmed and not self._may_remove(missing):
+            return
+        left = sorted((key, row_key) for key, row_key in missing if key > self.sweep.confirmed)
+        for some, absent in looked_up(left, self.links, inquiry, self.mapping, self.services):
+            self._send([self._change(row_key, None) for row_key in absent])
+            plan = self.sweep.plan
+            self.save(confirmed=some[-1][0], plan=replace(plan, removals=plan.removals - len(some) + len(absent)))
+            if self.is_late and some[-1] != left[-1]:
+                return
+        self.end()
+
+    def _missing(self) -> list[Missing]:
+        """Link keys and row keys of live rows that the read did not show; little of each, since they may be all of them."""
+        found: list[Missing] = []
+        for some in batched(self.links.but(self._has_seen), _BATCH, strict=False):
+            left = removals(some, self._has_seen, sigma=self.sweep.plan.sigma, complete=self.sweep.plan.complete)
+            found += [(link.key, link.row_key) for link in left]
+        return found
+
+    def _young(self) -> list[tuple[str, ...]]:
+        """Row keys of live rows that were not shown, and may be newer than the snapshot."""
+        found: list[tuple[str, ...]] = []
+        for some in batched(self.links.but(self._has_seen), _BATCH, strict=False):
+            found += [link.row_key for link in too_young(some, self._has_seen, sigma=self.sweep.plan.sigma)]
+        return found
+
+    def _has_seen(self, key: str) -> bool:
+        return prefix(key) in self.seen
+
+    def _may_remove(self, missing: list[Missing]) -> bool:
+        """Say in the plan what is missing. Where it must not be removed, or not yet, the sweep ends here."""
+        plan, settings = self.sweep.plan, self.services.settings
+        young = self._young()
+        plan = replace(plan, removals=len(missing), too_young=plan.too_young + len(young))
+        keys = sorted(row_key for _, row_key in missing)
+        for row_key in keys[:_BATCH]:
+            plan = plan.sampled("removals", row_key)
+        why = brake(len(missing), plan.live, at_most=settings.removals_max, read=plan.read)
+        if self._is_ahead():
+            self.save(plan=plan)
+            reason = "Notifications are stamped later than Acumatica's web server says it is, so nothing was removed."
+            self.end(Code.CLOCKS_DIFFER, reason, "Set the clocks of Acumatica's servers, or raise SWEEP_MARGIN_MINUTES.")
+            return False
+        if why and self.sweep.mode == "full":
+            self._hold(keys, why)
+            plan = replace(plan, removals=0, held=len(missing))
+        removes = self.sweep.mode == "full" and not why
+        self._close_holds({*young, *([] if removes else keys)})
+        self.save(plan=plan, reason=why or "")
+        if not removes:
+            self.end(reason=why or "")
+            return False
+        return True
+
+    def _is_ahead(self) -> bool:
+        """Whether a push has a TimeStamp that Acumatica's own clock, as σ was taken from it, has not reached yet."""
+        margin = self.services.settings.sweep_margin_minutes * 60
+        passed = self.services.clock() - self.sweep.started
+        latest = self.sweep.plan.sigma + int((2 * margin + passed) * 10_000_000)
+        return self.links.newest > latest
+
+    def _hold(self, keys: list[tuple[str, ...]], why: str) -> None:
+        sweep, storage = self.sweep, self.services.storage
+        hold = Hold(
+            hold_id("sweep", sweep.id, sweep.mapping),
+            source="sweep",
+            origin=sweep.id,
+            company=self.services.company,
+            mapping=sweep.mapping,
+            timestamp=sweep.plan.sigma,
+            notification=f"sweep {sweep.id}",
+            reason=why,
+            at=datetime.fromtimestamp(self.services.clock(), UTC),
+        )
+        if storage.held.hold(hold, keys):
+            telemetry.emit(telemetry.HELD, level=logging.ERROR, mapping=sweep.mapping, sweep=sweep.id, rows=len(keys))
+
+    def _close_holds(self, missing: set[tuple[str, ...]]) -> None:
+        """Holds of which no row is missing any more are overtaken: their rows are back, or are removed by this sweep."""
+        held, at = self.services.storage.held, datetime.fromtimestamp(self.services.clock(), UTC)
+        for hold in held.of_mapping(self.sweep.mapping):
+            if missing.isdisjoint(held.keys(hold) or ()):
+                held.decide(hold, "overtaken", at, "a later sweep", f"sweep {self.sweep.id} would not remove its rows")
+
+    def end(self, code: str = "", reason: str = "", remedy: str = "") -> None:
+        """The sweep is over; `code` says why before its time."""
+        plan = self.sweep.plan
+        if code and not plan.complete:
+            plan = replace(plan, incomplete=str(code))
+        if plan.too_young and not code and self.sweep.mode != "report" and self.sweep.by != AGAIN:
+            margin = self.services.settings.sweep_margin_minutes * 60
+            self.services.storage.sweeps.send(Order(self.sweep.mapping), margin + _BEHIND_SECONDS)
+        self.save(phase="done", plan=plan, code=str(code), reason=reason, remedy=remedy)
+        self.services.storage.sweeps.forget_pages(self.sweep)
+        sent = 0 if self.sweep.mode == "report" else plan.upserts + plan.removals + plan.retried
+        if sent:
+            self.services.activity.swept(self.sweep.run, self.sweep.started, self.sweep.by, self.sweep.mapping, sent)
+        level = logging.WARNING if code else logging.INFO
+        facts = {
+            name: getattr(plan, name) for name in ("read", "equal", "upserts", "too_young", "removals", "held", "retried")
+        }
+        about = {"mapping": plan.mapping, "sweep": self.sweep.id, "mode": plan.mode, "code": code or None}
+        telemetry.emit(telemetry.SWEPT, level=level, **about, **facts)
