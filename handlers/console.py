@@ -268,7 +268,7 @@ def _look(options: argparse.Namespace, services: Services) -> int:
     found, lines = [], []
     for look in calendars.sweep(services, options.calendars, dry_run=options.dry_run):
         found.append(look)
-        lines += look_lines(look)
+        lines += look_lines(look, dry_run=options.dry_run)
     none = "No event to look for." if calendars.is_wanted(services) else "No mapping wants to know: [on] moved and deleted."
     _print(options, [calendars.look_as_json(look) for look in found], lines or [none])
     return 1 if any(isinstance(look, calendars.NotLooked) for look in found) else 0

@@ -92,12 +92,12 @@ def sweep_lines(sweep: Sweep) -> list[str]:
     return lines
 
 
-def look_lines(look: Looked | NotLooked) -> list[str]:
+def look_lines(look: Looked | NotLooked, *, dry_run: bool) -> list[str]:
     """A look at a mailbox: what people did to its events."""
     if isinstance(look, NotLooked):
         return [f"{look.look.mailbox}: not looked at: {look.reason}"]
     told = f"{look.looked} events looked at, {look.count('moved')} moved, {look.count('deleted')} deleted"
-    lines = [f"{look.mailbox}: {told}; {look.marked} rows go to the queue"]
+    lines = [f"{look.mailbox}: {told}; {look.marked} rows {'would go' if dry_run else 'go'} to the queue"]
     for link, finding in look.found:
         seen = finding.seen
         times = f" to {seen.start} – {seen.end}" if seen.start else ""

@@ -25,6 +25,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal, Self, override
 from unittest.mock import patch
@@ -634,6 +635,19 @@ def braked_sweep(play: Play) -> None:
     play.release()
 
 
+def restored(play: Play) -> None:
+    """Of three events, a person has moved one and deleted another; a look at the calendar puts both back."""
+    day = datetime.fromtimestamp(play.clock.now, UTC).date() + timedelta(days=9)
+    for key in ("A", "B", "C"):
+        play.arrive(play.inquiry.save(key, MeetingStart=f"{day}T09:00:00", MeetingEnd=f"{day}T10:00:00"))
+    play.begin()
+    moved, deleted, _ = play.graph.events("ann@example.com")
+    times = [{"dateTime": f"{day}T{hour}:00:00", "timeZone": "UTC"} for hour in (20, 21)]
+    play.graph.user_reschedules("ann@example.com", moved["id"], *times)
+    play.graph.user_deletes("ann@example.com", deleted["id"])
+    play.sweep()
+
+
 def _earlier(notification: Notification) -> Notification:
     """An hour ago: older than what a sweep believes."""
     return {**notification, "TimeStamp": notification["TimeStamp"] - HOUR_OF_TICKS}
@@ -650,7 +664,7 @@ SCENARIOS: dict[str, Scenario] = {
         first_start, new_row, update, two_updates, move, there_and_back, removal, removal_and_return, new_row_and_removal,
         split_pair, large_row, several_rows, write_back, cookie_session, ended_session, left_session, event_deleted,
         event_moved, dead_letter, dead_letter_unread, adopted, adopted_and_changed, emptied, other_calendar, reported,
-        swept, braked, braked_sweep,
+        swept, braked, braked_sweep, restored,
     )
 }  # fmt: skip
 EVERYTHING = {"MAPPINGS_DIR": str(Path(__file__).parent / "everything")}
@@ -660,6 +674,7 @@ SETTINGS = dict.fromkeys(("adopted", "adopted-and-changed", "emptied", "other-ca
     "swept": SWEPT,
     "braked": {"REMOVALS_MAX": "1"},
     "braked-sweep": SWEPT | {"REMOVALS_MAX": "1"},
+    "restored": {"MAPPINGS_DIR": str(Path(__file__).parent / "restored")},
 }
 
 # -- the runs ------------------------------------------------------------------------------------------------------------

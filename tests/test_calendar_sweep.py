@@ -470,7 +470,11 @@ def test_the_command_says_what_people_did_and_marks_it(
 
     told = f"OP1 (opportunity-meetings): moved to {local(bench, 4, 2)} – {local(bench, 4, 3)}"
     status, said = command("--calendars", "--dry-run")
-    assert (status, told in said, f"{ANN}: 1 events looked at, 1 moved" in said) == (0, True, True)
+    assert (
+        status,
+        told in said,
+        f"{ANN}: 1 events looked at, 1 moved, 0 deleted; 1 rows would go to the queue" in said,
+    ) == (0, True, True)
     assert command("--calendars", "bob@example.com")[1] == "No event to look for.\n"
     assert deliver(bench) == 0
     [looked] = json.loads(command("--calendars", ANN, "--json")[1])

@@ -573,7 +573,7 @@ def test_the_page_looks_at_the_calendars_where_a_mapping_wants_that(swept: Sweep
     known(swept, 2)
     page = Opened(swept)
     assert "Look now" in page.get("sweeps")
-    assert "1 looks go to the queue" in page.post("look")
+    assert "1 look goes to the queue" in page.post("look")
 
 
 class Opened:

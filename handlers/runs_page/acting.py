@@ -49,7 +49,7 @@ def sweep(visit: Visit) -> Response:
 def look(visit: Visit) -> Response:
     """Look now for what people did to events in Outlook."""
     count = calendars.begin(visit.factory.services())
-    text = f"{count} looks go to the queue; what is found stands on each row's page."
+    text = f"{count} {'look goes' if count == 1 else 'looks go'} to the queue; what is found stands on each row's page."
     return html("message", visit=visit, title="Looking", text=text)
 
 
