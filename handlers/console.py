@@ -37,10 +37,8 @@ _SETTINGS = "They use the app's settings: from the environment, or from local.se
 _SWEEP = """Read the whole inquiry of a mapping, and set right what differs.
 
 Rows are added and changed; they are removed where the mapping's mode is "full", and never more at once than the brake
-allows. It reads in the app's own sessions of Acumatica, and may be stopped: the app goes on with it.
-
-With --calendars, look for what people did to events in Outlook instead: in one mailbox, or in all. What is found is marked,
-and goes to the queue as the mapping's [on] moved and deleted say.
+allows. It reads in the app's own sessions of Acumatica, and may be stopped: the app goes on with it. With --calendars, look
+for what people did to events in Outlook instead, and do what the mapping's [on] moved and deleted say.
 """
 _UNINSTALL = """Remove every event that this app has made: after a trial, or before the app is removed.
 
@@ -265,10 +263,8 @@ def _sweep(options: argparse.Namespace) -> int:
 
 
 def _look(options: argparse.Namespace, services: Services) -> int:
-    found, lines = [], []
-    for look in calendars.sweep(services, options.calendars, dry_run=options.dry_run):
-        found.append(look)
-        lines += look_lines(look, dry_run=options.dry_run)
+    found = list(calendars.sweep(services, options.calendars, dry_run=options.dry_run))
+    lines = [line for look in found for line in look_lines(look, dry_run=options.dry_run)]
     none = "No event to look for." if calendars.is_wanted(services) else "No mapping wants to know: [on] moved and deleted."
     _print(options, [calendars.look_as_json(look) for look in found], lines or [none])
     return 1 if any(isinstance(look, calendars.NotLooked) for look in found) else 0
