@@ -39,7 +39,7 @@ def release(key: str, services: Services) -> float | None:
     try:
         for some, gone in _removable(hold, left, services):
             _send(hold.removals(gone, services.clock()), services)
-            hold = held.progress(hold, hold.done + len(some)) or hold
+            hold = held.progress(hold, hold.done + len(some), hold.sent + len(gone)) or hold
             if services.clock() >= until and hold.done < len(keys):
                 return 0.0
     except Permanent as failure:
@@ -49,6 +49,7 @@ def release(key: str, services: Services) -> float | None:
     except SyncError as failure:
         wanted = failure.delay if isinstance(failure, Later) else 0.0
         return min(max(wanted, 30.0), _LONGEST_DELAY)
+    services.activity.sent(hold.run, hold.sent)
     _end(hold, services, "released", hold.why)
     return None
 

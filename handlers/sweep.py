@@ -295,7 +295,9 @@ class _Step:
             self.services.storage.sweeps.send(Order(self.sweep.mapping), margin + _BEHIND_SECONDS)
         self.save(phase="done", plan=plan, code=str(code), reason=reason, remedy=remedy)
         self.services.storage.sweeps.forget_pages(self.sweep)
-        sent = 0 if self.sweep.mode == "report" else plan.upserts + plan.removals + plan.retried
+        sent = {"report": 0, "upsert": plan.upserts + plan.retried}.get(
+            self.sweep.mode, plan.upserts + plan.retried + plan.removals
+        )
         if sent:
             self.services.activity.swept(self.sweep.run, self.sweep.started, self.sweep.by, self.sweep.mapping, sent)
         level = logging.WARNING if code else logging.INFO

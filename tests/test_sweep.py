@@ -16,7 +16,7 @@ from handlers.clients.condition import look
 from handlers.clients.held import Hold
 from handlers.clients.sweeps import Order, Sweep
 from handlers.health import Health
-from handlers.operations import checks, sweeps
+from handlers.operations import activity, checks, sweeps
 from handlers.runs_page.page import Page
 from handlers.runs_page.visit import BASE, Request
 from handlers.sweep import step
@@ -74,6 +74,12 @@ def known(swept: Sweeping, count: int) -> None:
     assert len(swept.subjects()) == count
 
 
+def progress(swept: Sweeping, state: str) -> set[str]:
+    """How the runs of a kind stand."""
+    swept.factory.services().activity.flush()
+    return {run.progress for run in activity.newest(swept.factory.storage()) if run.state == state}
+
+
 # -- what it sets right ------------------------------------------------------------------------------------------------
 
 
@@ -120,6 +126,7 @@ def test_mode_upsert_removes_nothing(swept: Sweeping) -> None:
     done = swept.sweep("upsert")
     assert (done.plan.upserts, done.plan.removals) == (1, 1)
     assert len(swept.subjects()) == 4
+    assert progress(swept, "swept") == {"done"}
 
 
 def test_an_edited_mapping_reaches_the_rows_that_do_not_change(swept: Sweeping) -> None:
@@ -224,6 +231,7 @@ def test_more_removals_than_the_brake_allows_are_held_once_and_released_by_someb
     swept.drain()
     assert sorted(swept.subjects()) == sorted(f"Visit for {key}" for key in [names(12)[0], *names(12)[7:]])
     assert sweeps.holds(swept.factory.storage()) == []
+    assert progress(swept, "released") == {"done"}
     with pytest.raises(Refused):
         sweeps.release(hold.id, swept.factory.intake(), "ann")
 

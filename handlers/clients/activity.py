@@ -182,6 +182,10 @@ class Recorder:
         self.flush()
         return run
 
+    def sent(self, run: str, changes: int) -> None:
+        """A release has sent so many changes in the end: rows that are there again were left alone."""
+        self._note(run, facts_of(changes=changes, rows=changes))
+
     def swept(self, run: str, began: float, by: str, mapping: str, changes: int) -> None:
         """A sweep has sent so many changes."""
         about = {"by": by, "mapping": mapping, "changes": changes, "rows": changes}

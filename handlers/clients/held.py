@@ -51,7 +51,8 @@ class Hold:
     by: str = ""
     why: str = ""
     run: str = ""  # what its removals count for, once it is released
-    done: int = 0  # rows that were sent, or found to be there
+    done: int = 0  # rows that were sent, or found to be there again
+    sent: int = 0
     blob: str = ""
     etag: str = ""
     version: int = VERSION
@@ -115,11 +116,11 @@ class Held:
 
     def releasing(self, hold: Hold, at: datetime, by: str, run: str) -> Hold | None:
         """Somebody releases a hold; None if it is another one by now."""
-        return self._save(replace(hold, state="releasing", decided=at, by=by[:_TEXT], run=run, done=0))
+        return self._save(replace(hold, state="releasing", decided=at, by=by[:_TEXT], run=run, done=0, sent=0))
 
-    def progress(self, hold: Hold, done: int) -> Hold | None:
-        """So many of its rows were sent; None if it is another one by now."""
-        return self._save(replace(hold, done=done))
+    def progress(self, hold: Hold, done: int, sent: int) -> Hold | None:
+        """So many of its rows are done with, of which so many were sent; None if it is another one by now."""
+        return self._save(replace(hold, done=done, sent=sent))
 
     def purge(self, old: str) -> int:
         """Remove those that fit a condition and are decided on; returns how many."""
@@ -151,6 +152,7 @@ def _entity(hold: Hold) -> Entity:
         "Why": hold.why,
         "Run": hold.run,
         "Done": hold.done,
+        "Sent": hold.sent,
         "Blob": hold.blob,
     }
     return {name: value for name, value in entity.items() if value is not None}
@@ -176,6 +178,7 @@ def _hold(stored: Stored) -> Hold:
         why=entity["Why"],
         run=entity["Run"],
         done=entity["Done"],
+        sent=entity.get("Sent", 0),
         blob=entity["Blob"],
         etag=etag,
         version=entity["Version"],
