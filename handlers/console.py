@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import getpass
 import json
+import logging
 import os
 import sys
 import time
@@ -50,6 +51,7 @@ records say of event ids stays. A row that changes later gets a new event, as lo
 
 def main(arguments: Sequence[str]) -> int:
     """Run a command; the exit status is 1 where something is wrong or was refused."""
+    logging.getLogger("handlers").addHandler(logging.NullHandler())  # what the log tells a monitor, a command tells its user
     try:
         try:
             options = _parser().parse_args(arguments)
@@ -84,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     chosen = made.add_mutually_exclusive_group()
     chosen.add_argument("--release", metavar="ID", help="let them be done")
     chosen.add_argument("--discard", metavar="ID", help="forget them; the events stay")
-    made.add_argument("--why", default="", help="kept with the run that records it")
+    made.add_argument("--why", default="", help="of --discard: kept with the run that records it")
     made = _command(commands, "uninstall", _uninstall, _UNINSTALL)
     made.add_argument("--remove", action="store_true", help="remove the events (without it: a dry run)")
     made.add_argument("--mailbox", default="", metavar="ADDRESS", help="only events of this mailbox")
@@ -283,6 +285,8 @@ def _held(options: argparse.Namespace) -> int:
             raise Refused(f"{len(found)} holds fit; give the id of one.")
         if options.release:
             sweeps.release(found[0].id, intake, _who())
+        elif options.discard and not options.why:
+            raise Refused("say --why; it is kept with the run that records it.")
         elif options.discard:
             sweeps.discard(found[0].id, intake, _who(), options.why)
         done = "Released; the app sends them." if options.release else "Discarded; the events stay."

@@ -22,6 +22,8 @@ COLUMNS = {
 
 type Row = dict[str, Any]
 type Notification = dict[str, Any]
+# A day to come, as calendars are looked at for what is not over: the first of a month, about two months ahead.
+COMING = (datetime.now(UTC).date().replace(day=1) + timedelta(days=62)).replace(day=1)
 
 
 class Inquiry:
@@ -42,7 +44,7 @@ class Inquiry:
         old = self.rows.get(key)
         if old is None:
             subject = f"Visit for {key}"
-            dates = {"MeetingStart": "2036-12-01T09:30:00", "MeetingEnd": "2036-12-01T10:30:00"}
+            dates = {"MeetingStart": f"{COMING}T09:30:00", "MeetingEnd": f"{COMING}T10:30:00"}
             new = {
                 "OpportunityID": key,
                 "Subject": subject,

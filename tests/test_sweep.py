@@ -514,7 +514,7 @@ def test_the_command_says_what_is_held_and_releases_it(swept: Sweeping, command:
     known(swept, 2)
     swept.inquiry.rows.clear()
     status, said = command("sweep", MAPPING)
-    assert (status, "removals held: the inquiry shows no row at all" in said) == (1, True)
+    assert (status, "removals held: The inquiry shows no row at all." in said) == (1, True)
     [hold] = json.loads(command("held", "--json")[1])
     assert (hold["count"], hold["sample"]) == (2, ["K000", "K001"])
     assert "2 removals of opportunity-meetings, held since" in command("held")[1]
@@ -554,9 +554,9 @@ def test_the_page_shows_plans_and_what_is_held_and_acts_on_it(swept: Sweeping) -
     swept.sweep()
     page = Opened(swept)
     shown = page.get("sweeps")
-    assert "3 removals are held" in shown
-    assert "the inquiry shows no row at all" in shown
-    assert "Removals are held" in page.get("")
+    assert "3 removals held" in shown
+    assert "The inquiry shows no row at all." in shown
+    assert "Removals held" in page.get("")
     [hold] = sweeps.holds(swept.factory.storage())
     assert "Discarded" in page.post("discard-held", key=hold.id, why="a mistake")
     assert "There is nothing held" in page.post("release", key=hold.id)

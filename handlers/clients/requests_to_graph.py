@@ -98,7 +98,7 @@ def view_calendar(
         for name, moment in (("startDateTime", start), ("endDateTime", end))
     )
     path = f"{_calendar(calendar_id)}/calendarView?{window}&{_shown(responses=responses)}&$top={_VIEW_PAGE}"
-    return GraphRequest("GET", mailbox, path)
+    return GraphRequest("GET", mailbox, path, lists=True)
 
 
 def _shown(*, responses: bool) -> str:

@@ -29,6 +29,14 @@ STATES = {
     "failed": "It needs a person.",
 }
 
+SKIPPED = {
+    "past": "over already ([backfill] rows)",
+    "would-invite": "Outlook would mail its attendees ([backfill] invite)",
+    "unusable": "no event can be made of them",
+    "key-missing": "without a key",
+    "key-repeated": "several rows with one key",
+}  # why a sweep leaves rows out
+
 
 def effects(names: str) -> str:
     """`CreateEvent, WriteBack` as a person says it; the first letter is large."""

@@ -80,7 +80,14 @@ _templates = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_templates.globals |= {"base": BASE, "version": __version__, "style": _STYLE, "script": _SCRIPT, "states": words.STATES}
+_templates.globals |= {
+    "base": BASE,
+    "version": __version__,
+    "style": _STYLE,
+    "script": _SCRIPT,
+    "states": words.STATES,
+    "skipped": words.SKIPPED,
+}
 _templates.filters |= {
     "clock": words.clock,
     "duration": words.duration,

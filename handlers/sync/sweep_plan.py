@@ -191,10 +191,10 @@ def brake(removals: int, live: int, *, at_most: int, read: int | None = None) ->
     """Why so many removals are held; None where they are not. `read`: rows that a sweep has read; None = a notification."""
     if not removals:
         return None
-    if removals > at_most:
-        return f"more than REMOVALS_MAX ({at_most}) rows would be removed"
     if read == 0:
-        return "the inquiry shows no row at all"
+        return "The inquiry shows no row at all."
+    if removals > at_most:
+        return f"More than REMOVALS_MAX ({at_most}) rows would be removed."
     if read is not None and live >= _SHARE_FROM and removals > _SHARE * live:
-        return f"more than {_SHARE:.0%} of the mapping's {live} rows would be removed"
+        return f"More than {_SHARE:.0%} of the mapping's {live} rows would be removed."
     return None

@@ -40,7 +40,7 @@ var alerts = [
   {
     name: 'dead-letters'
     title: 'Rows need a person (dead letters, held removals)'
-    remedy: '${page}/dead-letters shows the reason and the remedy of each, and has the button Resubmit; ${page}/sweeps shows what is held.'
+    remedy: '${page}/letters shows the reason and the remedy of each, and has the button Resubmit; ${page}/sweeps shows what is held.'
     severity: 2
     query: loadTextContent('../queries/dead-letters.kql')
     rule: union({ threshold: 0, window: 'PT1H', enabled: true }, rules.?deadLetters ?? {})

@@ -284,11 +284,15 @@ def test_every_alert_is_explained_with_its_default() -> None:
 def test_alert_mails_name_only_what_exists() -> None:
     """No table that nobody may read: pages, forms, headings."""
     from handlers.clients.storage import TABLES  # noqa: PLC0415
+    from handlers.runs_page.routes import ROUTES  # noqa: PLC0415
 
+    pages = ROUTES.bind("app.example.com")
     for alert in literal(Bicep(INFRA / "modules/alerts.bicep").variables["alerts"]):
         assert not [name for name in TABLES if name in alert["remedy"]], alert["name"]
         for setting in re.findall(r"\b[A-Z]+(?:_[A-Z]+)+\b", alert["remedy"]):
             assert setting in SETTINGS, alert["name"]
+        for path in re.findall(r"\$\{page\}([\w/]*)", alert["remedy"]):
+            assert pages.match(f"/api/runs{path}", "GET"), alert["name"]
 
 
 def test_everything_that_is_stored_is_in_the_security_page() -> None:

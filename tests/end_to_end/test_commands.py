@@ -62,7 +62,7 @@ def test_the_demo_tells_its_story_and_ends_with_a_verdict() -> None:
         assert re.search("bob@.*Kick-off.* id written to OP000103\n", older)
         assert "1  added or changed (OP000102)\n" in lost
         assert re.search("cleo@.*plant 3.* id written to OP000102\n", lost)
-        for line in ("3 removals of .*, held since", "the inquiry shows no row", "Discarded", "0 of 3 events removed"):
+        for line in ("3 removals of .*, held since", "The inquiry shows no row", "Discarded", "0 of 3 events removed"):
             assert re.search(line, emptied)
         assert re.search(r"OP000101: UsrOutlookStatus = moved\n.* UsrOutlookStart = \d{4}-\d\d-\d\dT15:00:00\n", moved)
         for chapter in (moved, accepted):
@@ -114,8 +114,11 @@ def test_what_the_fakes_print_works_as_printed(azurite: Azurite) -> None:
 
 
 def shell(command: str) -> str:
-    """What a command prints that is typed into a shell; it has to succeed."""
-    done = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+    """What a command prints that is typed into a shell, which no make has started; it has to succeed."""
+    typed = {name: value for name, value in os.environ.items() if name not in {"MAKEFLAGS", "MFLAGS", "MAKELEVEL"}}
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=ROOT, env=typed, capture_output=True, text=True, check=False, timeout=60
+    )
     assert done.returncode == 0, f"{command}\n{done.stderr}"
     return done.stdout
 

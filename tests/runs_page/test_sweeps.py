@@ -22,7 +22,7 @@ HOLD = Hold(
     company="Production",
     mapping=MAPPING,
     timestamp=1,
-    reason="the inquiry shows no row at all",
+    reason="The inquiry shows no row at all.",
 )
 
 
@@ -86,7 +86,10 @@ def test_what_was_done_is_told_apart_from_what_would_be(
 
 @pytest.mark.parametrize(
     ("mode", "held", "said"),
-    [("full", 8, "Held: <bdi>too many</bdi>."), ("report", 0, "The brake would hold the removals: <bdi>too many</bdi>.")],
+    [
+        ("full", 8, "Held: <bdi>too many</bdi></p>"),
+        ("report", 0, "The brake would hold the removals: <bdi>too many</bdi></p>"),
+    ],
 )
 def test_a_report_holds_nothing(browser: Browser, mode: Any, held: int, said: str) -> None:
     assert said in swept(browser, replace(SWEEP, mode=mode, reason="too many"), removals=8 - held, held=held)
