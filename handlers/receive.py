@@ -23,6 +23,7 @@ from handlers.sync.notification import (
     parse_notification,
     row_changes,
 )
+from handlers.sync.sweep_plan import brake
 
 log = logging.getLogger(__name__)
 
@@ -99,8 +100,8 @@ def _take_in(notification: PushNotification, intake: Intake) -> Answer:
         intake.activity.duplicate(key)
         return Answer(200, {"status": "duplicate"})
     intake.activity.began(received, first_keys(changes))
-    for removals in braked.values():
-        _hold(removals, key, intake)
+    for removals, why in braked:
+        _hold(removals, why, key, intake)
     grace = intake.settings.delete_grace_seconds
     storage.in_parallel([partial(storage.queue.send, c, grace if c.row is None else 0.0) for c in changes])
     storage.in_parallel([partial(bury_row, row, notification, storage) for row in unidentified])
@@ -111,23 +112,24 @@ def _take_in(notification: PushNotification, intake: Intake) -> Answer:
     intake.activity.queued(run, unidentified=received.without_key)
     counts = {"rows": received.rows, "changes": received.changes, "without_key": received.without_key}
     if braked:
-        counts["held"] = sum(map(len, braked.values()))
+        counts["held"] = sum(len(removals) for removals, _ in braked)
     about: dict[str, Any] = {"notification": notification.id, "query": mappings[0].query, "seconds": intake.clock() - now}
     telemetry.emit(telemetry.ACCEPTED, **about, **counts)
     return Answer(202, {"status": "accepted", **counts})
 
 
-def _braked(changes: list[RowChange], at_most: int) -> tuple[list[RowChange], dict[str, list[RowChange]]]:
-    """The changes to be sent, and the removals that are too many at once, by mapping."""
+def _braked(changes: list[RowChange], at_most: int) -> tuple[list[RowChange], list[tuple[list[RowChange], str]]]:
+    """The changes to be sent; and the removals of each mapping for which they are too many at once, with the reason."""
     removals: dict[str, list[RowChange]] = {}
     for change in changes:
         if change.row is None:
             removals.setdefault(change.mapping, []).append(change)
-    braked = {name: some for name, some in removals.items() if len(some) > at_most}
-    return [change for change in changes if change.row is not None or change.mapping not in braked], braked
+    reasons = {name: why for name, some in removals.items() if (why := brake(len(some), 0, at_most=at_most))}
+    sent = [change for change in changes if change.row is not None or change.mapping not in reasons]
+    return sent, [(removals[name], why) for name, why in reasons.items()]
 
 
-def _hold(removals: list[RowChange], key: str, intake: Intake) -> None:
+def _hold(removals: list[RowChange], why: str, key: str, intake: Intake) -> None:
     """Hold removals; a repetition of the notification holds nothing twice, and nothing that was decided on."""
     first = removals[0]
     hold = Hold(
@@ -138,7 +140,7 @@ def _hold(removals: list[RowChange], key: str, intake: Intake) -> None:
         mapping=first.mapping,
         timestamp=first.timestamp,
         notification=first.notification,
-        reason=f"One notification removes {len(removals)} rows; REMOVALS_MAX is {intake.settings.removals_max}.",
+        reason=why,
         at=datetime.fromtimestamp(intake.clock(), UTC),
     )
     if intake.storage.held.hold(hold, [change.key for change in removals]):

@@ -23,10 +23,9 @@ from handlers.again import retry_passing
 from handlers.clients.held import Hold, hold_id
 from handlers.clients.inquiries import Page
 from handlers.clients.links import ListedLinks
-from handlers.clients.sweeps import Order, Sweep, prefix
+from handlers.clients.sweeps import DECIDED, Order, Sweep, prefix
 from handlers.services import Services
 from handlers.snapshot import Missing, exposed, looked_up
-from handlers.sweep_start import AGAIN
 from handlers.sync.change import SNAPSHOT, Row, RowChange, link_key
 from handlers.sync.errors import Code, Later, Permanent, SyncError
 from handlers.sync.mapping import Mapping
@@ -141,7 +140,7 @@ class _Step:
         """σ comes from Acumatica's clock before it was asked for the first page."""
         begun = sigma(date, self.services.settings.sweep_margin_minutes * 60)
         retried = retry_passing(self.sweep.mapping, self.sweep.run, self.services) if self.sweep.mode != "report" else 0
-        self.save(plan=replace(self.sweep.plan, sigma=begun, live=self.links.present, retried=retried))
+        self.save(plan=replace(self.sweep.plan, sigma=begun, live=self.links.present, retried=retried), sent=retried)
 
     def _take(self, page: Page) -> None:
         """Judge the rows of a page, send what differs, and save the cursor behind it."""
@@ -167,10 +166,11 @@ class _Step:
         if shown and self.seen.issuperset(map(prefix, shown)):
             reason = "Acumatica sends the same page again and again."
             raise Permanent(Code.INQUIRY_PAGES_REPEAT, reason, "Sort the inquiry by its key columns.")
-        self._send(changes)
+        sent = self._send(changes)
         self.services.storage.sweeps.saw(self.sweep, shown)
         self.seen.update(map(prefix, shown))
-        self.save(plan=plan, cursor=self.sweep.cursor + len(page.rows) if page.next is None else page.next)
+        cursor = self.sweep.cursor + len(page.rows) if page.next is None else page.next
+        self.save(plan=plan, cursor=cursor, sent=sent)
 
     def _key(self, row: Row) -> tuple[str, ...] | None:
         try:
@@ -192,22 +192,26 @@ class _Step:
             origin=SNAPSHOT,
         )
 
-    def _send(self, changes: list[RowChange]) -> None:
-        if self.sweep.mode != "report":
-            storage = self.services.storage
-            storage.in_parallel([partial(storage.queue.send, change) for change in changes])
+    def _send(self, changes: list[RowChange]) -> int:
+        """Send changes, unless this is a report; how many the sweep has sent by then."""
+        if self.sweep.mode == "report":
+            return 0
+        storage = self.services.storage
+        storage.in_parallel([partial(storage.queue.send, change) for change in changes])
+        return self.sweep.sent + len(changes)
 
     # -- removing ------------------------------------------------------------------------------------------------------
 
     def _confirm(self, inquiry: Inquiry) -> None:
         missing = self._missing()
-        if not self.sweep.confirmed and not self._may_remove(missing):
+        if not self.sweep.confirmed and not self._decide(missing):
             return
         left = sorted((key, row_key) for key, row_key in missing if key > self.sweep.confirmed)
         for some, absent in looked_up(left, self.links, inquiry, self.mapping, self.services):
-            self._send([self._change(row_key, None) for row_key in absent])
+            sent = self._send([self._change(row_key, None) for row_key in absent])
             plan = self.sweep.plan
-            self.save(confirmed=some[-1][0], plan=replace(plan, removals=plan.removals - len(some) + len(absent)))
+            plan = replace(plan, removals=plan.removals - len(some) + len(absent))
+            self.save(confirmed=some[-1][0], sent=sent, plan=plan)
             if self.is_late and some[-1] != left[-1]:
                 return
         self.end()
@@ -230,8 +234,8 @@ class _Step:
     def _has_seen(self, key: str) -> bool:
         return prefix(key) in self.seen
 
-    def _may_remove(self, missing: list[Missing]) -> bool:
-        """Say in the plan what is missing. Where it must not be removed, or not yet, the sweep ends here."""
+    def _decide(self, missing: list[Missing]) -> bool:
+        """Say in the plan what is missing; whether it may be removed. Where not, or not yet, the sweep ends here."""
         plan, settings = self.sweep.plan, self.services.settings
         young = self._young()
         plan = replace(plan, removals=len(missing), too_young=plan.too_young + len(young))
@@ -249,11 +253,10 @@ class _Step:
             plan = replace(plan, removals=0, held=len(missing))
         removes = self.sweep.mode == "full" and not why
         self._close_holds({*young, *([] if removes else keys)})
-        self.save(plan=plan, reason=why or "")
+        self.save(plan=plan, reason=why or "", confirmed=DECIDED if removes else "")
         if not removes:
             self.end(reason=why or "")
-            return False
-        return True
+        return removes
 
     def _is_ahead(self) -> bool:
         """Whether a push has a TimeStamp that Acumatica's own clock, as σ was taken from it, has not reached yet."""
@@ -290,16 +293,15 @@ class _Step:
         plan = self.sweep.plan
         if code and not plan.complete:
             plan = replace(plan, incomplete=str(code))
-        if plan.too_young and not code and self.sweep.mode != "report" and self.sweep.by != AGAIN:
+        if plan.too_young and not code and self.sweep.mode != "report" and not self.sweep.second:
             margin = self.services.settings.sweep_margin_minutes * 60
             self.services.storage.sweeps.send(Order(self.sweep.mapping), margin + _BEHIND_SECONDS)
         self.save(phase="done", plan=plan, code=str(code), reason=reason, remedy=remedy)
         self.services.storage.sweeps.forget_pages(self.sweep)
-        sent = {"report": 0, "upsert": plan.upserts + plan.retried}.get(
-            self.sweep.mode, plan.upserts + plan.retried + plan.removals
-        )
-        if sent:
-            self.services.activity.swept(self.sweep.run, self.sweep.started, self.sweep.by, self.sweep.mapping, sent)
+        if self.sweep.sent:
+            self.services.activity.swept(
+                self.sweep.run, self.sweep.started, self.sweep.by, self.sweep.mapping, self.sweep.sent
+            )
         level = logging.WARNING if code else logging.INFO
         facts = {
             name: getattr(plan, name) for name in ("read", "equal", "upserts", "too_young", "removals", "held", "retried")

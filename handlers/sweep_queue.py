@@ -11,7 +11,7 @@ from handlers.clients.tables import StorageError, is_away
 from handlers.release import release
 from handlers.services import Factory, NotReady, Services
 from handlers.sweep import Overtaken, step
-from handlers.sweep_start import AGAIN, mode_of, start
+from handlers.sweep_start import mode_of, start
 from handlers.sync.errors import Code
 
 log = logging.getLogger(__name__)
@@ -48,7 +48,12 @@ def _taken(order: Order, services: Services) -> float | None:
     """Do what a message is for; after how many seconds it is to come again, or None where it is done with."""
     if order.look:
         return _looked(order.look, order.tries, services)
-    return release(order.hold, services) if order.hold else _go_on(order, services)
+    if order.hold:
+        return release(order.hold, services)
+    if order.sweep:
+        return _go_on(order, services)
+    _begin_again(order.mapping, services)
+    return None
 
 
 def _looked(look: Look, tries: int, services: Services) -> float | None:
@@ -58,12 +63,15 @@ def _looked(look: Look, tries: int, services: Services) -> float | None:
     return max(delay, min(5.0 * 2.0 ** min(tries, 10), _LONGEST_DELAY))
 
 
+def _begin_again(name: str, services: Services) -> None:
+    """One more sweep, for what was too young to judge."""
+    if mapping := services.mappings.get(name):
+        start(name, mode_of(mapping), "what was too young to judge", services, second=True)
+
+
 def _go_on(order: Order, services: Services) -> float | None:
     """One step of a sweep; how long the next one has to wait, or None where there is none."""
     found = services.storage.sweeps.get(order.mapping)
-    if not order.sweep and (mapping := services.mappings.get(order.mapping)):
-        start(mapping.name, mode_of(mapping), AGAIN, services)
-        return None
     if not found or found.id != order.sweep or found.phase == "done":
         return None
     try:

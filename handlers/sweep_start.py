@@ -17,7 +17,6 @@ from handlers.sync.template import Row
 
 log = logging.getLogger(__name__)
 
-AGAIN = "what was too young to judge"  # begins one more sweep after the margin, and no third one
 _ABANDONED_SECONDS = 900.0  # a sweep that was not saved for so long is not under way any more
 _FAILURES = 5000  # rows of the inquiry over failed notifications that are looked at
 
@@ -33,8 +32,11 @@ def on_schedule(factory: Factory) -> None:
     send_looks(services)
 
 
-def start(name: str, mode: Mode, by: str, intake: Intake, *, queue: bool = True) -> tuple[Sweep, bool]:
-    """Begin a sweep of a mapping; the one that is under way, and False, where there is one. `queue`: the host goes on."""
+def start(name: str, mode: Mode, by: str, intake: Intake, *, queue: bool = True, second: bool = False) -> tuple[Sweep, bool]:
+    """Begin a sweep of a mapping; the one that is under way, and False, where there is one.
+
+    `queue`: the host goes on. `second`: for what the one before could not judge, and no third one follows.
+    """
     storage, now = intake.storage, intake.clock()
     known = storage.sweeps.get(name)
     if known and known.phase != "done" and now - known.saved < _ABANDONED_SECONDS:
@@ -43,7 +45,8 @@ def start(name: str, mode: Mode, by: str, intake: Intake, *, queue: bool = True)
         return known, False
     key = uuid.uuid4().hex
     plan, etag = SweepPlan(name, mode, 0), known.etag if known else ""
-    new = Sweep(name, key, mode=mode, by=by, run=run_key(now, key), started=now, saved=now, plan=plan, etag=etag)
+    run = run_key(now, key)
+    new = Sweep(name, key, mode=mode, by=by, run=run, started=now, saved=now, plan=plan, second=second, etag=etag)
     saved = storage.sweeps.save(new)
     if saved is None:
         known = storage.sweeps.get(name)

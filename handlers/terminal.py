@@ -71,11 +71,12 @@ def progress_line(sweep: Sweep) -> str:
 def sweep_lines(sweep: Sweep) -> list[str]:
     """The plan of a sweep, and why it ended before its time."""
     plan, done = sweep.plan, sweep.mode != "report"
+    removed = "to be removed" if sweep.code else "removed"
     names = {
         "read": "read",
         "equal": "equal",
         "upserts": "added or changed" if done else "to be added or changed",
-        "removals": "removed" if sweep.mode == "full" else "missing: mode full would remove them",
+        "removals": removed if sweep.mode == "full" else "missing: mode full would remove them",
         "held": f"removals held: {sweep.reason} Release or discard them: python -m handlers held",
         "too_young": "too young to judge; the next sweep looks again",
         "retried": "dead letters tried again",

@@ -23,6 +23,7 @@ from handlers.sweep import step
 from handlers.sweep_start import after_failures, on_schedule, start
 from handlers.sync.change import datetime_to_ticks, ticks_to_datetime
 from handlers.sync.errors import Code
+from handlers.terminal import sweep_lines
 from local.fakes import FakeAcumatica, FakeGraph, Fault
 from local.inquiry import COLUMNS, QUERY
 from tests.sweeping import MAPPING, Sweeping
@@ -308,8 +309,22 @@ def test_notifications_that_are_ahead_of_acumaticas_clock_forbid_to_remove(swept
     ahead = datetime_to_ticks(ticks_to_datetime(swept.pushed("A").timestamp)) + 10 * 3600 * 10_000_000
     swept.apply(swept.pushed("AHEAD", timestamp=ahead))
     swept.inquiry.rows.pop("K001")
-    assert swept.sweep().code == Code.CLOCKS_DIFFER
+    done = swept.sweep()
+    assert done.code == Code.CLOCKS_DIFFER
     assert "Visit for K001" in swept.subjects()
+    assert progress(swept, "swept") == {"done"}  # nothing that was never sent is waited for
+    assert "        1  to be removed (K001)" in sweep_lines(done)
+
+
+def test_a_look_up_that_has_to_be_tried_again_decides_nothing_twice(swept: Sweeping) -> None:
+    known(swept, 25)
+    swept.inquiry.rows.pop("K003")
+    swept.apply(swept.pushed("YOUNG"))
+    swept.inquiry.rows.pop("YOUNG")
+    swept.acumatica.faults.add(Fault(method="GET", path=r"filter", status=503, times=1))
+    done = swept.sweep()
+    assert (done.plan.too_young, done.plan.removals, done.plan.samples["removals"]) == (1, 1, ["K003"])
+    assert len(swept.subjects()) == 25
 
 
 # -- going on ----------------------------------------------------------------------------------------------------------

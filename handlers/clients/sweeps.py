@@ -21,6 +21,7 @@ SWEEPS = "Sweeps"
 SWEEP_QUEUE = "sweeps"
 SWEEP_POISON_QUEUE = "sweeps-poison"
 VERSION = 1
+DECIDED = "0"  # before every link key: what may be removed is decided, nothing is looked up yet
 MESSAGE_VERSION = 1
 PREFIX = 8  # bytes of a key's hash: two of 100,000 rows are the same once in four thousand million sweeps
 _PARTITION, _STATE, _KNOWN = "sweeps", "state", "failed-notifications"
@@ -37,7 +38,8 @@ class Sweep:
     """One sweep of a mapping. Moments in seconds since 1970.
 
     `mode`: report (only the plan), upsert (rows are changed, none removed), full. `cursor`: rows that were read;
-    `confirmed`: the last link key whose absence was looked up. `code` and `reason`: why it waits, or ended before its time.
+    `confirmed`: the last link key whose absence was looked up (`DECIDED` before the first). `sent`: changes that went to the
+    queue. `second`: begun for what the one before could not judge. `code` and `reason`: why it waits, or ended early.
     """
 
     mapping: str
@@ -52,6 +54,8 @@ class Sweep:
     phase: Phase = "read"
     cursor: int = 0
     confirmed: str = ""
+    sent: int = 0
+    second: bool = False
     tries: int = 0
     code: str = ""
     reason: str = ""
@@ -79,9 +83,9 @@ class Look:
 
 @dataclass(frozen=True)
 class Order:
-    """A message of queue sweeps: a sweep is to go on, what is held is to be released (`hold` is its id), or a look taken.
+    """A message of queue sweeps: a sweep is to go on, what is held is to be released, or a look taken.
 
-    `tries`: how often the look was put off.
+    Without a `sweep`, one more of the mapping is to begin. `hold`: its id. `tries`: how often the look was put off.
     """
 
     mapping: str = ""
@@ -214,6 +218,8 @@ def _entity(sweep: Sweep) -> Entity:
         "Phase": sweep.phase,
         "Cursor": sweep.cursor,
         "Confirmed": sweep.confirmed,
+        "Sent": sweep.sent,
+        "Second": sweep.second,
         "Tries": sweep.tries,
         "Code": str(sweep.code),
         "Reason": sweep.reason[:_TEXT],
@@ -236,6 +242,8 @@ def _sweep(stored: Stored) -> Sweep:
         phase=entity["Phase"],
         cursor=entity["Cursor"],
         confirmed=entity["Confirmed"],
+        sent=entity.get("Sent", 0),
+        second=entity.get("Second", False),
         tries=entity["Tries"],
         code=entity["Code"],
         reason=entity["Reason"],
