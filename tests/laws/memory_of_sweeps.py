@@ -104,8 +104,8 @@ class Held:
     def releasing(self, hold: Hold, at: datetime, by: str, run: str) -> Hold | None:
         return self._save(replace(hold, state="releasing", decided=at, by=by, run=run, done=0))
 
-    def progress(self, hold: Hold, done: int) -> Hold | None:
-        return self._save(replace(hold, done=done))
+    def progress(self, hold: Hold, done: int, sent: int) -> Hold | None:
+        return self._save(replace(hold, done=done, sent=sent))
 
     def _save(self, hold: Hold) -> Hold | None:
         def save() -> Hold | None:

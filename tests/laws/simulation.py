@@ -310,7 +310,7 @@ class Simulation:
         elif isinstance(item, Sweeping):
             self.scheduler.at(when, lambda: self._looks.append(item))
         elif item.failures >= 5:
-            self.queue.remove(item)
+            (self.orders if item in self.orders else self.queue).remove(item)
             self.dead[item.text] = DeadLetter(item.text, reason="poison")
         else:
             item.visible = when
