@@ -55,7 +55,7 @@ from handlers.sync.effects import (
     WriteBack,
 )
 from handlers.sync.errors import Code, Later, Permanent
-from handlers.sync.link import Entry, EventLink
+from handlers.sync.link import Entry, EventLink, InOutlook
 
 _MISSES = 3  # looks for an event that Graph speaks of and does not find, before it counts as gone
 _SECOND_LOOKS = 1  # before an event that was there counts as gone: a mailbox may lag behind itself
@@ -109,7 +109,7 @@ def _after_create(link: EventLink, effect: CreateEvent, result: Result) -> After
         case Done(event_id=str() as event_id):
             fingerprint = None if entry.unsure else effect.event.fingerprint
             made = replace(entry, id=event_id, fingerprint=fingerprint, unsure=False, over=effect.event.over)
-            return After(link.with_entry(made))
+            return After(_overwritten(link.with_entry(made)))
         case AlreadyCreated(event_id=None):
             return After(link.with_entry(replace(entry, sought=True)))
         case AlreadyCreated(event_id=event_id):
@@ -162,7 +162,7 @@ def _after_update(link: EventLink, effect: UpdateEvent, result: Result, now: flo
             written = replace(written, adopt=None, seen=False, misses=0)
             if now >= written.late_until:
                 written = replace(written, late_until=0.0, late_print="")
-            return After(link.with_entry(written))
+            return After(_overwritten(link.with_entry(written)))
         case Gone() if entry.adopt:
             return _adopted_gone(link, entry)
         case Gone() if entry.seen:
@@ -170,6 +170,14 @@ def _after_update(link: EventLink, effect: UpdateEvent, result: Result, now: flo
         case Gone():
             return After(link.with_entry(replace(entry, sought=True)))
     return _stopped(link.with_entry(replace(entry, fingerprint=None)), result)
+
+
+def _overwritten(link: EventLink) -> EventLink:
+    """The link after its event was written: what people had made of that before is not true any more."""
+    seen = link.in_outlook
+    if not seen or seen.status == "unchanged":
+        return link
+    return replace(link, in_outlook=InOutlook("unchanged", "", "", seen.responses))
 
 
 def _after_find(link: EventLink, effect: FindEvent, result: Result) -> After:

@@ -388,6 +388,20 @@ def test_what_was_seen_in_outlook_is_told_again_later(result: Result) -> None:
     assert (there.outlook_told, type(failure)) == (None, Later)
 
 
+def test_an_event_that_is_written_is_not_what_people_made_of_it_any_more() -> None:
+    """Else its record would be told of times that were just overwritten, and Acumatica might follow them."""
+    moved = link(MADE, in_outlook=SEEN._replace(responses="bob accepted"))
+    unmade = replace(MADE, id=None, fingerprint=None)
+    for known, effect in (
+        (moved, update()),
+        (replace(moved, entries=(unmade,)), create(unmade)),
+    ):
+        there, _ = after(known, effect, Done("id1"), NOW)
+        assert there.in_outlook == InOutlook("unchanged", "", "", "bob accepted")
+    seen = SEEN._replace(status="unchanged")
+    assert after(link(MADE, in_outlook=seen), update(), Done(), NOW)[0].in_outlook == seen
+
+
 def test_after_a_late_report_of_outlook_all_is_written_again() -> None:
     """A late copy may land after newer content: it is waited for, and then id and report are written once more."""
     there = in_doubt(link(MADE, in_outlook=SEEN, written_back="id1"), TELL, NOW + 60)
