@@ -98,6 +98,13 @@ class Story:
         if not told or self._field(row["NoteID"], "UsrOutlookStatus") != "moved":
             self.differences.append(f"record {key} does not say that its event was moved")
 
+    def tells(self, key: str, name: str, value: str) -> None:
+        """What a field of a record says in the end."""
+        note_id = self.world.inquiry.rows[key]["NoteID"]
+        if not self.world.wait(lambda: self._field(note_id, name) == value, 30):
+            self.differences.append(f"{name} of record {key} is not {value!r}")
+        print(f"   record {key}: {name} = {self._field(note_id, name)}")
+
     def _night(self) -> None:
         print(f"   {paint('→', 'cyan')} night: the whole inquiry is read by OData")
         sweep = self.world.night()
@@ -229,7 +236,8 @@ def tell(world: World) -> list[str]:
         later["MeetingEnd"],
     )
     accepted = inquiry.save("OP000101", **later) | {"TimeStamp": datetime_to_ticks(datetime.now(UTC))}  # newer than sweeps
-    story.chapter("Somebody accepts it in Acumatica", "Both agree again.", accepted)
+    story.chapter("Somebody accepts it in Acumatica", "Both agree again, and the record is told so.", accepted)
+    story.tells("OP000101", "UsrOutlookStatus", "unchanged")
     print(f"\n{paint('Verdict', 'bold')}")
     return story.differences + world.differences()
 
@@ -238,7 +246,8 @@ def keep(world: World, key: str) -> None:
     """A meeting that is missing, and all that is needed to find out why; until Ctrl-C."""
     missing = "nora@example.com"
     world.graph.remove_mailbox(missing)
-    dates = {"MeetingStart": "2026-12-09T11:00:00", "MeetingEnd": "2026-12-09T12:00:00"}
+    day = date.today() + timedelta(days=10)  # noqa: DTZ011  (to come, in any zone)
+    dates = {"MeetingStart": f"{day}T11:00:00", "MeetingEnd": f"{day}T12:00:00"}
     world.post(world.inquiry.save("OP000107", Subject="Contract review, Northwind", OwnerEmail=missing, **dates))
     world.post({**world.inquiry.notification([], []), "Query": "Calendar - Renamed Inquiry"})
     world.rest()
