@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.left_out import FOLDERS, ROOT, changed, left_out
+from tests.left_out import GROUPS, ROOT, changed, left_out
 
+LOCAL = "NOT RUN: tests/fakes, tests/host, tests/local. local/ did not"
+WEEKS = "NOT RUN: tests/weeks. what alerts hang on did not"
 CONFTEST = """
 from tests.left_out import LeftOut, pytest_addoption
 def pytest_configure(config):
@@ -46,39 +48,48 @@ def change(folder: Path, name: str) -> None:
 
 def test_they_are_left_out_while_nothing_of_theirs_changed(branch: Path) -> None:
     change(branch, "handlers/a.py")
-    assert left_out([branch / "tests"], {}, branch) == list(FOLDERS)
+    assert left_out([branch / "tests"], {}, branch) == {group.part: list(group.folders) for group in GROUPS}
 
 
-@pytest.mark.parametrize("name", ["local/a.py", "local/new.py", "tests/host/a.py", "requirements-run.txt"])
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [
+        ("local/a.py", "local/"),
+        ("local/new.py", "local/"),
+        ("tests/host/a.py", "local/"),
+        ("requirements-run.txt", "local/"),
+        ("handlers/health.py", "what alerts hang on"),
+    ],
+)
 @pytest.mark.parametrize("committed", [True, False])
-def test_they_run_when_something_of_theirs_changed(branch: Path, name: str, *, committed: bool) -> None:
+def test_they_run_when_something_of_theirs_changed(branch: Path, name: str, part: str, *, committed: bool) -> None:
     change(branch, name)
     if committed:
         git(branch, "add", "-A")
         git(branch, "commit", "-m", "more")
-    assert left_out([branch / "tests"], {}, branch) == []
+    assert left_out([branch / "tests"], {}, branch).keys() == {group.part for group in GROUPS} - {part}
 
 
 def test_they_run_in_continuous_integration(branch: Path) -> None:
-    assert left_out([branch / "tests"], {"CI": "true"}, branch) == []
+    assert left_out([branch / "tests"], {"CI": "true"}, branch) == {}
 
 
 def test_what_is_named_runs(branch: Path) -> None:
-    named = [branch / "tests/host/a.py", branch / "tests/local"]
-    assert left_out(named, {}, branch) == ["tests/fakes"]
+    named = [branch / "tests/host/a.py", branch / "tests/local", branch / "tests/weeks"]
+    assert left_out(named, {}, branch) == {"local/": ["tests/fakes"]}
 
 
 def test_without_git_nothing_is_left_out(tmp_path: Path) -> None:
-    assert changed(tmp_path)
+    assert changed(["local"], tmp_path)
 
 
 @pytest.mark.parametrize(
     ("arguments", "said", "passed"),
     [
-        ([], ["NOT RUN: tests/fakes, tests/host, tests/local. local/ did not"], 1),
-        (["-n", "2"], ["NOT RUN: tests/fakes, tests/host, tests/local. local/ did not"], 1),
+        ([], [LOCAL, WEEKS], 1),
+        (["-n", "2"], [LOCAL, WEEKS], 1),
         (["-n", "2", "--tools"], [], 2),
-        (["tests/host/test_it.py"], ["NOT RUN: tests/fakes, tests/local. local/ did not"], 1),
+        (["tests/host/test_it.py"], ["NOT RUN: tests/fakes, tests/local. local/ did not", WEEKS], 1),
     ],
 )
 def test_a_run_says_what_it_leaves_out(branch: Path, arguments: list[str], said: list[str], passed: int) -> None:
