@@ -184,7 +184,11 @@ def _doctor(options: argparse.Namespace) -> int:
             if not options.json:
                 print("\n".join(check_lines(check)), flush=True)
         if options.bundle:
-            support.write(factory, environ, options.bundle, found)
+            try:
+                support.write(factory, environ, options.bundle, found)
+            except OSError as error:
+                print(f"{options.bundle} cannot be written: {error.strerror}", file=sys.stderr)
+                return 1
     finally:
         factory.close()
     if options.json:

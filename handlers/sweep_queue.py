@@ -58,8 +58,11 @@ def _taken(order: Order, services: Services) -> float | None:
 
 def _looked(look: Look, tries: int, services: Services) -> float | None:
     delay: float | None = calendar_sweep.run(look, services)
-    if delay is None or tries >= _LOOKS:
-        return None  # the next night looks again
+    if delay is None:
+        return None
+    if tries >= _LOOKS:  # the next night looks again
+        bury_look(look, "The mailbox could not be looked at for six hours; the app's log says why.", services.storage)
+        return None
     return max(delay, min(5.0 * 2.0 ** min(tries, 10), _LONGEST_DELAY))
 
 

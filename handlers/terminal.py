@@ -76,14 +76,15 @@ def sweep_lines(sweep: Sweep) -> list[str]:
         "read": "read",
         "equal": "equal",
         "upserts": "added or changed" if done else "to be added or changed",
-        "removals": removed if sweep.mode == "full" else "missing: mode full would remove them",
+        "removals": removed if sweep.mode == "full" else "missing: a sweep in mode full removes them",
         "held": f"removals held: {sweep.reason} Release or discard them: python -m handlers held",
         "too_young": "too young to judge; the next sweep looks again",
         "retried": "dead letters tried again",
     }
     counts = [(getattr(plan, name), told, name) for name, told in names.items()]
     counts += [(count, f"left out: {words.SKIPPED.get(why, why)}", why) for why, count in sorted(plan.skipped.items())]
-    lines = [f"{plan.mapping}, {'swept' if done else 'a report: nothing was done'}"]
+    over = "not swept to the end" if sweep.code else "swept"
+    lines = [f"{plan.mapping}, {over if done else 'a report: nothing was done'}"]
     for count, told, name in counts:
         if count or name == "read":
             sample = "; ".join(plan.samples.get(name, [])[:5])

@@ -142,7 +142,7 @@ class Story:
             "write-backs": sum(call.method == "PUT" for call in acumatica.calls),
             "sign-ins": acumatica.sign_ins,
             "sign-outs": acumatica.sign_outs,
-            "echoes taken in": self.world.echoes,
+            "own writes that came back": self.world.echoes,
         }
 
     def _describe(self, notification: Notification) -> str:
@@ -255,7 +255,7 @@ def keep(world: World, key: str) -> None:
     print(f"   Runs page     {paint(f'{world.host.url}/api/runs', 'cyan')}\n   Key           {paint(key, 'yellow')}")
     print("   When you know, give her a mailbox, and resubmit. Then look into her calendar:")
     print(f"     curl {world.graph.url}/_fake/mailboxes -d mailbox={missing}")
-    print(f"     curl {world.graph.url}/_fake/state")
+    print(f"     curl {world.graph.url}/_fake/state | python3 -m json.tool | grep subject")
     print("   Ctrl-C stops.", flush=True)
     threading.Event().wait()
 

@@ -61,4 +61,7 @@ def _readable(answer: requests.Response) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except BrokenPipeError:  # `| head` has seen enough
+        os._exit(0)

@@ -8,6 +8,7 @@ goes on. This program needs no package and any Python from 3.8.
 import argparse
 import contextlib
 import csv
+import errno
 import os
 import re
 import shutil
@@ -46,7 +47,9 @@ def main() -> int:
     except SetupError as error:
         print(f"\n{error}", file=sys.stderr)
         return 1
-    except PermissionError as error:
+    except OSError as error:
+        if error.errno not in {errno.EACCES, errno.EPERM, errno.EROFS}:
+            raise
         print(f"\n{ROOT} cannot be written to ({error}): copy it to a folder of yours, and go on there.", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

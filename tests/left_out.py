@@ -81,7 +81,7 @@ class LeftOut:
 
 
 def left_out(named: Iterable[Path], environ: Mapping[str, str], root: Path = ROOT) -> dict[str, list[str]]:
-    """Return the folders to leave out, by the part that did not change; none in continuous integration, none that were named."""
+    """Return the folders to leave out, by the part that did not change; none in CI, and none that were named."""
     if environ.get("CI"):
         return {}
     paths = [path.resolve() for path in named]

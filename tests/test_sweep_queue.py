@@ -96,6 +96,8 @@ def test_a_look_that_has_to_wait_comes_again_and_some_day_no_more(looking: Bench
         assert sent[-1][1] == pytest.approx(delay, abs=1)
     sweep(text(look=order.look.encode(), tries=sweep_queue._LOOKS), looking.factory)
     assert len(sent) == 4
+    (letter,) = looking.factory.storage().dead_letters.list(9)
+    assert (letter.code, "six hours" in letter.reason) == (Code.APP_FAILED, True)
 
 
 def test_where_no_mapping_wants_to_know_nothing_is_sent(

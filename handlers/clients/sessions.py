@@ -11,6 +11,7 @@ from handlers import telemetry
 from handlers.clients.acumatica import Acumatica, Read
 from handlers.clients.acumatica_sign_in import AcumaticaSignIn
 from handlers.clients.storage import Storage
+from handlers.clients.tables import StorageError
 from handlers.settings import Settings
 from handlers.sync.errors import Code, Later, OutcomeUnknown, SignedOut
 from handlers.sync.record import RecordUpdate
@@ -292,7 +293,9 @@ class Sessions:
             for held in some:
                 try:
                     work(held)
-                except Exception:  # storage is away: leases run out, and the upkeep of some instance signs out
+                except StorageError as error:  # leases run out, and the upkeep of some instance signs out
+                    log.warning("looking after an Acumatica session: storage is away: %s", type(error).__name__)
+                except Exception:
                     log.exception("looking after an Acumatica session failed")
 
     def _renew(self, held: _Held) -> None:

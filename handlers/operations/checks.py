@@ -106,7 +106,12 @@ def _in_storage(storage: Storage, services: Services | None) -> Iterator[Check]:
     yield Check("Queue", "note" if stuck else "ok", seen, remedy)
     letters = storage.dead_letters.count(dead_letters.COUNTED)
     seen = f"{letters} rows need a person" if letters else "none"
-    yield Check("Dead letters", "note" if letters else "ok", seen, "See the reasons on the runs page." if letters else "")
+    yield Check(
+        "Dead letters",
+        "note" if letters else "ok",
+        seen,
+        "Their reasons: page Dead letters, or python -m handlers runs letters." if letters else "",
+    )
     if services:
         yield from _sweeps(storage, services)
     taken = sum(not isinstance(slot, Free) for slot, _ in storage.slots.all().values())
@@ -158,7 +163,9 @@ def _graph(services: Services, mailbox: str) -> Iterator[Check]:
         return
     yield Check("Graph token", "ok", "issued")
     if not mailbox:
-        yield Check("Mailbox", "note", "not looked at", "Name one: --mailbox ann@example.com")
+        yield Check(
+            "Mailbox", "note", "not looked at", "Name one: in the field on page Health, or with --mailbox ann@example.com"
+        )
         return
     try:
         services.graph.find(mailbox, "doctor")

@@ -33,6 +33,7 @@ OUTLOOK = {"outlook_status", "outlook_start", "outlook_end", "responses"}  # wha
 RESULTS = {EVENT_ID, "reason", *DETAILS, *OUTLOOK}  # what write_back can write, and nothing else can use
 LINK = "link"  # the one placeholder of `footer`
 ELSE = "*"  # in [values]: every other label
+_COMPARISON = re.compile(r"\s*(?:[<>=!]=?|<>)\s*-?[\d{]")
 NOT_KEYS = {"name"}  # of a mapping; told by its file's name
 
 
@@ -129,6 +130,13 @@ class Condition(Table):
     one_of: list[Scalar] | None = Field(None, min_length=1, description="One of these.")
     none_of: list[Scalar] | None = Field(None, alias="not", min_length=1, description="None of these.")
     empty: bool | None = Field(None, description="`true`: has to be empty; `false`: must not be.")
+
+    @field_validator("one_of", "none_of")
+    @classmethod
+    def _compares_nothing(cls, values: list[Scalar] | None) -> list[Scalar] | None:
+        if found := next((value for value in values or () if isinstance(value, str) and _COMPARISON.match(value)), ""):
+            raise ValueError(f"{found!r} would be compared as text: greater and less are conditions of the inquiry")
+        return values
 
     def holds(self, value: Any) -> bool:
         """Whether a column's value fulfils the condition."""

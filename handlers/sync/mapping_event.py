@@ -139,7 +139,10 @@ class EventChanges(Table):
     isReminderOn: Flag | None = Field(
         None, description="`true` or `false`. What a sweep makes after its begin has no reminder."
     )
-    reminderMinutesBeforeStart: Minutes | None = Field(None, description="A whole number.")
+    reminderMinutesBeforeStart: Minutes | None = Field(
+        None,
+        description="A whole number: 1440 is a day. Of whole days it counts from midnight: 900 is 9:00 on the day before.",
+    )
     hideAttendees: Flag | None = Field(None, description="`true`: attendees do not see each other.")
     isOnlineMeeting: Flag | None = Field(
         None, description="`true`: a Teams meeting. It stays one, and its body is written once, when the event is made."

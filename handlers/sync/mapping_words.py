@@ -63,6 +63,7 @@ def _hints(line: str, message: str) -> Iterator[str]:
     colon = re.match(rf"{_KEY}:\s*(?P<value>\S.*)", line)
     odd = line.count('"') % 2 or (line.count("'") % 2 and '"' not in line)
     cases = (
+        (re.match(rf"{_KEY}=\s*[<>!]", line), "greater, less and the like are conditions of the inquiry, not of a mapping"),
         (_CURLY.search(line), 'curly quotes; texts stand in straight ones: "…"'),
         (message.startswith("Cannot "), "this key or table stands in the file already: bring the two together"),
         (unquoted and value not in {"true", "false"}, f'text stands in quotes: {unquoted and unquoted["key"]} = "{value}"'),
@@ -104,11 +105,15 @@ def unknown_key(key: str, word: str, table: str, known: list[str], homes: dict[s
     `table`: the file's table that it was found in, by its name. `homes`: the keys of each of the file's tables.
     """
     by_form = {folded(name): name for name in known}
+    if "when" in key.split(".")[:-1]:
+        near = nearest(word, known)
+        meant = f"did you mean {near}? (known" if near else "greater, less and the like are conditions of the inquiry (known"
+        return f"{key}: unknown key; {meant}: {', '.join(known)})"
     meant = by_form.get(folded(word), "")
     if not meant and (elsewhere := _home(word, table, homes, exact=True)):
         return f"{key}: {elsewhere}"
     meant = meant or nearest(word, known)
-    if not meant and (elsewhere := _home(word, table, homes, exact=False)):
+    if not meant and "." not in key and (elsewhere := _home(word, table, homes, exact=False)):
         return f"{key}: {elsewhere}"
     return f"{key}: unknown key{f'; did you mean {meant}?' if meant else ''} (known: {', '.join(known)})"
 

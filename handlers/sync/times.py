@@ -181,4 +181,7 @@ def _no_date(what: str, source: Template | DateAndTime, row: Row) -> Permanent:
     if isinstance(source, Template) and len(source.columns) == 2:
         remedy = f'Where date and time are in two columns, write {{ date = "{{{source.columns[0]}}}", time = '
         remedy += f'"{{{source.columns[1]}}}" }}. {_NO_DATE}'
+    elif isinstance(source, Template) and len(source.columns) == 1 and source.source.strip() != f"{{{source.columns[0]}}}":
+        shifted = f'{{ date = "{{{source.columns[0]}}}", days = -30 }}'
+        remedy = f"Name the column alone; a number of days or minutes is added by {shifted}. {_NO_DATE}"
     return unusable(what, _template_of(source), row, "is no ISO date and time", remedy)

@@ -218,7 +218,10 @@ def _storage(settings: dict[str, str], data: Path | None) -> Storage:
     # Exit handlers run in reverse order: those of the app, registered later, still have storage.
     atexit.register(azurite.stop)
     settings[name] = azurite.connection_string()
-    return Storage(f"Azurite, data in {data}" if data else "Azurite, in memory: gone when it stops", settings[name])
+    kept = f"Azurite, data in {data}" if data else "Azurite, in memory: gone when it stops"
+    export = "$env:{}='{}'" if os.name == "nt" else "export {}='{}'"
+    command = export.format(name, settings[name])
+    return Storage(f"{kept}\n           for python -m handlers in another terminal: {command}", settings[name])
 
 
 def _listen(port: int) -> socket.socket:

@@ -71,8 +71,13 @@ def test_a_page_where_somebody_may_be_writing_is_not_loaded_again(browser: Brows
         ("full", {"removals": 1}, ["Done.", ">removed<", "OP2"], ["missing"]),
         ("full", {"upserts": 0}, ["Nothing was to be done."], ["What became"]),
         ("full", {"held": 8}, ["Swept.", "removals held", "OP2"], ["Nothing was"]),
-        ("upsert", {"removals": 1}, ["missing: only mode full removes them"], [">removed<"]),
-        ("report", {"removals": 1}, ["nothing was done", "to add or change", "missing: only"], ["What became", ">removed<"]),
+        ("upsert", {"removals": 1}, ["missing: a sweep in mode full removes them"], [">removed<"]),
+        (
+            "report",
+            {"removals": 1},
+            ["nothing was done", "to add or change", "missing: a sweep in mode full"],
+            ["What became", ">removed<"],
+        ),
         ("full", {"skipped": {"would-invite": 2}}, ["Outlook would mail its attendees"], ["would-invite"]),
     ],
 )

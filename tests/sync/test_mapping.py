@@ -318,6 +318,15 @@ def test_all_conditions_have_to_hold() -> None:
             '"custom.Opportunity.UsrBoth" = "{event_id} {outlook_status}"\n[on]\nmoved = "report"',
             'm.toml:18: write_back.fields: "custom.Opportunity.UsrBoth": what is seen in Outlook has to stand alone',
         ),
+        (
+            '[when]\nAmount = "> 1000"',
+            "m.toml:21: when.Amount.one_of: '> 1000' would be compared as text: greater and less are conditions of the inquiry",
+        ),
+        (
+            "[when]\nAmount = { above = 1000 }",
+            "m.toml:21: when.Amount.above: unknown key; greater, less and the like are conditions of the inquiry (known: one_of, "
+            + "not, empty)",
+        ),
     ],
 )
 def test_problems_of_further_tables(more: str, problem: str) -> None:

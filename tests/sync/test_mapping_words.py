@@ -105,6 +105,7 @@ def test_a_key_in_the_wrong_table_is_not_missing_as_well() -> None:
     [
         ("subject = \u201c{Subject}\u201d", 'curly quotes; texts stand in straight ones: "…" (at line 1, column'),
         ("subject = \u2018x\u2019", "curly quotes"),
+        ("Amount = > 1000", "greater, less and the like are conditions of the inquiry, not of a mapping"),
         ("subject = {Subject}", 'text stands in quotes: subject = "{Subject}" (at line 1, column'),
         ("subject = {Subject}: {Room}", 'text stands in quotes: subject = "{Subject}: {Room}"'),
         ("query = Calendar - Visits  # title", 'text stands in quotes: query = "Calendar - Visits"'),
