@@ -282,10 +282,17 @@ class _Step:
             telemetry.emit(telemetry.HELD, level=logging.ERROR, mapping=sweep.mapping, sweep=sweep.id, rows=len(keys))
 
     def _close_holds(self, missing: set[tuple[str, ...]]) -> None:
-        """Holds of which no row is missing any more are overtaken: their rows are back, or are removed by this sweep."""
+        """Holds of which no row is missing any more are overtaken: their rows are back, or are removed by this sweep.
+
+        Of a notification that is as young as the snapshot, what was read says nothing. Rows that are not stored any more
+        may be any that are missing.
+        """
         held, at = self.services.storage.held, datetime.fromtimestamp(self.services.clock(), UTC)
         for hold in held.of_mapping(self.sweep.mapping):
-            if missing.isdisjoint(held.keys(hold) or ()):
+            if hold.source == "notification" and hold.timestamp >= self.sweep.plan.sigma:
+                continue
+            keys = held.keys(hold)
+            if missing.isdisjoint(missing if keys is None else keys):
                 held.decide(hold, "overtaken", at, "a later sweep", f"sweep {self.sweep.id} would not remove its rows")
 
     def end(self, code: str = "", reason: str = "", remedy: str = "") -> None:

@@ -1,0 +1,77 @@
+"""What is held, and sweeps: when a sweep closes a hold, and which of a hold's rows go once somebody has released it."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from handlers.clients.held import Hold, hold_id
+from handlers.clients.sweeps import Sweep
+from handlers.sweep import step
+from handlers.sync.change import datetime_to_ticks
+from local.fakes import FakeAcumatica, FakeGraph
+from tests.sweeping import MAPPING, Sweeping
+
+NAMES = [f"K{n:03}" for n in range(12)]
+FIRST = [(name,) for name in NAMES[:3]]
+
+
+@pytest.fixture
+def swept(storage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sweeping]:
+    """Twelve rows that are in the calendar, since an hour."""
+    with FakeGraph() as graph, FakeAcumatica() as acumatica:
+        for name, value in graph.identity_settings.items():
+            monkeypatch.setenv(name, value)
+        bench = Sweeping(storage, graph, acumatica, tmp_path, REMOVALS_MAX="5")
+        bench.save(*NAMES)
+        bench.sweep()
+        bench.later()
+        yield bench
+        bench.factory.close()
+
+
+def held(swept: Sweeping, timestamp: int = 1) -> str:
+    """The removals of a notification are held, of the first three rows; the hold's id."""
+    key = hold_id("notification", "n", MAPPING)
+    hold = Hold(key, source="notification", origin="n", company="production", mapping=MAPPING, timestamp=timestamp)
+    assert swept.factory.storage().held.hold(hold, FIRST)
+    return key
+
+
+def state(swept: Sweeping, key: str) -> str:
+    hold = swept.factory.storage().held.get(key)
+    return hold.state if hold else "unknown"
+
+
+def now_in_ticks(swept: Sweeping) -> int:
+    return datetime_to_ticks(datetime.fromtimestamp(swept.now, UTC))
+
+
+# -- when a sweep closes it --------------------------------------------------------------------------------------------
+
+
+def test_a_hold_that_is_younger_than_the_read_stays(swept: Sweeping) -> None:
+    """All rows were read; then a notification removed some of them."""
+
+    def removed_meanwhile(sweep: Sweep) -> None:
+        if sweep.phase == "confirm" and swept.inquiry.rows:
+            held(swept, now_in_ticks(swept))
+            swept.inquiry.rows.clear()
+
+    step(swept.start("upsert"), swept.factory.services(), watch=removed_meanwhile)
+    assert state(swept, hold_id("notification", "n", MAPPING)) == "held"
+
+
+@pytest.mark.parametrize(("gone", "expected"), [(True, "held"), (False, "overtaken")])
+def test_a_hold_whose_rows_are_not_stored_any_more_stays_while_any_row_is_missing(
+    swept: Sweeping, expected: str, *, gone: bool
+) -> None:
+    storage, key = swept.factory.storage(), held(swept)
+    hold = storage.held.get(key)
+    assert hold
+    storage.held._blobs._connect().delete_blob(hold.blob)
+    if gone:
+        swept.inquiry.rows.pop(NAMES[0])
+    swept.sweep("upsert")
+    assert state(swept, key) == expected
