@@ -214,6 +214,7 @@ class _Step:
             self.save(confirmed=some[-1][0], sent=sent, plan=plan)
             if self.is_late and some[-1] != left[-1]:
                 return
+        self._close_holds(set(self._young()))
         self.end()
 
     def _missing(self) -> list[Missing]:
@@ -252,7 +253,8 @@ class _Step:
             self._hold(keys, why)
             plan = replace(plan, removals=0, held=len(missing))
         removes = self.sweep.mode == "full" and not why
-        self._close_holds({*young, *([] if removes else keys)})
+        if not removes:
+            self._close_holds({*young, *keys})
         self.save(plan=plan, reason=why or "", confirmed=DECIDED if removes else "")
         if not removes:
             self.end(reason=why or "")

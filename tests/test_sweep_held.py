@@ -10,6 +10,7 @@ from handlers.clients.held import Hold, hold_id
 from handlers.clients.sweeps import Sweep
 from handlers.sweep import step
 from handlers.sync.change import datetime_to_ticks
+from handlers.sync.errors import Code
 from local.fakes import FakeAcumatica, FakeGraph
 from tests.sweeping import MAPPING, Sweeping
 
@@ -75,3 +76,15 @@ def test_a_hold_whose_rows_are_not_stored_any_more_stays_while_any_row_is_missin
         swept.inquiry.rows.pop(NAMES[0])
     swept.sweep("upsert")
     assert state(swept, key) == expected
+
+
+def test_a_hold_is_overtaken_by_removals_that_are_sent_and_not_by_those_that_are_not(swept: Sweeping) -> None:
+    key = held(swept)
+    for name in NAMES[:3]:
+        swept.inquiry.rows.pop(name)
+    swept.acumatica.switches.odata_filter = "ignored"
+    assert swept.sweep().code == Code.INQUIRY_FILTER_IGNORED
+    assert (state(swept, key), len(swept.subjects())) == ("held", 12)
+    swept.acumatica.switches.odata_filter = "applied"
+    swept.sweep()
+    assert (state(swept, key), len(swept.subjects())) == ("overtaken", 9)
