@@ -1,5 +1,6 @@
-"""Removals that were held, and that somebody has released, go to the queue. What a sweep holds is looked up once more.
+"""Removals that were held, and that somebody has released, go to the queue, after their rows are looked up once more.
 
+Of a notification they go without a look-up where the inquiry cannot be read: Acumatica itself has said that they are gone.
 Work of at most two minutes; a message brings the rest. What was sent before a kill is sent again: it is the same removal.
 """
 
@@ -14,6 +15,7 @@ from handlers.services import Services
 from handlers.snapshot import exposed, looked_up
 from handlers.sync.change import RowChange, link_key
 from handlers.sync.errors import Later, Permanent, SyncError
+from handlers.sync.mapping import Mapping
 
 log = logging.getLogger(__name__)
 
@@ -55,12 +57,26 @@ def release(key: str, services: Services) -> float | None:
 
 
 def _removable(hold: Hold, keys: list[RowKey], services: Services) -> Iterator[tuple[Sequence[object], list[RowKey]]]:
-    """Some rows at a time, and which of them may be removed: of a sweep's, those that are still not to be found."""
-    mapping = services.mappings.get(hold.mapping)
-    if hold.source == "notification" or mapping is None:  # without a mapping there is nothing that could be looked up
-        for some in batched(keys, _SENT, strict=False):
-            yield some, list(some)
-        return
+    """Some rows at a time, and which of them may be removed: those that are still not to be found.
+
+    Rows that are there again may have links that are older than the hold: a sweep does not write where nothing differs.
+    """
+    mapping, done = services.mappings.get(hold.mapping), 0
+    try:
+        for some, gone in _looked_up(hold, keys, mapping, services) if mapping else ():
+            done += len(some)
+            yield some, gone
+    except Permanent as failure:
+        if hold.source == "sweep":
+            raise
+        log.info("held removals of %s go without a look-up: %s", hold.mapping, failure.code)
+    for some in batched(keys[done:], _SENT, strict=False):
+        yield some, list(some)
+
+
+def _looked_up(
+    hold: Hold, keys: list[RowKey], mapping: Mapping, services: Services
+) -> Iterator[tuple[Sequence[object], list[RowKey]]]:
     links = services.storage.links.of_mapping(mapping.name)
     missing = [(link_key(hold.company, hold.mapping, key), key) for key in keys]
     yield from looked_up(missing, links, exposed(mapping, services.inquiries), mapping, services)

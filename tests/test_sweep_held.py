@@ -6,12 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from handlers import snapshot
 from handlers.clients.held import Hold, hold_id
 from handlers.clients.sweeps import Sweep
+from handlers.operations import sweeps
 from handlers.sweep import step
 from handlers.sync.change import datetime_to_ticks
 from handlers.sync.errors import Code
-from local.fakes import FakeAcumatica, FakeGraph
+from local.fakes import FakeAcumatica, FakeGraph, Fault
+from local.inquiry import QUERY
 from tests.sweeping import MAPPING, Sweeping
 
 NAMES = [f"K{n:03}" for n in range(12)]
@@ -88,3 +91,37 @@ def test_a_hold_is_overtaken_by_removals_that_are_sent_and_not_by_those_that_are
     swept.acumatica.switches.odata_filter = "applied"
     swept.sweep()
     assert (state(swept, key), len(swept.subjects())) == ("overtaken", 9)
+
+
+# -- once it is released -----------------------------------------------------------------------------------------------
+
+
+def test_released_removals_of_a_notification_spare_rows_that_are_there_again(swept: Sweeping) -> None:
+    """A sweep that saw them since wrote nothing, since they were equal: their links are older than the removals."""
+    key = held(swept, now_in_ticks(swept))
+    swept.inquiry.rows.pop(NAMES[0])
+    release(swept, key)
+    assert (state(swept, key), sorted(swept.subjects())) == ("released", [f"Visit for {name}" for name in NAMES[1:]])
+
+
+def test_released_removals_of_a_notification_go_where_the_inquiry_cannot_be_read(swept: Sweeping) -> None:
+    key = held(swept, now_in_ticks(swept))
+    swept.acumatica.conceal(QUERY)
+    release(swept, key)
+    assert (state(swept, key), len(swept.subjects())) == ("released", 9)
+
+
+def test_a_look_up_that_fails_for_good_halfway_lets_the_rest_of_a_notification_go(
+    swept: Sweeping, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(snapshot, "_LOOKED_UP", 1)
+    key = held(swept, now_in_ticks(swept))
+    swept.inquiry.rows.pop(NAMES[0])
+    swept.acumatica.faults.add(Fault(method="GET", path=rf"filter.*{NAMES[1]}", status=400, times=9))
+    release(swept, key)
+    assert (state(swept, key), len(swept.subjects())) == ("released", 9)
+
+
+def release(swept: Sweeping, key: str) -> None:
+    sweeps.release(key, swept.factory.intake(), "ann")
+    swept.drain()
