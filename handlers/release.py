@@ -41,7 +41,12 @@ def release(key: str, services: Services) -> float | None:
     try:
         for some, gone in _removable(hold, left, services):
             _send(hold.removals(gone, services.clock()), services)
-            hold = held.progress(hold, hold.done + len(some), hold.sent + len(gone)) or hold
+            sent = hold.sent + len(gone)
+            saved = held.progress(hold, hold.done + len(some), sent)
+            if saved is None:  # decided on meanwhile, or another worker goes on with it
+                _tell_if_discarded(hold, sent, services)
+                return None
+            hold = saved
             if services.clock() >= until and hold.done < len(keys):
                 return 0.0
     except Permanent as failure:
@@ -54,6 +59,12 @@ def release(key: str, services: Services) -> float | None:
     services.activity.sent(hold.run, hold.sent)
     _end(hold, services, "released", hold.why)
     return None
+
+
+def _tell_if_discarded(hold: Hold, sent: int, services: Services) -> None:
+    found = services.storage.held.get(hold.id)
+    if found and found.state == "discarded":
+        services.activity.sent(hold.run, sent)
 
 
 def _removable(hold: Hold, keys: list[RowKey], services: Services) -> Iterator[tuple[Sequence[object], list[RowKey]]]:

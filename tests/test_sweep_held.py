@@ -9,9 +9,9 @@ import pytest
 from handlers import snapshot
 from handlers.clients.held import Hold, hold_id
 from handlers.clients.sweeps import Sweep
-from handlers.operations import sweeps
+from handlers.operations import activity, sweeps
 from handlers.sweep import step
-from handlers.sync.change import datetime_to_ticks
+from handlers.sync.change import RowChange, datetime_to_ticks
 from handlers.sync.errors import Code
 from local.fakes import FakeAcumatica, FakeGraph, Fault
 from local.inquiry import QUERY
@@ -125,3 +125,24 @@ def test_a_look_up_that_fails_for_good_halfway_lets_the_rest_of_a_notification_g
 def release(swept: Sweeping, key: str) -> None:
     sweeps.release(key, swept.factory.intake(), "ann")
     swept.drain()
+
+
+def test_what_is_discarded_while_its_removals_are_sent_stops_there(swept: Sweeping, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(snapshot, "_LOOKED_UP", 1)
+    key = held(swept, now_in_ticks(swept))
+    for name in NAMES[:3]:
+        swept.inquiry.rows.pop(name)
+    queue, intake = swept.factory.storage().queue, swept.factory.intake()
+    send = queue.send
+
+    def discarded_after_the_first(change: RowChange, delay: float = 0.0) -> None:
+        send(change, delay)
+        if state(swept, key) == "releasing":
+            sweeps.discard(key, intake, "ben", "a mistake")
+
+    monkeypatch.setattr(queue, "send", discarded_after_the_first)
+    release(swept, key)
+    assert (state(swept, key), len(swept.subjects())) == ("discarded", 11)
+    swept.factory.services().activity.flush()
+    [run] = [run for run in activity.newest(swept.factory.storage()) if run.state == "released"]
+    assert run.progress == "done"
