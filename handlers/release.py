@@ -14,7 +14,7 @@ from handlers.clients.held import Hold, HoldState
 from handlers.services import Services
 from handlers.snapshot import exposed, looked_up
 from handlers.sync.change import RowChange, link_key
-from handlers.sync.errors import Later, Permanent, SyncError
+from handlers.sync.errors import Code, Later, Permanent, SyncError
 from handlers.sync.mapping import Mapping
 
 log = logging.getLogger(__name__)
@@ -50,13 +50,12 @@ def release(key: str, services: Services) -> float | None:
             if services.clock() >= until and hold.done < len(keys):
                 return 0.0
     except Permanent as failure:
-        log.warning("held removals of %s could not be looked up: %s", hold.mapping, failure.code)
+        log.warning("held removals of %s are held again: %s", hold.mapping, failure.code)
         _end(hold, services, "held", f"{failure.reason} {failure.remedy}")
         return None
     except SyncError as failure:
         wanted = failure.delay if isinstance(failure, Later) else 0.0
         return min(max(wanted, 30.0), _LONGEST_DELAY)
-    services.activity.sent(hold.run, hold.sent)
     _end(hold, services, "released", hold.why)
     return None
 
@@ -73,8 +72,11 @@ def _removable(hold: Hold, keys: list[RowKey], services: Services) -> Iterator[t
     Rows that are there again may have links that are older than the hold: a sweep does not write where nothing differs.
     """
     mapping, done = services.mappings.get(hold.mapping), 0
+    if mapping is None:
+        remedy = f"Add {hold.mapping}.toml again, and release it then."
+        raise Permanent(Code.MAPPING_MISSING, f"There is no active mapping {hold.mapping!r}.", remedy)
     try:
-        for some, gone in _looked_up(hold, keys, mapping, services) if mapping else ():
+        for some, gone in _looked_up(hold, keys, mapping, services):
             done += len(some)
             yield some, gone
     except Permanent as failure:
@@ -100,4 +102,5 @@ def _send(changes: list[RowChange], services: Services) -> None:
 
 def _end(hold: Hold, services: Services, state: HoldState, why: str) -> None:
     at = datetime.fromtimestamp(services.clock(), UTC)
+    services.activity.sent(hold.run, hold.sent)
     services.storage.held.decide(hold, state, at, hold.by, why)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from handlers import snapshot
+from handlers.again import Refused
 from handlers.clients.held import Hold, hold_id
 from handlers.clients.sweeps import Sweep
 from handlers.operations import activity, sweeps
@@ -46,6 +47,11 @@ def held(swept: Sweeping, timestamp: int = 1) -> str:
 def state(swept: Sweeping, key: str) -> str:
     hold = swept.factory.storage().held.get(key)
     return hold.state if hold else "unknown"
+
+
+def release(swept: Sweeping, key: str) -> None:
+    sweeps.release(key, swept.factory.intake(), "ann")
+    swept.drain()
 
 
 def now_in_ticks(swept: Sweeping) -> int:
@@ -122,11 +128,6 @@ def test_a_look_up_that_fails_for_good_halfway_lets_the_rest_of_a_notification_g
     assert (state(swept, key), len(swept.subjects())) == ("released", 9)
 
 
-def release(swept: Sweeping, key: str) -> None:
-    sweeps.release(key, swept.factory.intake(), "ann")
-    swept.drain()
-
-
 def test_what_is_discarded_while_its_removals_are_sent_stops_there(swept: Sweeping, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(snapshot, "_LOOKED_UP", 1)
     key = held(swept, now_in_ticks(swept))
@@ -146,3 +147,16 @@ def test_what_is_discarded_while_its_removals_are_sent_stops_there(swept: Sweepi
     swept.factory.services().activity.flush()
     [run] = [run for run in activity.newest(swept.factory.storage()) if run.state == "released"]
     assert run.progress == "done"
+
+
+def test_where_its_mapping_is_not_active_nothing_is_released(swept: Sweeping) -> None:
+    key, mapping = held(swept, now_in_ticks(swept)), swept.folder / f"{MAPPING}.toml"
+    sweeps.release(key, swept.factory.intake(), "ann")
+    mapping.unlink()  # before the queue brings it
+    swept.reconfigure()
+    swept.drain()
+    [hold] = sweeps.holds(swept.factory.storage())
+    assert (hold.state, hold.why[:26], swept.letters()) == ("held", "There is no active mapping", {})
+    with pytest.raises(Refused, match="no active mapping"):
+        sweeps.release(key, swept.factory.intake(), "ann")
+    assert state(swept, key) == "held"
