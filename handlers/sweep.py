@@ -40,6 +40,7 @@ STEP_SECONDS = 120.0  # the function has 290: a page that has begun may take its
 _GIVE_UP_SECONDS = 6 * 3600.0
 _LONGEST_DELAY = 300.0
 _BEHIND_SECONDS = 60.0
+_RELEASE_SECONDS = 30.0  # until it is looked again whether a release is over
 _BATCH = 1000
 
 type Watch = Callable[[Sweep], None]
@@ -250,7 +251,8 @@ class _Step:
             self.end(Code.CLOCKS_DIFFER, reason, "Set the clocks of Acumatica's servers, or raise SWEEP_MARGIN_MINUTES.")
             return False
         if why and self.sweep.mode == "full":
-            self._hold(keys, why)
+            if not self._hold(keys, why):
+                raise Later(Code.RELEASE_UNDER_WAY, "What an earlier sweep held is being released.", _RELEASE_SECONDS)
             plan = replace(plan, removals=0, held=len(missing))
         removes = self.sweep.mode == "full" and not why
         if not removes:
@@ -267,7 +269,8 @@ class _Step:
         latest = self.sweep.plan.sigma + int((2 * margin + passed) * 10_000_000)
         return self.links.newest > latest
 
-    def _hold(self, keys: list[tuple[str, ...]], why: str) -> None:
+    def _hold(self, keys: list[tuple[str, ...]], why: str) -> bool:
+        """Hold removals; False while what is held already is being released: less may be missing after that."""
         sweep, storage = self.sweep, self.services.storage
         hold = Hold(
             hold_id("sweep", sweep.id, sweep.mapping),
@@ -280,8 +283,10 @@ class _Step:
             reason=why,
             at=datetime.fromtimestamp(self.services.clock(), UTC),
         )
-        if storage.held.hold(hold, keys):
-            telemetry.emit(telemetry.HELD, level=logging.ERROR, mapping=sweep.mapping, sweep=sweep.id, rows=len(keys))
+        if not storage.held.hold(hold, keys):
+            return False
+        telemetry.emit(telemetry.HELD, level=logging.ERROR, mapping=sweep.mapping, sweep=sweep.id, rows=len(keys))
+        return True
 
     def _close_holds(self, missing: set[tuple[str, ...]]) -> None:
         """Holds of which no row is missing any more are overtaken: their rows are back, or are removed by this sweep.

@@ -160,3 +160,18 @@ def test_where_its_mapping_is_not_active_nothing_is_released(swept: Sweeping) ->
     with pytest.raises(Refused, match="no active mapping"):
         sweeps.release(key, swept.factory.intake(), "ann")
     assert state(swept, key) == "held"
+
+
+def test_a_sweep_that_has_to_hold_what_another_has_waits_until_that_is_released(swept: Sweeping) -> None:
+    for name in NAMES[:7]:
+        swept.inquiry.rows.pop(name)
+    assert swept.sweep().plan.held == 7
+    [hold] = sweeps.holds(swept.factory.storage())
+    sweeps.release(hold.id, swept.factory.intake(), "ann")
+    waits, delay = step(swept.start(), swept.factory.services())
+    assert (waits.phase, waits.code, waits.plan.held) == ("confirm", Code.RELEASE_UNDER_WAY, 0)
+    assert delay >= 30
+    swept.drain()
+    done, _ = step(waits, swept.factory.services())
+    assert (done.phase, done.code, done.plan.held, done.plan.removals) == ("done", "", 0, 0)
+    assert len(swept.subjects()) == 5
