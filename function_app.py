@@ -100,11 +100,12 @@ def sweep_poison(message: func.QueueMessage) -> None:
 @app.timer_trigger(schedule="0 * * * * *", arg_name="timer", run_on_startup=False, use_monitor=False)
 def upkeep_sessions(timer: func.TimerRequest) -> None:  # noqa: ARG001
     """Sign out Acumatica sessions that nobody uses, and say how the app is, each minute."""
-    health_check.tell(time.monotonic())
     try:
         upkeep.sign_out_idle_sessions(factory.services())
     except NotReady:
-        return  # said in the log already, and by health
+        pass  # health says it
+    finally:
+        health_check.tell(time.monotonic())
 
 
 @app.timer_trigger(schedule="0 30 3 * * *", arg_name="timer", run_on_startup=False, use_monitor=True)

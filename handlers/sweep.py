@@ -40,6 +40,7 @@ STEP_SECONDS = 120.0  # the function has 290: a page that has begun may take its
 _GIVE_UP_SECONDS = 6 * 3600.0
 _LONGEST_DELAY = 300.0
 _BEHIND_SECONDS = 60.0
+_RELEASE_SECONDS = 30.0  # until it is looked again whether a release is over
 _BATCH = 1000
 
 type Watch = Callable[[Sweep], None]
@@ -214,6 +215,7 @@ class _Step:
             self.save(confirmed=some[-1][0], sent=sent, plan=plan)
             if self.is_late and some[-1] != left[-1]:
                 return
+        self._close_holds(set(self._young()))
         self.end()
 
     def _missing(self) -> list[Missing]:
@@ -249,10 +251,12 @@ class _Step:
             self.end(Code.CLOCKS_DIFFER, reason, "Set the clocks of Acumatica's servers, or raise SWEEP_MARGIN_MINUTES.")
             return False
         if why and self.sweep.mode == "full":
-            self._hold(keys, why)
+            if not self._hold(keys, why):
+                raise Later(Code.RELEASE_UNDER_WAY, "What an earlier sweep held is being released.", _RELEASE_SECONDS)
             plan = replace(plan, removals=0, held=len(missing))
         removes = self.sweep.mode == "full" and not why
-        self._close_holds({*young, *([] if removes else keys)})
+        if not removes:
+            self._close_holds({*young, *keys})
         self.save(plan=plan, reason=why or "", confirmed=DECIDED if removes else "")
         if not removes:
             self.end(reason=why or "")
@@ -265,7 +269,8 @@ class _Step:
         latest = self.sweep.plan.sigma + int((2 * margin + passed) * 10_000_000)
         return self.links.newest > latest
 
-    def _hold(self, keys: list[tuple[str, ...]], why: str) -> None:
+    def _hold(self, keys: list[tuple[str, ...]], why: str) -> bool:
+        """Hold removals; False while what is held already is being released: less may be missing after that."""
         sweep, storage = self.sweep, self.services.storage
         hold = Hold(
             hold_id("sweep", sweep.id, sweep.mapping),
@@ -278,14 +283,23 @@ class _Step:
             reason=why,
             at=datetime.fromtimestamp(self.services.clock(), UTC),
         )
-        if storage.held.hold(hold, keys):
-            telemetry.emit(telemetry.HELD, level=logging.ERROR, mapping=sweep.mapping, sweep=sweep.id, rows=len(keys))
+        if not storage.held.hold(hold, keys):
+            return False
+        telemetry.emit(telemetry.HELD, level=logging.ERROR, mapping=sweep.mapping, sweep=sweep.id, rows=len(keys))
+        return True
 
     def _close_holds(self, missing: set[tuple[str, ...]]) -> None:
-        """Holds of which no row is missing any more are overtaken: their rows are back, or are removed by this sweep."""
+        """Holds of which no row is missing any more are overtaken: their rows are back, or are removed by this sweep.
+
+        Of a notification that is as young as the snapshot, what was read says nothing. Rows that are not stored any more
+        may be any that are missing.
+        """
         held, at = self.services.storage.held, datetime.fromtimestamp(self.services.clock(), UTC)
         for hold in held.of_mapping(self.sweep.mapping):
-            if missing.isdisjoint(held.keys(hold) or ()):
+            if hold.source == "notification" and hold.timestamp >= self.sweep.plan.sigma:
+                continue
+            keys = held.keys(hold)
+            if missing.isdisjoint(missing if keys is None else keys):
                 held.decide(hold, "overtaken", at, "a later sweep", f"sweep {self.sweep.id} would not remove its rows")
 
     def end(self, code: str = "", reason: str = "", remedy: str = "") -> None:

@@ -85,3 +85,34 @@ def test_importing_the_app_does_not_import_what_only_some_functions_need() -> No
     code = f"import sys, function_app; print([m for m in {slow} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_each_minute_sessions_are_signed_out_whether_or_not_it_can_be_told_how_the_app_is_and_the_reverse() -> None:
+    code = """
+import function_app
+
+def signed_out(services):
+    print("signed out")
+    raise RuntimeError("signing out")
+
+def told(now):
+    print("told")
+    raise RuntimeError("telling")
+
+[minute] = [f.get_user_function() for f in function_app.app.get_functions() if f.get_function_name() == "upkeep_sessions"]
+function_app.upkeep.sign_out_idle_sessions, function_app.health_check.tell = signed_out, told
+function_app.factory.services = object
+try:
+    minute(None)
+except RuntimeError as error:
+    print(error, "after", error.__context__)
+def not_ready():
+    raise function_app.NotReady("settings", [])
+function_app.factory.services = not_ready
+try:
+    minute(None)
+except RuntimeError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["signed out", "told", "telling after signing out", "told", "telling"]

@@ -19,6 +19,7 @@ VERSION = 1
 _PARTITION = "held"
 _TEXT = 1000
 _SAMPLE = 10
+_PART = 100  # characters of each part of a key in it
 _MOST = 1000  # looked at
 _OPEN = f"PartitionKey eq '{_PARTITION}' and (State eq 'held' or State eq 'releasing')"
 _UNKNOWN = datetime(1970, 1, 1, tzinfo=UTC)
@@ -31,7 +32,8 @@ type HoldState = Literal["held", "releasing", "released", "discarded", "overtake
 class Hold:
     """Removals of one mapping with one TimeStamp. `origin` is the notification's hash, or the sweep's id.
 
-    `sample` are the first keys, for people. `at`: when it was held; `decided`, `by` and `why`: who released or discarded it.
+    `sample` are the first keys, cut, for people. `at`: when it was held; `decided`, `by` and `why`: who decided on it, and
+    how come.
     """
 
     id: str
@@ -84,7 +86,8 @@ class Held:
     def hold(self, hold: Hold, keys: Sequence[tuple[str, ...]]) -> bool:
         """Hold removals. False where a notification's are known already (decided on, even), or a sweep's are released."""
         blob = self._blobs.put(canonical({"hold": hold.id, "keys": keys}))
-        entity = _entity(replace(hold, count=len(keys), sample=tuple(keys[:_SAMPLE]), blob=blob))
+        sample = tuple(tuple(map(_cut, key)) for key in keys[:_SAMPLE])
+        entity = _entity(replace(hold, count=len(keys), sample=sample, blob=blob))
         if self._table.insert(entity):
             return True
         known = self.get(hold.id)
@@ -131,6 +134,10 @@ class Held:
         return replace(hold, etag=etag) if etag else None
 
 
+def _cut(text: str) -> str:
+    return text if len(text) <= _PART else f"{text[: _PART - 1]}…"
+
+
 def _entity(hold: Hold) -> Entity:
     entity = {
         "PartitionKey": _PARTITION,
@@ -145,7 +152,7 @@ def _entity(hold: Hold) -> Entity:
         "NotificationId": hold.notification[:_TEXT],
         "Count": hold.count,
         "Reason": hold.reason[:_TEXT],
-        "Sample": canonical(hold.sample)[: _SAMPLE * _TEXT],
+        "Sample": canonical(hold.sample),
         "At": hold.at,
         "Decided": hold.decided,
         "By": hold.by,

@@ -104,6 +104,8 @@ def holds(storage: Storage) -> list[Hold]:
 def release(key: str, intake: Intake, who: str) -> Hold:
     """Let the removals of a hold be done; the queue brings them. Raises Refused."""
     hold = _open(key, intake)
+    if hold.mapping not in intake.mappings:
+        raise Refused(f"There is no active mapping {hold.mapping!r}: add {hold.mapping}.toml again, or discard it.")
     if hold.state == "held":
         first = "; ".join(", ".join(name) for name in hold.sample[:3])
         run = intake.activity.person("released", who, mapping=hold.mapping, changes=hold.count, first=first)

@@ -82,6 +82,7 @@ class Code(StrEnum):
     NO_TIME_LEFT = "no-time-left"
     LATE_REQUEST = "late-request"  # one without an answer may still be carried out
     SHUTTING_DOWN = "shutting-down"
+    RELEASE_UNDER_WAY = "release-under-way"  # of what an earlier sweep held, while this one has to hold more
 
 
 class SyncError(Exception):

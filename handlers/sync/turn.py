@@ -4,6 +4,7 @@
 |----------------------------------------------|------------------------------------------------------------------------|
 | has no active mapping (any more)             | a dead letter, `no_mapping`                                            |
 | has no link, and the change is very old      | Stop: what came after it may be forgotten already                      |
+| has no link, and the removal is very old     | Save: there is nothing to remove                                       |
 | is claimed, the change is no news            | Stop: later                                                            |
 | is claimed, the change is newer              | Save: the worker that has the row goes on with it (a message stands    |
 |                                              | behind its claim; else Stop: later)                                    |
@@ -71,7 +72,8 @@ def take_turn(  # noqa: PLR0917  (all that a decision depends on)
     `forgotten`: a row whose last change was before then may be forgotten (seconds since 1970).
     """
     if not (stored and stored.version) and change.moment < forgotten:
-        return Stop(_too_old())
+        # What nothing is known of has no event; a tombstone would let old changes in that are newer than itself.
+        return Stop(_too_old()) if change.row is not None else Save(stored or new_link(change, now), settled=True)
     known = _with_end(stored, mapping, scope) if stored else new_link(change, now)
     merged, failure = _merged(known, change, mapping)
     if merged.held(now):

@@ -85,3 +85,12 @@ def test_what_was_decided_on_is_forgotten_in_time_and_what_waits_is_not(opened: 
     assert opened.purge(datetime.now(UTC) - timedelta(days=1))["Held"] == 0
     assert opened.purge(datetime.now(UTC) + SOON)["Held"] == 1
     assert [each.origin for each in opened.held.open(10)] == ["n1"]
+
+
+def test_keys_of_any_length_are_held_and_read_with_a_sample_that_is_cut(opened: Storage) -> None:
+    keys = [("Ä" * 1100, f'"{n}"' * 400, "😀" * 300) for n in range(60)]
+    assert opened.held.hold(hold(), keys)
+    [found] = opened.held.open(10)
+    assert opened.held.keys(found) == keys
+    assert len(found.sample) == 10
+    assert found.sample[0] == ("Ä" * 99 + "…", ('"0"' * 400)[:99] + "…", "😀" * 99 + "…")

@@ -67,6 +67,20 @@ def test_a_change_that_is_older_than_the_memory_is_not_applied() -> None:
     assert isinstance(turn(settled_link(), old, forgotten=before), Save)
 
 
+def test_an_old_removal_of_a_row_that_is_not_known_removes_nothing_and_teaches_nothing() -> None:
+    """As of a hold that is released late; were it remembered, an old change of the row would be newer than what is known."""
+    day = DAY * 10_000_000
+    removal, before = replace(change(-31 * day), row=None), NOW - 30 * DAY
+    save = turn(None, removal, forgotten=before)
+    assert isinstance(save, Save)
+    assert (save.failure, save.settled, save.link.version, save.link.entries) == (None, True, None, ())
+    assert turn(save.link, removal, forgotten=before) == save
+    stop = turn(save.link, change(-31 * day + 1), forgotten=before)
+    assert isinstance(stop, Stop)
+    assert stop.failure.code == Code.TOO_OLD
+    assert isinstance(turn(settled_link(), replace(removal, timestamp=TICKS + 1), forgotten=NOW + DAY), Work)
+
+
 def test_under_anothers_claim_news_is_left_to_the_holder() -> None:
     held = replace(settled_link(), claim=Claim("theirs", NOW + 5))
     again = turn(held, change())
