@@ -21,7 +21,7 @@ from handlers.services import Services
 from handlers.settings import FUNCTION_SECONDS
 from handlers.settle import save_link
 from handlers.sync.errors import EventGone, Later, MailboxGone, OutcomeUnknown, Permanent
-from handlers.sync.link import EventLink
+from handlers.sync.link import EventLink, seen_in_outlook
 from handlers.sync.mapping import Mapping
 from handlers.sync.outlook_view import (
     Expected,
@@ -221,7 +221,7 @@ class _Work:
         if new == link:
             return
         change = message(link, now)
-        noted = new.noted(now, change, "", f"{finding.seen.status} in Outlook")
+        noted = new.noted(now, change, "", seen_in_outlook(finding.seen.status))
         if not (self.dry_run or save_link(noted, event.etag, self.services)):
             return
         self.looked.marked += 1

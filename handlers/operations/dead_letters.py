@@ -15,6 +15,7 @@ from handlers.clients.storage import Storage
 from handlers.operations.activity import KEY
 from handlers.services import Intake
 from handlers.sync.change import RowChange, digest
+from handlers.sync.link import DISCARDED
 
 __all__ = ["Refused"]
 
@@ -178,7 +179,7 @@ def discard(key: str, intake: Intake, who: str, why: str) -> None:
     )
     if not storage.dead_letters.remove(key, found.facts.etag):
         raise Refused("it has failed anew meanwhile; look at it again.")
-    outcome = f"dead letter discarded by {who}{': ' + why if why else ''}"
+    outcome = f"{DISCARDED} by {who}{': ' + why if why else ''}"
     for _ in range(_TRIES):
         link, etag = storage.links.load(key)
         if link is None or not link.buried or link.buried > found.facts.timestamp:
