@@ -17,8 +17,6 @@ _LETTERS = 10_000  # looked at
 # Causes that pass without the row's changing: somebody makes the mailbox, or grants the access.
 PASSING = {
     Code.MAILBOX_MISSING,
-    Code.MAILBOX_DENIED,
-    Code.MAILBOX_FULL,
     Code.CALENDAR_MISSING,
     Code.RECORD_DENIED,
     Code.RECORD_NOT_WRITTEN,

@@ -124,13 +124,13 @@ def sweep_mailbox(look: Look, services: Services, *, deadline: float = math.inf,
 @contextmanager
 def _place(mailbox: str, services: Services) -> Iterator[None]:
     """A place in the mailbox, like that of a row. Raises Later, of a request without an answer too: it only looks."""
-    services.graph.limiter.enter({mailbox})
+    services.graph.limiter.enter(mailbox)
     try:
         yield
     except OutcomeUnknown as failure:
         raise Later(failure.code, failure.reason) from None
     finally:
-        services.graph.limiter.leave({mailbox})
+        services.graph.limiter.leave(mailbox)
 
 
 @dataclass(frozen=True)

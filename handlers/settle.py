@@ -107,8 +107,8 @@ def _enter_mailboxes(work: Work, mapping: Mapping, services: Services, places: E
     skipped: dict[int, Failure] = {}
     for mailbox in dict.fromkeys(entry.mailbox for entry in entries):
         try:
-            limiter.enter({mailbox})
-            places.callback(limiter.leave, {mailbox})
+            limiter.enter(mailbox)
+            places.callback(limiter.leave, mailbox)
         except Later as failure:
             skipped |= {entry.generation: failure for entry in entries if entry.mailbox == mailbox}
     if skipped and not plan(work.link, work.wanted, mapping, now, frozenset(skipped)):

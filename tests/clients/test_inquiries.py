@@ -262,7 +262,7 @@ def test_too_many_requests_are_told_with_their_delay(storage: str) -> None:
 
 def test_nothing_begins_that_may_end_after_the_deadline(storage: str) -> None:
     with site(storage, 3) as here:
-        error = failure(lambda: here.inquiries.exposed(time.time() + 1))
+        error = failure(lambda: here.sessions.read("$metadata", "application/xml", "$metadata", time.time() + 1))
         assert (error.code, here.acumatica.calls) == (Code.NO_TIME_LEFT, [])
 
 
