@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 
 from itsdangerous import BadSignature, URLSafeSerializer
 
-from handlers.clients.sign_ins import SignIns
 from handlers.clients.storage import Storage
 from handlers.operations.throttle import Throttle
 
@@ -33,7 +32,7 @@ class Access:
 
     def __init__(self, key: str, storage: Storage) -> None:
         self._key = key
-        self._sign_ins = SignIns(storage.activity_table)
+        self._sign_ins = storage.sign_ins
         self._throttle = Throttle(self._sign_ins, storage.now)
         self._clock = storage.now
 
