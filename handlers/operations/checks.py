@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any
 
-from handlers.clients.acumatica import Acumatica
 from handlers.clients.storage import Storage
 from handlers.clients.tables import StorageError, in_words
 from handlers.operations import dead_letters, sweeps
@@ -173,36 +172,30 @@ def _graph(services: Services, mailbox: str) -> Iterator[Check]:
 
 def _acumatica(services: Services) -> Iterator[Check]:
     """Sign in within the budget, look at what is written back to, and leave the session to its own sign-out."""
-    acumatica = Acumatica(services.settings, services.clock)
     deadline = services.clock() + services.settings.claim_seconds
     signed_in = False
-    try:
-        for mapping in services.mappings.values():
-            if not (back := mapping.write_back):
-                continue
-            try:
-                schema = services.sessions.use(lambda c, b=back: acumatica.schema(c, b.endpoint, b.entity), deadline)  # type: ignore[misc]
-            except (Permanent, RecordGone) as error:
-                remedy = error.remedy if isinstance(error, Permanent) else "Check endpoint and entity of write_back."
-                yield Check(f"Write-back of {mapping.name}", "fails", str(error), remedy)
-                continue
-            except (SyncError, OutcomeUnknown) as error:
-                remedy = "Check the ACUMATICA_* settings, the Connected Application (SM303010) and the user (SM201010)."
-                yield Check("Acumatica", "fails", str(error), remedy)
-                return
-            if not signed_in:
-                yield Check("Acumatica", "ok", "signed in; the session is signed out when it has been idle")
-                signed_in = True
-            yield from _fields(mapping, schema, services, acumatica, deadline)
-    finally:
-        acumatica.close()
+    for mapping in services.mappings.values():
+        if not (back := mapping.write_back):
+            continue
+        try:
+            schema = services.sessions.schema(back.endpoint, back.entity, deadline)
+        except (Permanent, RecordGone) as error:
+            remedy = error.remedy if isinstance(error, Permanent) else "Check endpoint and entity of write_back."
+            yield Check(f"Write-back of {mapping.name}", "fails", str(error), remedy)
+            continue
+        except (SyncError, OutcomeUnknown) as error:
+            remedy = "Check the ACUMATICA_* settings, the Connected Application (SM303010) and the user (SM201010)."
+            yield Check("Acumatica", "fails", str(error), remedy)
+            return
+        if not signed_in:
+            yield Check("Acumatica", "ok", "signed in; the session is signed out when it has been idle")
+            signed_in = True
+        yield from _fields(mapping, schema, services, deadline)
     if not signed_in:
         yield Check("Acumatica", "note", "not looked at: no mapping writes anything back")
 
 
-def _fields(
-    mapping: SyncMapping, schema: dict[str, Any], services: Services, acumatica: Acumatica, deadline: float
-) -> Iterator[Check]:
+def _fields(mapping: SyncMapping, schema: dict[str, Any], services: Services, deadline: float) -> Iterator[Check]:
     back = mapping.write_back
     for name in back.fields if back else ():
         what = f"Field {name}"
@@ -216,12 +209,10 @@ def _fields(
             remedy = f"Add the field to the entity's form, or correct write_back.fields. Views with custom fields: {views}."
             yield Check(what, "fails", f"{back.entity if back else ''} has no such field", remedy)
             continue
-        yield _long_enough(what, name, mapping, services, acumatica, deadline)
+        yield _long_enough(what, name, mapping, services, deadline)
 
 
-def _long_enough(  # noqa: PLR0917
-    what: str, name: str, mapping: SyncMapping, services: Services, acumatica: Acumatica, deadline: float
-) -> Check:
+def _long_enough(what: str, name: str, mapping: SyncMapping, services: Services, deadline: float) -> Check:
     """$adHocSchema tells no lengths, so a record that was written to is read: and the id in it compared."""
     back = mapping.write_back
     template = back.fields[name].value if back else None
@@ -231,11 +222,9 @@ def _long_enough(  # noqa: PLR0917
     link = next((x for x in links if x.mapping == mapping.name and x.written_back and x.written_to and x.present), None)
     if not (back and link and link.written_to and link.written_back):
         return Check(what, "note", "is there; no id was written yet", "Make sure that it holds 255 characters or more.")
-    record_id, custom = link.written_to, name.removeprefix("custom.") if name.startswith("custom.") else ""
+    custom = name.removeprefix("custom.") if name.startswith("custom.") else ""
     try:
-        record = services.sessions.use(
-            lambda c: acumatica.record(c, back.endpoint, back.entity, record_id, custom), deadline
-        )
+        record = services.sessions.record(back.endpoint, back.entity, link.written_to, custom, deadline)
     except SyncError as error:
         return Check(what, "note", f"is there; a record could not be read: {error}")
     node: Any = record.get("custom", {}) if custom else record
