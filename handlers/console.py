@@ -14,11 +14,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from handlers.again import Refused
 from handlers.clients.sweeps import Sweep
 from handlers.clients.tables import StorageError, in_words
 from handlers.operations import activity, calendars, checks, dead_letters, preview, search, support, sweeps, uninstall
 from handlers.operations.check import Check
-from handlers.operations.dead_letters import Refused
 from handlers.services import Factory, NotReady, Services
 from handlers.sync.mapping_file import MappingProblems
 from handlers.sync.notification import NotificationProblems
@@ -207,7 +207,7 @@ def _checks(options: argparse.Namespace, factory: Factory) -> Iterator[Check]:
 
 def _preview(options: argparse.Namespace) -> int:
     problems: list[str] = []
-    rows: list[preview.Outlook] = []
+    rows: list[preview.PreviewedRow] = []
     try:
         source = options.notification
         body = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()

@@ -22,7 +22,7 @@ from handlers.sync.change import link_key as change_key
 from handlers.sync.event import calendar_event
 from handlers.sync.link import EventLink
 from handlers.sync.mapping import Mapping as SyncMapping
-from handlers.sync.notification import folded
+from handlers.sync.notification import name_form
 from handlers.sync.scope import Scope
 from handlers.sync.slots import slot_to_state
 from handlers.sync.template import Template
@@ -127,7 +127,7 @@ def judge(
 
 def link_key(tenant: str, mapping: SyncMapping, row: Row) -> str:
     """The identity of a row under a mapping."""
-    return change_key(folded(tenant), mapping.name, mapping.key_of(row))
+    return change_key(name_form(tenant), mapping.name, mapping.key_of(row))
 
 
 def _row_differences(

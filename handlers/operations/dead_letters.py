@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from handlers.again import Refused, again, held_change
+from handlers.again import Refused, again, change_in
 from handlers.clients.activity import first_keys, readable
 from handlers.clients.dead_letters import DeadLetter
 from handlers.clients.notifications import ReceivedNotification, kept_keys
@@ -16,8 +16,6 @@ from handlers.operations.activity import KEY
 from handlers.services import Intake
 from handlers.sync.change import RowChange, digest
 from handlers.sync.link import DISCARDED
-
-__all__ = ["Refused"]
 
 MOST = 10_000  # looked at
 COUNTED = 1000  # where only their number is asked for
@@ -99,7 +97,7 @@ def get(key: str, storage: Storage) -> Letter | None:
     """One dead letter with what it holds; none where there is none, or where this is no key."""
     if not KEY.fullmatch(key) or not (facts := storage.dead_letters.get(key)):
         return None
-    return Letter(facts, held_change(facts))
+    return Letter(facts, change_in(facts))
 
 
 # -- running again -----------------------------------------------------------------------------------------------------

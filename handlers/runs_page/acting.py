@@ -2,8 +2,8 @@
 
 from werkzeug.wrappers import Response
 
+from handlers.again import Refused
 from handlers.operations import activity, calendars, checks, dead_letters, preview, sweeps, trying
-from handlers.operations.dead_letters import Refused
 from handlers.runs_page.render import html, see_other
 from handlers.runs_page.visit import Visit
 from handlers.sync.notification import NotificationProblems

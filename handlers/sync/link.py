@@ -190,7 +190,7 @@ class EventLink:
             return False
         return late is None or late.event_id not in {None, self.written_back} or late.reason != self.reported
 
-    def held(self, now: float) -> bool:
+    def claimed(self, now: float) -> bool:
         """Whether somebody's claim is in force."""
         return self.claim is not None and self.claim.expires > now
 

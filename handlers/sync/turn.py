@@ -74,7 +74,7 @@ def take_turn(  # noqa: PLR0917  (all that a decision depends on)
         return Stop(_too_old())
     known = _with_end(stored, mapping, scope) if stored else new_link(change, now)
     merged, failure = _merged(known, change, mapping)
-    if merged.held(now):
+    if merged.claimed(now):
         return _under_another_claim(stored, merged, change, now, failure)
     link = merged.unconfirmed() if merged.claim else merged
     unmerged = failure is not None

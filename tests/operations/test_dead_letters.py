@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 from azure.storage.blob import ContainerClient
 
+from handlers.again import Refused
 from handlers.apply import apply
 from handlers.clients.dead_letters import DeadLetter
 from handlers.clients.storage import DEAD_LETTER_BLOBS
 from handlers.operations import activity
-from handlers.operations.dead_letters import Refused, discard, find, get
+from handlers.operations.dead_letters import discard, find, get
 from handlers.services import Factory
 from handlers.sync.change import RowChange, canonical
 from handlers.sync.errors import Code
