@@ -28,6 +28,7 @@ from handlers.terminal import (
     hold_lines,
     letter_lines,
     look_lines,
+    preview_lines,
     progress_line,
     row_lines,
     run_line,
@@ -219,7 +220,8 @@ def _preview(options: argparse.Namespace) -> int:
     if problems and not options.json:
         print(f"{len(problems)} problem{'s' * (len(problems) > 1)}:", *problems, sep="\n  ", file=sys.stderr)
     else:
-        lines = [f"{len(rows)} row{'s' * (len(rows) != 1)}. Nothing was sent.", *preview.text(rows)]
+        lines = [f"{len(rows)} row{'s' * (len(rows) != 1)}. Nothing was sent."]
+        lines += [line for row in rows for line in preview_lines(row)]
         _print(options, {"problems": problems, "rows": preview.as_json(rows)}, lines)
     return 1 if problems or any(row.problem for row in rows) else 0
 

@@ -293,7 +293,7 @@ class Sessions:
         lease, linger = self._settings.acumatica_lease_seconds, self._settings.acumatica_linger_seconds
         with self._changed:
             now = self._clock()
-            idle = [held for held in self._held if not held.busy and now - held.slot.used >= linger]
+            idle = [held for held in self._held if not held.busy and held.slot.idle(now, linger)]
             for held in idle:
                 held.busy = True
             due = [held for held in self._held if held not in idle and held.slot.until - now < lease * 2 / 3]

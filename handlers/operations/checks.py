@@ -8,7 +8,7 @@ from typing import Any
 
 from handlers.clients.storage import Storage
 from handlers.clients.tables import StorageError, in_words
-from handlers.operations import dead_letters, sweeps
+from handlers.operations import dead_letters, sweeps, words
 from handlers.operations.check import Check
 from handlers.operations.inquiry_checks import inquiries
 from handlers.services import Factory, NotReady, Services
@@ -99,7 +99,9 @@ def _in_storage(storage: Storage, services: Services | None) -> Iterator[Check]:
     count, since = storage.queue.waiting()
     age = now - since if since else timedelta()
     paused = services is not None and services.settings.sync_paused
-    seen = f"{count} rows are waiting or under way" + (f", one of them for {_duration(age)}" if since else "")
+    seen = f"{count} rows are waiting or under way" + (
+        f", one of them for {words.duration(int(age.total_seconds()))}" if since else ""
+    )
     stuck = age > _OLD and not paused
     remedy = "See the last errors of the rows on the runs page; look whether the function `apply` runs." if stuck else ""
     yield Check("Queue", "note" if stuck else "ok", seen, remedy)
@@ -236,8 +238,3 @@ def _long_enough(what: str, name: str, mapping: SyncMapping, services: Services,
         seen = f"is too short: {len(value)} of {len(whole)} characters of an id are in it"
         return Check(what, "fails", seen, "Make the field at least 255 characters long, and save the records again.")
     return Check(what, "ok", f"holds ids of {len(whole)} characters" if value == whole else "is there")
-
-
-def _duration(span: timedelta) -> str:
-    minutes = int(span.total_seconds() // 60)
-    return f"{minutes // 1440} d" if minutes >= 2880 else f"{minutes // 60} h" if minutes >= 120 else f"{minutes} min"

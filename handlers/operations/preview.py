@@ -210,23 +210,8 @@ def _start_in_utc(body: dict[str, Any]) -> str:
     return f", which begins at {moment:%H:%M} UTC"
 
 
-def text(rows: list[PreviewedRow]) -> Iterator[str]:
-    """Lines for a person."""
-    for row in rows:
-        yield ""
-        yield f"{row.mapping}: {', '.join(row.key) or 'a row without a key'}"
-        for name, value in shown(row).items():
-            yield f"  {name.upper() if row.problem and name != 'Remedy' else name:<12} {value}"
-        if not row.steps and not row.problem:
-            yield "  Nothing to do"
-        for step in row.steps:
-            yield f"  {step.effect:<12} {step.request}"
-            if step.body is not None:
-                yield from ("    " + line for line in json.dumps(step.body, indent=2, ensure_ascii=False).splitlines())
-
-
 def as_json(rows: list[PreviewedRow]) -> list[Row]:
-    """The same for machines."""
+    """For programs."""
     return [
         {
             "mapping": row.mapping,

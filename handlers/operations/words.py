@@ -74,7 +74,10 @@ def clock(moment: datetime, form: str = "") -> str:
 
 def duration(seconds: int) -> str:
     """Seconds in the unit that fits."""
-    return f"{seconds} s" if seconds < 120 else f"{seconds // 60} min" if seconds < 7200 else f"{seconds // 3600} h"
+    for unit, each, most in (("s", 1, 120), ("min", 60, 7200), ("h", 3600, 172_800)):
+        if seconds < most:
+            return f"{seconds // each} {unit}"
+    return f"{seconds // 86_400} d"
 
 
 class Step(NamedTuple):

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from werkzeug.wrappers import Request as WerkzeugRequest
 
-from handlers.operations.throttle import client_address
+from handlers.runs_page.throttle import client_address
 from handlers.services import Factory
 from handlers.settings import paused
 

@@ -12,9 +12,9 @@ from urllib.parse import parse_qs, quote, urlencode, urlsplit
 import pytest
 from werkzeug.test import Client, TestResponse
 
-from handlers.operations.throttle import NotNow, Throttle
 from handlers.runs_page import render
 from handlers.runs_page.page import Page, respond
+from handlers.runs_page.throttle import NotNow, Throttle
 from handlers.runs_page.visit import BASE, Request
 from handlers.services import Factory
 from handlers.sync.link import EventLink, InOutlook

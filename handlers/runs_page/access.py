@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from itsdangerous import BadSignature, URLSafeSerializer
 
 from handlers.clients.storage import Storage
-from handlers.operations.throttle import Throttle
+from handlers.runs_page.throttle import Throttle
 
 _IDLE_SECONDS = 3600.0
 _LONGEST_SECONDS = 12 * 3600.0
