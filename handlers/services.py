@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from handlers.clients.activity import Recorder
 from handlers.clients.storage import Storage
-from handlers.settings import IntakeSettings, PageSettings, Settings, SettingsProblems, StorageSettings, load_settings
+from handlers.environment import SettingsProblems, load_settings
+from handlers.settings import IntakeSettings, PageSettings, Settings, StorageSettings
 from handlers.sync.mapping import Mapping as SyncMapping
 from handlers.sync.mapping_file import MappingProblems
 from handlers.sync.mapping_file import load_mappings as read_mappings

@@ -17,7 +17,8 @@ from azure.storage.queue import QueueServiceClient
 from handlers.clients.queue import POISON_QUEUE, QUEUE
 from handlers.clients.storage import Storage
 from handlers.clients.sweeps import Sweep
-from handlers.settings import StorageSettings, load_settings
+from handlers.environment import load_settings
+from handlers.settings import StorageSettings
 from handlers.sync.change import link_key as change_key
 from handlers.sync.event import calendar_event
 from handlers.sync.link import EventLink

@@ -13,13 +13,14 @@ from werkzeug.test import EnvironBuilder
 from werkzeug.wrappers import Response
 
 from handlers.clients.tables import StorageError
+from handlers.environment import SettingsProblems, load_settings
 from handlers.runs_page.access import Access, Session
 from handlers.runs_page.render import SECURITY, data, html, see_other
 from handlers.runs_page.routes import ROUTES
 from handlers.runs_page.throttle import NotNow
 from handlers.runs_page.visit import BASE, Request, Visit
 from handlers.services import Factory, NotReady
-from handlers.settings import PageSettings, SettingsProblems, load_settings
+from handlers.settings import PageSettings
 
 log = logging.getLogger(__name__)
 

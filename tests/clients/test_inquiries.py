@@ -11,7 +11,8 @@ import pytest
 from handlers.clients.acumatica import Acumatica
 from handlers.clients.inquiries import Inquiries
 from handlers.clients.sessions import Sessions
-from handlers.settings import Settings, load_settings
+from handlers.environment import load_settings
+from handlers.settings import Settings
 from handlers.sync.errors import Code, Later, Permanent, SyncError
 from local.fakes import FakeAcumatica, Fault, acumatica_settings
 from tests.clients.storage import open_storage
