@@ -93,6 +93,17 @@ def by_reason(letters: Iterable[Letter]) -> list[list[Letter]]:
     return list(groups.values())
 
 
+def chosen(
+    storage: Storage, *, code: str = "", every: bool = False, reason: str | None = None, beginnings: Sequence[str] = ()
+) -> list[str]:
+    """Ids of dead letters, of one `code` if it is said: all, those with exactly this reason, those whose ids begin so."""
+    return [
+        letter.facts.key
+        for letter in find(storage, code)
+        if every or letter.facts.reason == reason or letter.facts.key.startswith(tuple(beginnings))
+    ]
+
+
 def get(key: str, storage: Storage) -> Letter | None:
     """One dead letter with what it holds; none where there is none, or where this is no key."""
     if not KEY.fullmatch(key) or not (facts := storage.dead_letters.get(key)):
