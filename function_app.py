@@ -13,9 +13,9 @@ from handlers import receive as receiving
 from handlers import upkeep
 from handlers.clients.queue import POISON_QUEUE, QUEUE
 from handlers.clients.sweeps import SWEEP_POISON_QUEUE, SWEEP_QUEUE
+from handlers.environment import paused, sweep_schedule
 from handlers.health import Health
 from handlers.services import Factory, NotReady
-from handlers.settings import paused, sweep_schedule
 
 # The SDK tells of every request at INFO: several lines for each row.
 logging.getLogger("azure").setLevel(logging.WARNING)

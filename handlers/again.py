@@ -17,8 +17,6 @@ _LETTERS = 10_000  # looked at
 # Causes that pass without the row's changing: somebody makes the mailbox, or grants the access.
 PASSING = {
     Code.MAILBOX_MISSING,
-    Code.MAILBOX_DENIED,
-    Code.MAILBOX_FULL,
     Code.CALENDAR_MISSING,
     Code.RECORD_DENIED,
     Code.RECORD_NOT_WRITTEN,
@@ -31,7 +29,7 @@ class Refused(Exception):
     """What was asked for cannot be done; the message says why."""
 
 
-def held_change(letter: DeadLetter) -> RowChange | None:
+def change_in(letter: DeadLetter) -> RowChange | None:
     """The row change that a dead letter holds; none where it holds no row, or its content is gone or was not read."""
     try:
         return RowChange.decode(load_json(letter.content or ""))
@@ -40,7 +38,7 @@ def held_change(letter: DeadLetter) -> RowChange | None:
 
 
 def again(letter: DeadLetter, change: RowChange | None, intake: Intake, now: float) -> list[RowChange]:
-    """The changes that a dead letter makes when its row is mapped anew; `change` is its `held_change`. Raises Refused."""
+    """The changes that a dead letter makes when its row is mapped anew; `change` is its `change_in`. Raises Refused."""
     content = _content(letter)
     if letter.content is None:
         raise Refused("what it held is not stored any more. Save the record in Acumatica again, or discard it.")
@@ -79,7 +77,7 @@ def retry_passing(mapping: str, run: str, intake: Intake) -> int:
             continue
         try:
             letter = storage.dead_letters.get(facts.key)
-            changes = again(letter, held_change(letter), intake, now) if letter else []
+            changes = again(letter, change_in(letter), intake, now) if letter else []
         except Refused as error:
             log.info("dead letter %s is not tried again: %s", facts.key[:16], error)
             continue

@@ -11,7 +11,7 @@ from handlers.clients.storage import Storage
 from handlers.clients.sweeps import Look
 from handlers.sync.change import RowChange, canonical, digest
 from handlers.sync.errors import RUN_AGAIN, Code, Permanent
-from handlers.sync.link import EventLink, new_link
+from handlers.sync.link import BURIED, EventLink, new_link
 from handlers.sync.notification import PushNotification, Unidentified
 
 CORRECT_IT = f"Correct the cause, {RUN_AGAIN}"
@@ -42,7 +42,7 @@ def bury(change: RowChange, failure: Permanent, storage: Storage) -> None:
         marked = replace(link, last_error=failure.reason[:_REASON], last_code=failure.code, claim=claim)
         marked = replace(marked, buried=buried, buried_row=row)
         if marked != stored:
-            marked = marked.noted(storage.now(), change, "", f"dead letter: {failure.reason}")
+            marked = marked.noted(storage.now(), change, "", f"{BURIED}{failure.reason}")
             etag = storage.links.save(marked, etag)
         if etag and held > _rank(change):
             return

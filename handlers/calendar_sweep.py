@@ -21,7 +21,7 @@ from handlers.services import Services
 from handlers.settings import FUNCTION_SECONDS
 from handlers.settle import save_link
 from handlers.sync.errors import EventGone, Later, MailboxGone, OutcomeUnknown, Permanent
-from handlers.sync.link import EventLink
+from handlers.sync.link import EventLink, seen_in_outlook
 from handlers.sync.mapping import Mapping
 from handlers.sync.outlook_view import (
     Expected,
@@ -124,13 +124,13 @@ def sweep_mailbox(look: Look, services: Services, *, deadline: float = math.inf,
 @contextmanager
 def _place(mailbox: str, services: Services) -> Iterator[None]:
     """A place in the mailbox, like that of a row. Raises Later, of a request without an answer too: it only looks."""
-    services.graph.limiter.enter({mailbox})
+    services.graph.limiter.enter(mailbox)
     try:
         yield
     except OutcomeUnknown as failure:
         raise Later(failure.code, failure.reason) from None
     finally:
-        services.graph.limiter.leave({mailbox})
+        services.graph.limiter.leave(mailbox)
 
 
 @dataclass(frozen=True)
@@ -221,7 +221,7 @@ class _Work:
         if new == link:
             return
         change = message(link, now)
-        noted = new.noted(now, change, "", f"{finding.seen.status} in Outlook")
+        noted = new.noted(now, change, "", seen_in_outlook(finding.seen.status))
         if not (self.dry_run or save_link(noted, event.etag, self.services)):
             return
         self.looked.marked += 1

@@ -14,11 +14,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from handlers.again import Refused
 from handlers.clients.sweeps import Sweep
 from handlers.clients.tables import StorageError, in_words
 from handlers.operations import activity, calendars, checks, dead_letters, preview, search, support, sweeps, uninstall
 from handlers.operations.check import Check
-from handlers.operations.dead_letters import Refused
 from handlers.services import Factory, NotReady, Services
 from handlers.sync.mapping_file import MappingProblems
 from handlers.sync.notification import NotificationProblems
@@ -28,6 +28,7 @@ from handlers.terminal import (
     hold_lines,
     letter_lines,
     look_lines,
+    preview_lines,
     progress_line,
     row_lines,
     run_line,
@@ -52,16 +53,8 @@ records say of event ids stays. A row that changes later gets a new event, as lo
 def main(arguments: Sequence[str]) -> int:
     """Run a command; the exit status is 1 where something is wrong or was refused."""
     logging.getLogger("handlers").addHandler(logging.NullHandler())  # what the log tells a monitor, a command tells its user
-    try:
-        try:
-            options = _parser().parse_args(arguments)
-            status: int = options.run(options)
-        finally:
-            sys.stdout.flush()
-    except BrokenPipeError:  # `| head` has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it ends
-        return 0
-    return status
+    options = _parser().parse_args(arguments)
+    return int(options.run(options))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -211,7 +204,7 @@ def _checks(options: argparse.Namespace, factory: Factory) -> Iterator[Check]:
 
 def _preview(options: argparse.Namespace) -> int:
     problems: list[str] = []
-    rows: list[preview.Outlook] = []
+    rows: list[preview.PreviewedRow] = []
     try:
         source = options.notification
         body = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
@@ -223,7 +216,8 @@ def _preview(options: argparse.Namespace) -> int:
     if problems and not options.json:
         print(f"{len(problems)} problem{'s' * (len(problems) > 1)}:", *problems, sep="\n  ", file=sys.stderr)
     else:
-        lines = [f"{len(rows)} row{'s' * (len(rows) != 1)}. Nothing was sent.", *preview.text(rows)]
+        lines = [f"{len(rows)} row{'s' * (len(rows) != 1)}. Nothing was sent."]
+        lines += [line for row in rows for line in preview_lines(row)]
         _print(options, {"problems": problems, "rows": preview.as_json(rows)}, lines)
     return 1 if problems or any(row.problem for row in rows) else 0
 
@@ -338,17 +332,12 @@ def _letters(options: argparse.Namespace) -> int:
 
 def _resubmit(options: argparse.Namespace) -> int:
     with _opened(options) as factory:
-        chosen = [
-            letter.facts.key
-            for letter in dead_letters.find(factory.storage(), options.code or "")
-            if options.all
-            or options.code
-            or letter.facts.reason == options.reason
-            or letter.facts.key.startswith(tuple(options.key) or "-")
-        ]
+        code, every = options.code or "", options.all or bool(options.code)
+        about = {"code": code, "every": every, "reason": options.reason, "beginnings": options.key}
+        keys = dead_letters.chosen(factory.storage(), **about)
         done = dead_letters.Resubmitted(0, ["No dead letter fits."])
-        if chosen:
-            done = dead_letters.resubmit(chosen, factory.intake(), _who())
+        if keys:
+            done = dead_letters.resubmit(keys, factory.intake(), _who())
         said = [f"{done.count} resubmitted; each letter stays until its row is in order.", *done.problems]
         _print(options, {"resubmitted": done.count, "problems": done.problems}, said)
     return 1 if done.problems else 0
@@ -356,8 +345,7 @@ def _resubmit(options: argparse.Namespace) -> int:
 
 def _discard(options: argparse.Namespace) -> int:
     with _opened(options) as factory:
-        found = [letter.facts.key for letter in dead_letters.find(factory.storage())]
-        fitting = [key for key in found if key.startswith(options.key)]
+        fitting = dead_letters.chosen(factory.storage(), beginnings=[options.key])
         if len(fitting) != 1:
             raise Refused(f"{len(fitting)} dead letters fit; give the id of one.")
         dead_letters.discard(fitting[0], factory.intake(), _who(), options.why)

@@ -19,7 +19,7 @@ from handlers.sync.notification import (
     NotificationProblems,
     PushNotification,
     TooManyRows,
-    folded,
+    name_form,
     parse_notification,
     row_changes,
 )
@@ -77,7 +77,7 @@ def receive(body: bytes, factory: Factory) -> Answer:
 def _take_in(notification: PushNotification, intake: Intake) -> Answer:
     """Remember the notification as receiving, send all of its changes, mark it as queued: a crash repeats and loses none."""
     storage, now = intake.storage, intake.clock()
-    mappings = [m for m in intake.mappings.values() if folded(m.query) == folded(notification.query)]
+    mappings = [m for m in intake.mappings.values() if name_form(m.query) == name_form(notification.query)]
     intake.check_pins([mapping.name for mapping in mappings], pin=True)
     key = notification.dedup_key
     run = run_key(now, key)

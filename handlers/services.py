@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 
 from handlers.clients.activity import Recorder
 from handlers.clients.storage import Storage
-from handlers.settings import IntakeSettings, PageSettings, Settings, SettingsProblems, StorageSettings, load_settings
+from handlers.environment import SettingsProblems, load_settings
+from handlers.settings import IntakeSettings, PageSettings, Settings, StorageSettings
 from handlers.sync.mapping import Mapping as SyncMapping
 from handlers.sync.mapping_file import MappingProblems
 from handlers.sync.mapping_file import load_mappings as read_mappings
 from handlers.sync.mapping_words import misnamed
-from handlers.sync.notification import folded
+from handlers.sync.notification import name_form
 from handlers.sync.scope import Scope
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class Intake:
     @property
     def company(self) -> str:
         """The tenant's name as part of each event's identity."""
-        return folded(self.settings.company)
+        return name_form(self.settings.company)
 
     def check_pins(self, names: list[str], *, pin: bool) -> None:
         """Compare the tenant's name, and mappings' key columns, with those used before; `pin` them at their first use.

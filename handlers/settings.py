@@ -1,4 +1,4 @@
-"""Every app setting as one model; all problems are reported at once, by name and never with a value."""
+"""Every app setting, in models: names, defaults, bounds, and what has to fit together."""
 
 import contextlib
 import re
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Annotated, Literal, override
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, TypeAdapter
 
 from handlers.sync.notification import MAX_ROWS
 
@@ -14,17 +14,14 @@ CONNECT_SECONDS = 10.0
 # Less than functionTimeout of host.json, at which the host kills the process with all that is under way.
 FUNCTION_SECONDS = 290.0
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
-_NIGHTLY = "0 0 2 * * *"
-_SCHEDULE = r"([0-9A-Za-z*/,-]+\s+){5}[0-9A-Za-z*/,-]+"  # six fields; the host reads them
-_UNRESOLVED = "@Microsoft.KeyVault("  # what App Service leaves in place of a reference that it could not resolve
+NIGHTLY = "0 0 2 * * *"
+SCHEDULE = r"([0-9A-Za-z*/,-]+\s+){5}[0-9A-Za-z*/,-]+"  # six fields; the host reads them
+UNRESOLVED = "@Microsoft.KeyVault("  # what App Service leaves in place of a reference that it could not resolve
 
 
-class SettingsProblems(Exception):
-    """Everything that is wrong with the app settings."""
-
-    def __init__(self, problems: list[str]) -> None:
-        super().__init__("; ".join(problems))
-        self.problems = problems
+def longest_request(timeout: float) -> float:
+    """Seconds that one request may last: time for a token, to connect, and for the answer."""
+    return 2 * min(CONNECT_SECONDS, timeout) + timeout
 
 
 def _address(url: str) -> str:
@@ -51,7 +48,9 @@ type _Address = Annotated[str, AfterValidator(_address)]
 type _Mailbox = Annotated[str, AfterValidator(_mailbox)]
 
 
-class _Model(BaseModel):
+class Model(BaseModel):
+    """What all of them have in common."""
+
     model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False, defer_build=True)
 
     @classmethod
@@ -61,7 +60,7 @@ class _Model(BaseModel):
         return []
 
 
-class StorageSettings(_Model):
+class StorageSettings(Model):
     """Where tables and queue are: a connection string on one machine, the app's identity in Azure."""
 
     connection_string: SecretStr | None = Field(
@@ -88,12 +87,12 @@ class StorageSettings(_Model):
             return ["AzureWebJobsStorage (locally) or AzureWebJobsStorage__accountName (in Azure): missing"]
         parts = {part.split("=")[0].strip().lower() for part in (text or "").split(";")}
         ways: list[set[str]] = [{"usedevelopmentstorage"}, {"accountname", "accountkey"}, {"sharedaccesssignature"}]
-        if text is None or text.startswith(_UNRESOLVED) or any(way <= parts for way in ways):
+        if text is None or text.startswith(UNRESOLVED) or any(way <= parts for way in ways):
             return []
         return ["AzureWebJobsStorage: has to be a connection string with AccountName and AccountKey"]
 
 
-class IntakeSettings(_Model):
+class IntakeSettings(Model):
     """What intake needs: with these alone, notifications are taken in, and rows wait for what else is missing."""
 
     acumatica_tenant: str = Field(
@@ -140,7 +139,7 @@ class IntakeSettings(_Model):
         return self.acumatica_tenant_formerly or self.acumatica_tenant
 
 
-class PageSettings(_Model):
+class PageSettings(Model):
     """What opens the runs page."""
 
     runs_key: SecretStr = Field(
@@ -257,9 +256,9 @@ class Settings(IntakeSettings):
         description="How long removed rows, received notifications and runs are remembered.",
     )
     sweep_schedule: str = Field(
-        _NIGHTLY,
+        NIGHTLY,
         alias="SWEEP_SCHEDULE",
-        pattern=_SCHEDULE,
+        pattern=SCHEDULE,
         description="When mappings are [swept](sweep.md): NCRONTAB in UTC, with seconds.",
     )
     sweep_margin_minutes: float = Field(
@@ -298,22 +297,25 @@ class Settings(IntakeSettings):
         if "GRAPH_CLIENT_SECRET" in values:
             wanted = ("GRAPH_TENANT_ID", "GRAPH_CLIENT_ID")
             problems += [f"{name}: missing (GRAPH_CLIENT_SECRET is set)" for name in wanted if name not in values]
-        with contextlib.suppress(ValueError):  # no numbers: that is said elsewhere
-            timeout, claim = float(values.get("REQUEST_TIMEOUT_SECONDS", 100)), float(values.get("CLAIM_SECONDS", 360))
-            if (
-                0 < timeout <= 300
-                and 1 <= claim <= 3600
-                and timeout + 2 * min(CONNECT_SECONDS, timeout) >= min(claim, FUNCTION_SECONDS)
-            ):
+        with contextlib.suppress(ValueError):  # what is wrong with one of them is said elsewhere
+            timeout, claim = (cls._number(name, values) for name in ("request_timeout_seconds", "claim_seconds"))
+            if longest_request(timeout) >= min(claim, FUNCTION_SECONDS):
                 problems.append(
                     "REQUEST_TIMEOUT_SECONDS: a request (and 20 s before it) has to end within CLAIM_SECONDS, and 290 s"
                 )
         return problems
 
+    @classmethod
+    def _number(cls, name: str, values: Mapping[str, str]) -> float:
+        """One setting as it will be read, within its bounds. Raises ValueError."""
+        field = cls.model_fields[name]
+        told = values.get(field.alias or name, field.default)
+        return TypeAdapter[float](Annotated[float, *field.metadata]).validate_python(told)
+
     @property
     def longest_request_seconds(self) -> float:
-        """How long one request may last: time for a token, to connect, and for the answer."""
-        return 2 * min(CONNECT_SECONDS, self.request_timeout_seconds) + self.request_timeout_seconds
+        """How long one request of this app may last."""
+        return longest_request(self.request_timeout_seconds)
 
     @property
     def abandoned_seconds(self) -> float:
@@ -322,42 +324,3 @@ class Settings(IntakeSettings):
         Ten minutes after the last use for a cookie session; with scope `api`, as long as its token is valid (1 hour).
         """
         return self.acumatica_session_timeout_seconds or (600 if self.acumatica_auth == "cookie" else 3600)
-
-
-def paused(environ: Mapping[str, str]) -> bool:
-    """Whether SYNC_PAUSED is on, told before (and whether or not) all settings can be read."""
-    return environ.get("SYNC_PAUSED", "").strip().lower() in {"1", "true", "t", "yes", "y", "on"}
-
-
-def sweep_schedule(environ: Mapping[str, str]) -> str:
-    """When sweeps begin, told before all settings can be read; the default in the place of what is no schedule."""
-    told = environ.get("SWEEP_SCHEDULE", "").strip()
-    return told if re.fullmatch(_SCHEDULE, told) else _NIGHTLY
-
-
-def load_settings[M: _Model](model: type[M], environ: Mapping[str, str]) -> M:
-    """Read the settings of `model` from an environment. Raises SettingsProblems; empty values count as not set."""
-    names = [field.alias or name for name, field in model.model_fields.items()]
-    values = {name: environ[name].strip() for name in names if environ.get(name, "").strip()}
-    unresolved = [name for name, value in values.items() if value.startswith(_UNRESOLVED)]
-    problems = [
-        f"{name}: its Key Vault reference did not resolve; does the secret exist, may the app read it?"
-        for name in unresolved
-    ]
-    problems += model.joint_problems(values)
-    try:
-        settings = model(**values)
-    except ValidationError as error:
-        problems += [problem for problem in _explain(error) if problem.split(":")[0] not in unresolved]
-    else:
-        if not problems:
-            return settings
-    raise SettingsProblems(problems)
-
-
-def _explain(error: ValidationError) -> list[str]:
-    problems = []
-    for item in error.errors(include_input=False, include_context=False):
-        message = "missing" if item["type"] == "missing" else item["msg"].removeprefix("Value error, ")
-        problems.append(f"{'.'.join(map(str, item['loc']))}: {message}".removeprefix(": "))
-    return problems

@@ -19,7 +19,7 @@ from handlers.sync.change import RowChange
 from handlers.sync.effects import Effect, FindEvent, RecordEffect, Result, Retry, Unknown
 from handlers.sync.errors import Code, Later, Permanent, SyncError
 from handlers.sync.late import in_doubt, late_until
-from handlers.sync.link import Claim, EventLink
+from handlers.sync.link import DONE, NOTHING, Claim, EventLink
 from handlers.sync.mapping import Mapping
 from handlers.sync.plan import intend, plan, plan_report, waits_until, wanted_event
 from handlers.sync.turn import Save, Stop, Work, in_order, no_mapping, take_turn
@@ -66,7 +66,7 @@ def settle(
                 if save.settled and stored and stored.buried and not link.buried:
                     services.storage.dead_letters.clear(link.key, stored.buried)
                 if link != stored and not save.left and not failure:
-                    link = link.noted(now(), change, "", "nothing to do")
+                    link = link.noted(now(), change, "", NOTHING)
                 if link == stored or save_link(link, etag, services):
                     return Settled(failure=failure, link=None if link == stored else link)
             case Work() as work:
@@ -107,8 +107,8 @@ def _enter_mailboxes(work: Work, mapping: Mapping, services: Services, places: E
     skipped: dict[int, Failure] = {}
     for mailbox in dict.fromkeys(entry.mailbox for entry in entries):
         try:
-            limiter.enter({mailbox})
-            places.callback(limiter.leave, {mailbox})
+            limiter.enter(mailbox)
+            places.callback(limiter.leave, mailbox)
         except Later as failure:
             skipped |= {entry.generation: failure for entry in entries if entry.mailbox == mailbox}
     if skipped and not plan(work.link, work.wanted, mapping, now, frozenset(skipped)):
@@ -238,7 +238,7 @@ class _Settlement:
         elif link.outlived and link.version:
             self.services.storage.dead_letters.clear(link.key, link.version.timestamp)
         link = replace(link if failure else in_order(link), claim=None)
-        outcome = failure.reason if failure else "done"
+        outcome = failure.reason if failure else DONE
         return link.noted(self.services.clock(), self.change, ", ".join(self.done), outcome)
 
     def _save_generation(self) -> Failure | None:

@@ -9,7 +9,7 @@ from handlers.clients.links import ListedLinks
 from handlers.services import Services
 from handlers.sync.mapping import Mapping
 from handlers.sync.odata import Inquiry
-from handlers.sync.snapshot_values import as_pushed, zone_of
+from handlers.sync.snapshot_values import as_pushed, known_zone
 from handlers.sync.template import Row
 
 _LOOKED_UP = 20  # keys between two saves
@@ -31,7 +31,7 @@ def looked_up(
     """Look rows up by their keys, some at a time: these, and the row keys of those that are absent. Raises SyncError."""
 
     def shown(row: Row) -> Row:
-        return as_pushed(row, zone_of(mapping, mapping.pick(row)))
+        return as_pushed(row, known_zone(mapping, mapping.pick(row)))
 
     witness = _witness(inquiry, mapping, services) if missing else None
     for some in batched(missing, _LOOKED_UP, strict=False):

@@ -11,7 +11,7 @@ from handlers.services import Factory, Intake, NotReady, Services
 from handlers.sync.change import digest
 from handlers.sync.errors import SyncError
 from handlers.sync.mapping import Mapping
-from handlers.sync.notification import folded
+from handlers.sync.notification import name_form
 from handlers.sync.sweep_plan import SweepPlan
 from handlers.sync.template import Row
 
@@ -98,9 +98,9 @@ def _failures(services: Services) -> dict[str, Row]:
 
 def _tells_of(row: Row, mapping: Mapping, intake: Intake) -> bool:
     """Whether a failed notification was one of a mapping's query, or of one that is not named."""
-    named = {folded(value) for value in row.values() if isinstance(value, str)}
-    queries = {folded(each.query) for each in intake.mappings.values()}
-    return folded(mapping.query) in named or not named & queries
+    named = {name_form(value) for value in row.values() if isinstance(value, str)}
+    queries = {name_form(each.query) for each in intake.mappings.values()}
+    return name_form(mapping.query) in named or not named & queries
 
 
 def _wanted(intake: Intake) -> list[Mapping]:

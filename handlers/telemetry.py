@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 ACCEPTED = "accepted"  # notification, query, rows, changes, without_key, seconds
 DUPLICATE = "duplicate"  # notification, query
 REJECTED = "rejected"  # status, problems
-REFUSED = "refused"  # part: of the app, that is not ready
+REFUSED = "refused"  # code, part: of the app, that is not ready; error: of storage
 # The brake and sweeps.
 HELD = "held"  # mapping, rows, and notification or sweep
 SWEPT = (

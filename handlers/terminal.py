@@ -1,5 +1,6 @@
 """Lines for a terminal."""
 
+import json
 import os
 import sys
 from datetime import UTC, datetime
@@ -8,7 +9,7 @@ from handlers.calendar_sweep import Looked
 from handlers.clients.activity_record import Run
 from handlers.clients.held import Hold
 from handlers.clients.sweeps import Sweep
-from handlers.operations import words
+from handlers.operations import preview, words
 from handlers.operations.activity import RowState
 from handlers.operations.calendars import NotLooked
 from handlers.operations.check import Check
@@ -116,6 +117,20 @@ def hold_lines(hold: Hold) -> list[str]:
         f"  {first}",
         f"  id {hold.id}",
     ]
+
+
+def preview_lines(row: preview.PreviewedRow) -> list[str]:
+    """What becomes of one row of a notification."""
+    lines = ["", f"{row.mapping}: {', '.join(row.key) or 'a row without a key'}"]
+    for name, value in preview.shown(row).items():
+        lines.append(f"  {name.upper() if row.problem and name != 'Remedy' else name:<12} {value}")
+    if not row.steps and not row.problem:
+        lines.append("  Nothing to do")
+    for step in row.steps:
+        lines.append(f"  {step.effect:<12} {step.request}")
+        if step.body is not None:
+            lines += [f"    {line}" for line in json.dumps(step.body, indent=2, ensure_ascii=False).splitlines()]
+    return lines
 
 
 def _paint(text: str, colour: str) -> str:

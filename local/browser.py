@@ -17,7 +17,8 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from handlers.clients.activity import Recorder
 from handlers.clients.storage import Storage
-from handlers.settings import StorageSettings, load_settings
+from handlers.environment import load_settings
+from handlers.settings import StorageSettings
 from handlers.sync.change import RowChange
 from local.azurite import Azurite
 from local.demo import AGE, SETTINGS

@@ -39,10 +39,11 @@ from handlers.apply import apply
 from handlers.clients import activity, sessions
 from handlers.clients.queue import QUEUE
 from handlers.clients.sweeps import SWEEP_QUEUE
+from handlers.environment import load_settings
 from handlers.operations import sweeps
 from handlers.receive import receive
 from handlers.services import Factory, load_mappings
-from handlers.settings import Settings, load_settings
+from handlers.settings import Settings
 from handlers.sweep_queue import sweep
 from handlers.sweep_start import on_schedule
 from local import judge

@@ -17,12 +17,13 @@ from azure.storage.queue import QueueServiceClient
 from handlers.clients.queue import POISON_QUEUE, QUEUE
 from handlers.clients.storage import Storage
 from handlers.clients.sweeps import Sweep
-from handlers.settings import StorageSettings, load_settings
+from handlers.environment import load_settings
+from handlers.settings import StorageSettings
 from handlers.sync.change import link_key as change_key
 from handlers.sync.event import calendar_event
 from handlers.sync.link import EventLink
 from handlers.sync.mapping import Mapping as SyncMapping
-from handlers.sync.notification import folded
+from handlers.sync.notification import name_form
 from handlers.sync.scope import Scope
 from handlers.sync.slots import slot_to_state
 from handlers.sync.template import Template
@@ -127,7 +128,7 @@ def judge(
 
 def link_key(tenant: str, mapping: SyncMapping, row: Row) -> str:
     """The identity of a row under a mapping."""
-    return change_key(folded(tenant), mapping.name, mapping.key_of(row))
+    return change_key(name_form(tenant), mapping.name, mapping.key_of(row))
 
 
 def _row_differences(

@@ -19,10 +19,11 @@ from handlers.clients.links import LINKS, entity_of
 from handlers.clients.search import indexed
 from handlers.clients.storage import Storage
 from handlers.clients.tables import BATCH
+from handlers.environment import load_settings
 from handlers.operations.activity import About
 from handlers.operations.search import mailboxes, search
 from handlers.services import ROOT, load_mappings
-from handlers.settings import StorageSettings, load_settings
+from handlers.settings import StorageSettings
 from handlers.sync.link import Column, Entry, EventLink, Past, Version
 from local.azurite import Azurite
 

@@ -245,7 +245,7 @@ def test_a_busy_mailbox_holds_back_only_what_hangs_on_it(bench: Bench) -> None:
     assert bench.subjects("bob@example.com") == []
     for mailbox in ("ann@example.com", "bob@example.com"):
         for _ in range(2):
-            limiter.enter({mailbox})  # every place was given back
+            limiter.enter(mailbox)  # every place was given back
 
 
 def test_where_nothing_can_be_done_nothing_is_claimed(bench: Bench) -> None:

@@ -512,7 +512,7 @@ def test_a_mailbox_that_cannot_be_looked_at_now_is_looked_at_later(swept: Swept,
     assert calendar_sweep.run(one, services) == again
     if status == 429:
         with pytest.raises(Later):
-            services.graph.limiter.enter({ANN})
+            services.graph.limiter.enter(ANN)
         bench.now += 7
     assert calendar_sweep.run(one, services) is None
 
@@ -523,7 +523,7 @@ def test_a_mailbox_with_rows_under_way_is_looked_at_later(swept: Swept) -> None:
     services = bench.factory.services()
     (one,) = looks(services)
     for _ in range(3):
-        services.graph.limiter.enter({ANN})
+        services.graph.limiter.enter(ANN)
     with pytest.raises(Later) as caught:
         sweep_mailbox(one, services)
     assert caught.value.code == Code.MAILBOX_BUSY

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from handlers.console import main
-from handlers.operations.preview import Outlook, preview
+from handlers.operations.preview import PreviewedRow, preview
 from handlers.services import load_mappings
 from handlers.sync.notification import parse_notification
 from handlers.sync.scope import Scope
@@ -32,7 +32,7 @@ NAMES = [
 ]
 
 
-def previewed(name: str, **columns: Any) -> list[Outlook]:
+def previewed(name: str, **columns: Any) -> list[PreviewedRow]:
     """What a fixture leads to, with columns of its inserted rows changed."""
     data = sample.notification(name)
     data["Inserted"] = [row | columns for row in data["Inserted"]]

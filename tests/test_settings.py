@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from handlers.settings import Settings, SettingsProblems, StorageSettings, load_settings
+from handlers.environment import SettingsProblems, load_settings
+from handlers.settings import Settings, StorageSettings
 
 LEAST = {
     "ACUMATICA_URL": "https://erp.example.com/site",

@@ -25,13 +25,13 @@ def fill(bench: Bench, mailbox: str) -> Callable[[], None]:
     limiter, taken = bench.factory.services().graph.limiter, 0
     try:
         while True:
-            limiter.enter({mailbox})
+            limiter.enter(mailbox)
             taken += 1
     except Later:
 
         def leave() -> None:
             for _ in range(taken):
-                limiter.leave({mailbox})
+                limiter.leave(mailbox)
 
         return leave
 

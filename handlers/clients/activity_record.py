@@ -1,12 +1,14 @@
-"""Table Runs, its entities: what people look at. Everything in it is for reading; no decision of the app depends on it.
+"""Table Runs, partition `runs`: what people look at. It is for reading; no decision about a row depends on it.
 
-All entities are in one partition, so that many are written in one transaction, and the newest are one query:
+One partition, so that many entities are written in one transaction, and the newest are one query:
 
     r<newest first>-<hash>    a run: one notification, what a person did (resubmitted, discarded, released), what a
                               sweep sent; also refused requests
     h<hour>-<worker>          numbers of an hour, by worker
     b<the same>-<hash>        what a refused request held, for a week
     s<link>                   how a row that has changed is looked for (search.py)
+
+The table's other partitions are put_off.py's (`put-off`, `state`) and sign_ins.py's (`access`).
 """
 
 import json
@@ -15,7 +17,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from handlers.clients.tables import Entity
+from handlers.clients.tables import Entity, untouched_since
 
 VERSION = 1
 PARTITION = "runs"
@@ -60,6 +62,11 @@ def run_key(received: float, key: str) -> str:
 def body_key(run: str) -> str:
     """The row key of what a refused request held, by that of its run."""
     return f"b{run[1:]}"
+
+
+def old_bodies(before: datetime) -> str:
+    """The condition of what refused requests held, and nobody has written since `before`."""
+    return f"PartitionKey eq '{PARTITION}' and RowKey ge 'b' and RowKey lt 'c' and {untouched_since(before)}"
 
 
 def hour_key(moment: float, worker: str = "") -> str:

@@ -18,14 +18,12 @@ from handlers.sync.errors import RUN_AGAIN, Code, Later, OutcomeUnknown, Permane
 from handlers.sync.odata_answers import clock_of, odata_error
 from handlers.sync.read_back import not_written
 from handlers.sync.record import RecordUpdate
+from handlers.sync.slots import Credentials
 
 log = logging.getLogger(__name__)
 
 _SIGN_OUT_SECONDS = 10.0  # it can be repeated, and must not keep leases from being renewed
 _NOT_REFUSED = {Code.ACUMATICA_THROTTLED, Code.NOT_THE_SERVICE}
-
-type Credentials = dict[str, Any]
-"""What a session is known by: {"cookies": {name: value}, "token": str or absent, "expires": seconds since 1970}."""
 
 
 class Read(NamedTuple):

@@ -12,8 +12,6 @@ DEAD_LETTERS = "DeadLetters"
 VERSION = 1
 _TEXT = 1000
 _TRIES = 20  # of clearing one that others write
-_FACTS = ["Version", "Code", "Reason", "Remedy", "Mapping", "Key", "NotificationId", "TransactionTimeStamp"]
-_FACTS += ["Tries", "Times", "FirstTime", "LastTime", "Resubmitted", "ResubmittedBy"]
 _REFERENCE = re.compile(r'\{"blob":"([0-9a-f]{64})"\}')  # the content of a large letter before versions were written
 
 
@@ -143,3 +141,6 @@ def _letter(entity: Entity, etag: str) -> DeadLetter:
         etag=etag,
         version=entity.get("Version") or 0,
     )
+
+
+_FACTS = [*_entity(DeadLetter("")), "FirstTime", "LastTime", "Resubmitted"]  # all but the content

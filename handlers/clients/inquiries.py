@@ -32,7 +32,7 @@ class Page:
 class Inquiries:
     """What the API user may see of the exposed inquiries. Every method raises SyncError; Permanent needs a person.
 
-    `deadline` (seconds since 1970): no request starts that might end after it. Without one, each gets the time it may need.
+    Each request gets the time it may need.
     """
 
     def __init__(self, sessions: Sessions, settings: Settings, clock: Callable[[], float] = time.time) -> None:
@@ -41,21 +41,19 @@ class Inquiries:
         self._clock = clock
         self._service = Service(settings.acumatica_odata, settings.acumatica_tenant)
 
-    def exposed(self, deadline: float | None = None) -> dict[str, Inquiry]:
+    def exposed(self) -> dict[str, Inquiry]:
         """All inquiries that are exposed, by name, whoever may see their rows: one request."""
-        answer = self._read(self._service.metadata, _XML, "$metadata", deadline)
+        answer = self._read(self._service.metadata, _XML, "$metadata")
         return inquiries_of(answer.body, answer.date)
 
-    def find(self, name: str, deadline: float | None = None) -> Inquiry:
+    def find(self, name: str) -> Inquiry:
         """The inquiry of this name, as it can be read: INQUIRY_NOT_EXPOSED and INQUIRY_NEEDS_PARAMETERS otherwise.
 
         Its `date` comes before all that is read of it afterwards.
         """
-        return find(self.exposed(deadline), name)
+        return find(self.exposed(), name)
 
-    def pages(
-        self, inquiry: Inquiry, order_by: Sequence[str], skip: int = 0, deadline: float | None = None
-    ) -> Iterator[Page]:
+    def pages(self, inquiry: Inquiry, order_by: Sequence[str], skip: int = 0) -> Iterator[Page]:
         """All rows from the `skip`th on: ⌈rows / SWEEP_PAGE_ROWS⌉ requests. `order_by` are columns that identify a row.
 
         One row more than a page holds is asked for: it says whether another page follows.
@@ -65,7 +63,7 @@ class Inquiries:
         capped = True  # the server might show no more than a page at a time; not once it has shown more
         while True:
             path = self._service.page(inquiry, order_by, skip, size + 1)
-            answer = self._read(path, _JSON, inquiry.name, deadline)
+            answer = self._read(path, _JSON, inquiry.name)
             found = rows_of(answer.body, inquiry.name)
             if found.rows:
                 start = tuple(as_text(found.rows[0].get(inquiry.column(name))) for name in order_by)
@@ -80,14 +78,7 @@ class Inquiries:
             if not more:
                 return
 
-    def absent(
-        self,
-        inquiry: Inquiry,
-        keys: Sequence[Key],
-        witness: Key,
-        shown: Callable[[Row], Row] = dict,
-        deadline: float | None = None,
-    ) -> set[int]:
+    def absent(self, inquiry: Inquiry, keys: Sequence[Key], witness: Key, shown: Callable[[Row], Row] = dict) -> set[int]:
         """Which of the keys (value by column) the inquiry does not show: their numbers. One request for some twenty.
 
         `witness` is the key of a row that the inquiry has just shown, as it showed it: where it is not found, the filter
@@ -97,7 +88,7 @@ class Inquiries:
         version, top = self._service.version, self._settings.sweep_page_rows
         gone: set[int] = set()
         for look_up in self._service.look_ups(inquiry, keys, witness, top):
-            found = rows_of(self._read(look_up.path, _JSON, inquiry.name, deadline).body, inquiry.name)
+            found = rows_of(self._read(look_up.path, _JSON, inquiry.name).body, inquiry.name)
             if found.more or len(found.rows) >= top:
                 raise _ignored(inquiry.name, "showed more rows than it was asked for")
             asked = [witness, *(keys[number] for number in look_up.numbers)]
@@ -109,9 +100,8 @@ class Inquiries:
             gone |= {n for n in look_up.numbers if not any(fits(inquiry, form, keys[n]) for form in forms)}
         return gone
 
-    def _read(self, path: str, accept: str, what: str, deadline: float | None) -> Read:
-        if deadline is None:
-            deadline = self._clock() + 2 * self._settings.longest_request_seconds + _WAITING  # it may have to sign in
+    def _read(self, path: str, accept: str, what: str) -> Read:
+        deadline = self._clock() + 2 * self._settings.longest_request_seconds + _WAITING  # it may have to sign in
         try:
             return self._sessions.read(path, accept, what, deadline)
         except OutcomeUnknown as error:  # nothing was to change

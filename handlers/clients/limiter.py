@@ -32,34 +32,28 @@ class MailboxLimiter:
         self._lock = threading.Lock()
         self._mailboxes: dict[str, _Mailbox] = defaultdict(_Mailbox)
 
-    def enter(self, mailboxes: set[str]) -> None:
-        """Take a place in each mailbox, or in none. Raises Later with an estimate of the wait, first come first served."""
+    def enter(self, mailbox: str) -> None:
+        """Take a place in a mailbox. Raises Later with an estimate of the wait, first come first served."""
         with self._lock:
-            now = self._clock()
-            boxes = [self._mailboxes[mailbox] for mailbox in mailboxes]
-            for box in boxes:
-                if now >= box.shut_until + _CAREFUL_SECONDS:
-                    box.places = _CONCURRENT
-            full = [box for box in boxes if box.inside >= box.places or now < box.shut_until]
-            if not full:
-                for box in boxes:
-                    box.inside += 1
+            now, box = self._clock(), self._mailboxes[mailbox]
+            if now >= box.shut_until + _CAREFUL_SECONDS:
+                box.places = _CONCURRENT
+            if box.inside < box.places and now >= box.shut_until:
+                box.inside += 1
                 return
-            for box in full:
-                box.next_turn = max(now, box.shut_until, box.next_turn) + _PACE_SECONDS / box.places
-            delay = max(box.next_turn for box in full) - now
+            box.next_turn = max(now, box.shut_until, box.next_turn) + _PACE_SECONDS / box.places
+            delay = box.next_turn - now
         raise Later(Code.MAILBOX_BUSY, "other rows of this mailbox are being written", _PACE_SECONDS + delay, counted=False)
 
-    def leave(self, mailboxes: set[str]) -> None:
-        """Give the places back."""
+    def leave(self, mailbox: str) -> None:
+        """Give the place back."""
         with self._lock:
-            for mailbox in mailboxes:
-                box = self._mailboxes[mailbox]
-                box.inside -= 1
-                if not box.inside:
-                    box.next_turn = 0.0
-                    if box.places == _CONCURRENT:
-                        del self._mailboxes[mailbox]
+            box = self._mailboxes[mailbox]
+            box.inside -= 1
+            if not box.inside:
+                box.next_turn = 0.0
+                if box.places == _CONCURRENT:
+                    del self._mailboxes[mailbox]
 
     def throttled(self, mailbox: str, seconds: float) -> None:
         """Graph has answered 429: nobody enters for that long, and one fewer at a time for a minute after it.

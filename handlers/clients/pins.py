@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from handlers.clients.tables import Entity, Table
-from handlers.sync.notification import folded as folded_company
+from handlers.sync.notification import name_form
 from handlers.sync.template import folded
 
 MAPPINGS = "Mappings"
@@ -47,7 +47,7 @@ class Pins:
     def company(self, name: str, *, pin: bool = True) -> str | None:
         """The tenant's name that links were made with; it becomes `name` (with `pin`) at the first use, else None."""
         known = self._pinned(Pin("company", "company", name), pin=pin)
-        return name if known is not None and folded_company(known) == folded_company(name) else known
+        return name if known is not None and name_form(known) == name_form(name) else known
 
     def adopt(self, event_id: str, link_key: str) -> bool:
         """Take an event of an earlier integration over for a link: first come, first served; whether it is the link's."""

@@ -1,4 +1,7 @@
-"""Rows that wait for another try, and when the last notification came: noted in table Runs, best effort, for alerts only."""
+"""Rows that wait for another try, and when the last notification came: noted in table Runs, best effort.
+
+Alerts count what waits, and the purge of links forgets nothing that it may still need (Storage.purge).
+"""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from handlers import telemetry
 from handlers.clients.acumatica import Acumatica, Read
@@ -63,13 +64,21 @@ class Sessions:
 
     def put(self, update: RecordUpdate, deadline: float) -> None:
         """Write a record. Raises SyncError; RecordGone is one of them."""
-        self.use(lambda credentials: self._acumatica.put(credentials, update), deadline)
+        self._use(lambda credentials: self._acumatica.put(credentials, update), deadline)
 
     def read(self, path: str, accept: str, what: str, deadline: float) -> Read:
         """Read by OData. Raises SyncError."""
-        return self.use(lambda credentials: self._acumatica.read(credentials, path, accept, what), deadline)
+        return self._use(lambda credentials: self._acumatica.read(credentials, path, accept, what), deadline)
 
-    def use[T](self, work: Callable[[Credentials], T], deadline: float) -> T:
+    def schema(self, endpoint: str, entity: str, deadline: float) -> dict[str, Any]:
+        """The fields of an entity. Raises SyncError."""
+        return self._use(lambda credentials: self._acumatica.schema(credentials, endpoint, entity), deadline)
+
+    def record(self, endpoint: str, entity: str, record_id: str, custom: str, deadline: float) -> dict[str, Any]:
+        """A record by its id, with one custom field (View.Field), or none. Raises SyncError."""
+        return self._use(lambda c: self._acumatica.record(c, endpoint, entity, record_id, custom), deadline)
+
+    def _use[T](self, work: Callable[[Credentials], T], deadline: float) -> T:
         """Make one request in a session of the budget; it does not start if it might end after `deadline`.
 
         Raises SyncError. A session that the server has ended meanwhile is replaced, once. What was not answered may be
@@ -285,7 +294,7 @@ class Sessions:
         lease, linger = self._settings.acumatica_lease_seconds, self._settings.acumatica_linger_seconds
         with self._changed:
             now = self._clock()
-            idle = [held for held in self._held if not held.busy and now - held.slot.used >= linger]
+            idle = [held for held in self._held if not held.busy and held.slot.idle(now, linger)]
             for held in idle:
                 held.busy = True
             due = [held for held in self._held if held not in idle and held.slot.until - now < lease * 2 / 3]

@@ -1,6 +1,7 @@
 """Azure Storage: connections to the tables, the queues and the blobs of the app, and the stores that use them.
 
-Each store says what it holds: links, notifications, dead_letters, held, sweeps, pins, slots, activity, search, queue.
+Each store says what it holds: links, notifications, dead_letters, held, sweeps, pins, slots, put_off, sign_ins, search,
+queue.
 """
 
 import contextlib
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
 
-from handlers.clients.activity_record import PARTITION
+from handlers.clients.activity_record import old_bodies
 from handlers.clients.blobs import Blobs
 from handlers.clients.dead_letters import DEAD_LETTERS, DeadLetters
 from handlers.clients.held import HELD, Held
@@ -24,9 +25,10 @@ from handlers.clients.pins import MAPPINGS, Pins
 from handlers.clients.put_off import PutOff
 from handlers.clients.queue import POISON_QUEUE, QUEUE, Queue
 from handlers.clients.search import ROWS_BLOBS, SearchIndex
+from handlers.clients.sign_ins import SignIns
 from handlers.clients.slots import SESSIONS, Slots
 from handlers.clients.sweeps import SWEEP_POISON_QUEUE, SWEEP_QUEUE, SWEEPS, Sweeps
-from handlers.clients.tables import StorageError, Table
+from handlers.clients.tables import StorageError, Table, untouched_since
 from handlers.settings import StorageSettings
 
 if TYPE_CHECKING:
@@ -43,10 +45,6 @@ _SENDERS = 32
 
 # Queue and blob clients wait 15 s before their first retry, and add up to 3 s at random, unless told otherwise.
 _RETRY = {"retry_total": 2, "initial_backoff": 0.2, "increment_base": 1, "random_jitter_range": 1}
-
-
-def _before(moment: datetime) -> str:
-    return f"Timestamp lt datetime'{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}'"
 
 
 class Storage:
@@ -87,6 +85,7 @@ class Storage:
         self.slots = Slots(self._table(SESSIONS))
         self.activity_table = self._table(ACTIVITY)
         self.put_off = PutOff(self.activity_table)
+        self.sign_ins = SignIns(self.activity_table)
         self.held = Held(self._table(HELD), self._blobs(ROW_BLOBS))
         self.queue = Queue(partial(self._connect_queue, QUEUE), self._blobs(ROW_BLOBS))
         self.sweeps = Sweeps(self._table(SWEEPS), partial(self._connect_queue, SWEEP_QUEUE))
@@ -127,12 +126,11 @@ class Storage:
         What refused requests held is removed after a week in any case. The table of links is scanned as a whole, which may
         outlast the time of one run: so it comes last.
         """
-        old, removed, failures = _before(before), dict[str, int](), list[StorageError]()
+        old, removed, failures = untouched_since(before), dict[str, int](), list[StorageError]()
         refused = max(before, datetime.fromtimestamp(self.now(), UTC) - _BODIES_KEPT)
-        bodies = f"PartitionKey eq '{PARTITION}' and RowKey ge 'b' and RowKey lt 'c' and {_before(refused)}"
         tables: dict[str, Callable[[], int]] = {
             NOTIFICATIONS: lambda: self.notifications.purge(old),
-            ACTIVITY: lambda: self.activity_table.remove_all(old) + self.activity_table.remove_all(bodies),
+            ACTIVITY: lambda: self.activity_table.remove_all(old) + self.activity_table.remove_all(old_bodies(refused)),
             MAPPINGS: lambda: self.pins.purge(old),
             HELD: lambda: self.held.purge(old),
             SWEEPS: lambda: self.sweeps.purge(old),
@@ -159,7 +157,7 @@ class Storage:
             waiting.append(since.timestamp())
         until = before - timedelta(seconds=max(now - min(waiting, default=now), 0.0))
         self.pins.forget(until.timestamp())
-        return self.links.purge(_before(until))
+        return self.links.purge(untouched_since(until))
 
     # -- connections -------------------------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ A write whose answer got lost is looked at, and counts as ours if what is stored
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from itertools import batched, islice
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -45,6 +46,11 @@ class Stored(NamedTuple):
 
 class Contended(AzureError):
     """Others change the entity all the time; later it will work."""
+
+
+def untouched_since(moment: datetime) -> str:
+    """The condition of what nobody has written since."""
+    return f"Timestamp lt datetime'{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}'"
 
 
 def is_away(error: AzureError) -> bool:

@@ -6,10 +6,9 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any
 
-from handlers.clients.acumatica import Acumatica
 from handlers.clients.storage import Storage
 from handlers.clients.tables import StorageError, in_words
-from handlers.operations import dead_letters, sweeps
+from handlers.operations import dead_letters, sweeps, words
 from handlers.operations.check import Check
 from handlers.operations.inquiry_checks import inquiries
 from handlers.services import Factory, NotReady, Services
@@ -100,7 +99,9 @@ def _in_storage(storage: Storage, services: Services | None) -> Iterator[Check]:
     count, since = storage.queue.waiting()
     age = now - since if since else timedelta()
     paused = services is not None and services.settings.sync_paused
-    seen = f"{count} rows are waiting or under way" + (f", one of them for {_duration(age)}" if since else "")
+    seen = f"{count} rows are waiting or under way" + (
+        f", one of them for {words.duration(int(age.total_seconds()))}" if since else ""
+    )
     stuck = age > _OLD and not paused
     remedy = "See the last errors of the rows on the runs page; look whether the function `apply` runs." if stuck else ""
     yield Check("Queue", "note" if stuck else "ok", seen, remedy)
@@ -180,36 +181,30 @@ def _graph(services: Services, mailbox: str) -> Iterator[Check]:
 
 def _acumatica(services: Services) -> Iterator[Check]:
     """Sign in within the budget, look at what is written back to, and leave the session to its own sign-out."""
-    acumatica = Acumatica(services.settings, services.clock)
     deadline = services.clock() + services.settings.claim_seconds
     signed_in = False
-    try:
-        for mapping in services.mappings.values():
-            if not (back := mapping.write_back):
-                continue
-            try:
-                schema = services.sessions.use(lambda c, b=back: acumatica.schema(c, b.endpoint, b.entity), deadline)  # type: ignore[misc]
-            except (Permanent, RecordGone) as error:
-                remedy = error.remedy if isinstance(error, Permanent) else "Check endpoint and entity of write_back."
-                yield Check(f"Write-back of {mapping.name}", "fails", str(error), remedy)
-                continue
-            except (SyncError, OutcomeUnknown) as error:
-                remedy = "Check the ACUMATICA_* settings, the Connected Application (SM303010) and the user (SM201010)."
-                yield Check("Acumatica", "fails", str(error), remedy)
-                return
-            if not signed_in:
-                yield Check("Acumatica", "ok", "signed in; the session is signed out when it has been idle")
-                signed_in = True
-            yield from _fields(mapping, schema, services, acumatica, deadline)
-    finally:
-        acumatica.close()
+    for mapping in services.mappings.values():
+        if not (back := mapping.write_back):
+            continue
+        try:
+            schema = services.sessions.schema(back.endpoint, back.entity, deadline)
+        except (Permanent, RecordGone) as error:
+            remedy = error.remedy if isinstance(error, Permanent) else "Check endpoint and entity of write_back."
+            yield Check(f"Write-back of {mapping.name}", "fails", str(error), remedy)
+            continue
+        except (SyncError, OutcomeUnknown) as error:
+            remedy = "Check the ACUMATICA_* settings, the Connected Application (SM303010) and the user (SM201010)."
+            yield Check("Acumatica", "fails", str(error), remedy)
+            return
+        if not signed_in:
+            yield Check("Acumatica", "ok", "signed in; the session is signed out when it has been idle")
+            signed_in = True
+        yield from _fields(mapping, schema, services, deadline)
     if not signed_in:
         yield Check("Acumatica", "note", "not looked at: no mapping writes anything back")
 
 
-def _fields(
-    mapping: SyncMapping, schema: dict[str, Any], services: Services, acumatica: Acumatica, deadline: float
-) -> Iterator[Check]:
+def _fields(mapping: SyncMapping, schema: dict[str, Any], services: Services, deadline: float) -> Iterator[Check]:
     back = mapping.write_back
     for name in back.fields if back else ():
         what = f"Field {name}"
@@ -223,12 +218,10 @@ def _fields(
             remedy = f"Add the field to the entity's form, or correct write_back.fields. Views with custom fields: {views}."
             yield Check(what, "fails", f"{back.entity if back else ''} has no such field", remedy)
             continue
-        yield _long_enough(what, name, mapping, services, acumatica, deadline)
+        yield _long_enough(what, name, mapping, services, deadline)
 
 
-def _long_enough(  # noqa: PLR0917
-    what: str, name: str, mapping: SyncMapping, services: Services, acumatica: Acumatica, deadline: float
-) -> Check:
+def _long_enough(what: str, name: str, mapping: SyncMapping, services: Services, deadline: float) -> Check:
     """$adHocSchema tells no lengths, so a record that was written to is read: and the id in it compared."""
     back = mapping.write_back
     template = back.fields[name].value if back else None
@@ -238,11 +231,9 @@ def _long_enough(  # noqa: PLR0917
     link = next((x for x in links if x.mapping == mapping.name and x.written_back and x.written_to and x.present), None)
     if not (back and link and link.written_to and link.written_back):
         return Check(what, "note", "is there; no id was written yet", "Make sure that it holds 255 characters or more.")
-    record_id, custom = link.written_to, name.removeprefix("custom.") if name.startswith("custom.") else ""
+    custom = name.removeprefix("custom.") if name.startswith("custom.") else ""
     try:
-        record = services.sessions.use(
-            lambda c: acumatica.record(c, back.endpoint, back.entity, record_id, custom), deadline
-        )
+        record = services.sessions.record(back.endpoint, back.entity, link.written_to, custom, deadline)
     except SyncError as error:
         return Check(what, "note", f"is there; a record could not be read: {error}")
     node: Any = record.get("custom", {}) if custom else record
@@ -254,8 +245,3 @@ def _long_enough(  # noqa: PLR0917
         seen = f"is too short: {len(value)} of {len(whole)} characters of an id are in it"
         return Check(what, "fails", seen, "Make the field at least 255 characters long, and save the records again.")
     return Check(what, "ok", f"holds ids of {len(whole)} characters" if value == whole else "is there")
-
-
-def _duration(span: timedelta) -> str:
-    minutes = int(span.total_seconds() // 60)
-    return f"{minutes // 1440} d" if minutes >= 2880 else f"{minutes // 60} h" if minutes >= 120 else f"{minutes} min"

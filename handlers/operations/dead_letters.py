@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from handlers.again import Refused, again, held_change
+from handlers.again import Refused, again, change_in
 from handlers.clients.activity import first_keys, readable
 from handlers.clients.dead_letters import DeadLetter
 from handlers.clients.notifications import ReceivedNotification, kept_keys
@@ -15,8 +15,7 @@ from handlers.clients.storage import Storage
 from handlers.operations.activity import KEY
 from handlers.services import Intake
 from handlers.sync.change import RowChange, digest
-
-__all__ = ["Refused"]
+from handlers.sync.link import DISCARDED
 
 MOST = 10_000  # looked at
 COUNTED = 1000  # where only their number is asked for
@@ -94,11 +93,22 @@ def by_reason(letters: Iterable[Letter]) -> list[list[Letter]]:
     return list(groups.values())
 
 
+def chosen(
+    storage: Storage, *, code: str = "", every: bool = False, reason: str | None = None, beginnings: Sequence[str] = ()
+) -> list[str]:
+    """Ids of dead letters, of one `code` if it is said: all, those with exactly this reason, those whose ids begin so."""
+    return [
+        letter.facts.key
+        for letter in find(storage, code)
+        if every or letter.facts.reason == reason or letter.facts.key.startswith(tuple(beginnings))
+    ]
+
+
 def get(key: str, storage: Storage) -> Letter | None:
     """One dead letter with what it holds; none where there is none, or where this is no key."""
     if not KEY.fullmatch(key) or not (facts := storage.dead_letters.get(key)):
         return None
-    return Letter(facts, held_change(facts))
+    return Letter(facts, change_in(facts))
 
 
 # -- running again -----------------------------------------------------------------------------------------------------
@@ -178,7 +188,7 @@ def discard(key: str, intake: Intake, who: str, why: str) -> None:
     )
     if not storage.dead_letters.remove(key, found.facts.etag):
         raise Refused("it has failed anew meanwhile; look at it again.")
-    outcome = f"dead letter discarded by {who}{': ' + why if why else ''}"
+    outcome = f"{DISCARDED} by {who}{': ' + why if why else ''}"
     for _ in range(_TRIES):
         link, etag = storage.links.load(key)
         if link is None or not link.buried or link.buried > found.facts.timestamp:

@@ -12,7 +12,7 @@ from handlers.sync.errors import Code, Permanent, SyncError
 from handlers.sync.mapping import Mapping
 from handlers.sync.odata import Inquiry
 from handlers.sync.odata_answers import find
-from handlers.sync.snapshot_values import zone_of
+from handlers.sync.snapshot_values import known_zone
 from handlers.sync.template import MissingColumns, Row, as_text
 from handlers.sync.zones import deviation, offset
 
@@ -94,7 +94,7 @@ def _measured(services: Services, mapping: Mapping, row: Row) -> Iterator[_Measu
     try:
         shown, key = mapping.pick(row), mapping.key_of(row)
         link, _ = services.storage.links.load(link_key(services.company, mapping.name, key))
-        zone = zone_of(mapping, link.row) if link and link.present else None
+        zone = known_zone(mapping, link.row) if link and link.present else None
     except MissingColumns:
         return
     if not link or not zone:

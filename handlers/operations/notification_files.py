@@ -19,7 +19,7 @@ _COLUMNS = 60
 
 
 @dataclass(frozen=True)
-class Held:
+class RefusedBody:
     """What a refused notification held, to be looked at; `envelope` is all of it but the rows."""
 
     text: str
@@ -28,7 +28,7 @@ class Held:
     first: tuple[Row, ...] = ()
 
 
-def held(run: Run, storage: Storage) -> Held | None:
+def refused_body(run: Run, storage: Storage) -> RefusedBody | None:
     """What a refused request held; none where that is not kept: it was too large, or is a week old."""
     text = stored.refused_body(storage, run.id) if run.state == "rejected" else None
     if text is None:
@@ -36,18 +36,18 @@ def held(run: Run, storage: Storage) -> Held | None:
     try:
         body = load_json(text)
     except ValueError:
-        return Held(text, {})
+        return RefusedBody(text, {})
     if not isinstance(body, dict):
-        return Held(text, {})
+        return RefusedBody(text, {})
     lists = [body[name] for name in ("Inserted", "Deleted") if isinstance(body.get(name), list)]
     rows = [dict(list(row.items())[:_COLUMNS]) for some in lists for row in some if isinstance(row, dict)]
     names = ("Query", "CompanyId", "Id", "TimeStamp")
-    return Held(text, {n: str(body[n])[:200] for n in names if n in body}, sum(map(len, lists)), tuple(rows[:_ROWS]))
+    return RefusedBody(text, {n: str(body[n])[:200] for n in names if n in body}, sum(map(len, lists)), tuple(rows[:_ROWS]))
 
 
 def of_run(run: Run, storage: Storage, about: About) -> str | None:
     """The file of a run; none where nothing of it is known."""
-    if found := held(run, storage):
+    if found := refused_body(run, storage):
         return found.text
     states, _ = rows_of(run, storage, about)
     known = storage.notifications.get(run.key)

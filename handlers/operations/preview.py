@@ -69,7 +69,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Outlook:
+class PreviewedRow:
     """What becomes of one row under one mapping."""
 
     mapping: str
@@ -80,17 +80,18 @@ class Outlook:
     remedy: str = ""
 
 
-def preview(notification: PushNotification, mappings: dict[str, Mapping], scope: Scope) -> list[Outlook]:
+def preview(notification: PushNotification, mappings: dict[str, Mapping], scope: Scope) -> list[PreviewedRow]:
     """What each row of a notification leads to."""
     changes, unidentified = row_changes(notification, mappings.values(), 0.0)
     found = [_row(change, mappings[change.mapping], notification, scope) for change in changes]
     return found + [
-        Outlook(u.mapping, (), problem=u.reason, remedy="Correct the mapping's key, or the inquiry.") for u in unidentified
+        PreviewedRow(u.mapping, (), problem=u.reason, remedy="Correct the mapping's key, or the inquiry.")
+        for u in unidentified
     ]
 
 
-def _row(change: RowChange, mapping: Mapping, notification: PushNotification, scope: Scope) -> Outlook:
-    shown = Outlook(mapping.name, change.key)
+def _row(change: RowChange, mapping: Mapping, notification: PushNotification, scope: Scope) -> PreviewedRow:
+    shown = PreviewedRow(mapping.name, change.key)
     if change.problem:
         return replace(shown, problem=change.problem, remedy="Name all key columns in the mapping's key.")
     try:
@@ -184,7 +185,7 @@ def _update(effect: RecordEffect, mapping: Mapping) -> RecordUpdate:
             return record_update(mapping, effect.record, effect.results)
 
 
-def shown(row: Outlook) -> dict[str, str]:
+def shown(row: PreviewedRow) -> dict[str, str]:
     """What a person would see of a row's event, and what happens, by name."""
     if row.problem:
         return {"Dead letter": row.problem, "Remedy": row.remedy}
@@ -209,23 +210,8 @@ def _start_in_utc(body: dict[str, Any]) -> str:
     return f", which begins at {moment:%H:%M} UTC"
 
 
-def text(outlooks: list[Outlook]) -> Iterator[str]:
-    """Lines for a person."""
-    for row in outlooks:
-        yield ""
-        yield f"{row.mapping}: {', '.join(row.key) or 'a row without a key'}"
-        for name, value in shown(row).items():
-            yield f"  {name.upper() if row.problem and name != 'Remedy' else name:<12} {value}"
-        if not row.steps and not row.problem:
-            yield "  Nothing to do"
-        for step in row.steps:
-            yield f"  {step.effect:<12} {step.request}"
-            if step.body is not None:
-                yield from ("    " + line for line in json.dumps(step.body, indent=2, ensure_ascii=False).splitlines())
-
-
-def as_json(outlooks: list[Outlook]) -> list[Row]:
-    """The same for machines."""
+def as_json(rows: list[PreviewedRow]) -> list[Row]:
+    """For programs."""
     return [
         {
             "mapping": row.mapping,
@@ -238,11 +224,11 @@ def as_json(outlooks: list[Outlook]) -> list[Row]:
             "shown": shown(row),
             "steps": [{"effect": s.effect, "request": s.request, "body": s.body} for s in row.steps],
         }
-        for row in outlooks
+        for row in rows
     ]
 
 
-def in_app(body: bytes, services: Services) -> list[Outlook]:
+def in_app(body: bytes, services: Services) -> list[PreviewedRow]:
     """Preview a request body as the app itself would take it in now. Raises NotificationProblems."""
     queries = dict.fromkeys(mapping.query for mapping in services.mappings.values())
     company, now = services.settings.acumatica_tenant, datetime.fromtimestamp(services.clock(), UTC)
@@ -250,7 +236,7 @@ def in_app(body: bytes, services: Services) -> list[Outlook]:
     return preview(replace(notification, company_id=services.company), services.mappings, services.scope)
 
 
-def read(body: bytes, folder: Path, site: str = "") -> list[Outlook]:
+def read(body: bytes, folder: Path, site: str = "") -> list[PreviewedRow]:
     """Preview a request body under the mappings of a folder. Raises MappingProblems or NotificationProblems."""
     mappings = load_mappings(folder)
     if not mappings:

@@ -25,7 +25,7 @@ def try_mailbox(mailbox: str, services: Services) -> Iterator[Check]:
     graph, stamp = services.graph, f"test-{uuid.uuid4().hex}"
     deadline = services.clock() + services.settings.claim_seconds
     try:
-        graph.limiter.enter({mailbox})
+        graph.limiter.enter(mailbox)
     except Later as error:
         yield Check("Event made", "fails", str(error), _LATER)
         return
@@ -46,7 +46,7 @@ def try_mailbox(mailbox: str, services: Services) -> Iterator[Check]:
         else:
             yield Check("Event removed", "ok", "nothing of it is left but an item in Recoverable Items")
     finally:
-        graph.limiter.leave({mailbox})
+        graph.limiter.leave(mailbox)
 
 
 def _event(mailbox: str, now: float) -> CalendarEvent:

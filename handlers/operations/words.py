@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from handlers.operations.activity import RowState
+from handlers.sync.link import BURIED, DISCARDED, DONE, NEWS, NOTHING
 
 _EFFECTS = {
     "CreateEvent": "event made",
@@ -73,7 +74,10 @@ def clock(moment: datetime, form: str = "") -> str:
 
 def duration(seconds: int) -> str:
     """Seconds in the unit that fits."""
-    return f"{seconds} s" if seconds < 120 else f"{seconds // 60} min" if seconds < 7200 else f"{seconds // 3600} h"
+    for unit, each, most in (("s", 1, 120), ("min", 60, 7200), ("h", 3600, 172_800)):
+        if seconds < most:
+            return f"{seconds // each} {unit}"
+    return f"{seconds // 86_400} d"
 
 
 class Step(NamedTuple):
@@ -91,15 +95,14 @@ def steps(row: RowState) -> list[Step]:
     found: list[Step] = []
     standing, mended = row.link.last_error if row.link else "", False
     for past in reversed(row.link.history if row.link else ()):
-        buried = past.outcome.removeprefix("dead letter: ")
-        failed = buried != past.outcome or past.outcome not in {"done", "nothing to do"}
-        person = past.outcome.startswith("dead letter discarded")
-        if person or not failed:
-            told = past.outcome[:1].upper() + past.outcome[1:] if person or not past.effect else ""
-            mended = True
+        buried, person = past.outcome.removeprefix(BURIED), past.outcome.startswith(DISCARDED)
+        failed = not person and past.outcome not in {DONE, NOTHING, *NEWS}
+        if not failed:
+            told = "" if past.effect else past.outcome[:1].upper() + past.outcome[1:]
+            mended = mended or past.outcome not in NEWS
         elif standing and not mended and standing.startswith(buried):
             told = "It needs a person; the reason stands above" if buried != past.outcome else "The reason stands above"
         else:
             told = f"It failed: {buried}"
-        found.append(Step(past.at, effects(past.effect), told, past.times, mended and failed and not person))
+        found.append(Step(past.at, effects(past.effect), told, past.times, mended and failed))
     return found

@@ -2,8 +2,8 @@
 
 from werkzeug.wrappers import Response
 
+from handlers.again import Refused
 from handlers.operations import activity, calendars, checks, dead_letters, preview, sweeps, trying
-from handlers.operations.dead_letters import Refused
 from handlers.runs_page.render import html, see_other
 from handlers.runs_page.visit import Visit
 from handlers.sync.notification import NotificationProblems
@@ -15,9 +15,8 @@ def resubmit(visit: Visit) -> Response:
     if key := form.get("key"):
         keys = [key]
     else:
-        reason, code = form.get("reason"), form.get("code", "")
-        found = dead_letters.find(intake.storage, code)
-        keys = [letter.facts.key for letter in found if form.get("all") or letter.facts.reason == reason]
+        every, code = bool(form.get("all")), form.get("code", "")
+        keys = dead_letters.chosen(intake.storage, code=code, every=every, reason=form.get("reason"))
     done = dead_letters.resubmit(keys, intake, visit.who)
     if key and (done.run or done.under_way) and activity.row(key, intake.storage):
         return see_other(f"row/{key}?follow=1")  # also where the button was pressed twice

@@ -53,7 +53,7 @@ def run(visit: Visit, key: str) -> Response:
         "run",
         visit=visit,
         run=found,
-        held=notification_files.held(found, storage),
+        held=notification_files.refused_body(found, storage),
         timestamp=activity.timestamp_of(found, storage),
         rows=rows,
         total=total,

@@ -1,7 +1,7 @@
 """A request on its way to a view: who may see the page, the tokens of its forms, and a page for all that goes wrong.
 
 The function is anonymous for the Functions host, since a key in an address is a secret in an address; what decides is
-operations/access.py. Without RUNS_KEY there is no page.
+access.py. Without RUNS_KEY there is no page.
 """
 
 import logging
@@ -13,13 +13,14 @@ from werkzeug.test import EnvironBuilder
 from werkzeug.wrappers import Response
 
 from handlers.clients.tables import StorageError
-from handlers.operations.access import Access, Session
-from handlers.operations.throttle import NotNow
+from handlers.environment import SettingsProblems, load_settings
+from handlers.runs_page.access import Access, Session
 from handlers.runs_page.render import SECURITY, data, html, see_other
 from handlers.runs_page.routes import ROUTES
+from handlers.runs_page.throttle import NotNow
 from handlers.runs_page.visit import BASE, Request, Visit
 from handlers.services import Factory, NotReady
-from handlers.settings import PageSettings, SettingsProblems, load_settings
+from handlers.settings import PageSettings
 
 log = logging.getLogger(__name__)
 

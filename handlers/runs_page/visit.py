@@ -6,9 +6,9 @@ from urllib.parse import urlsplit
 
 from werkzeug.wrappers import Request as WerkzeugRequest
 
-from handlers.operations.throttle import client_address
+from handlers.environment import paused
+from handlers.runs_page.throttle import client_address
 from handlers.services import Factory
-from handlers.settings import paused
 
 BASE = "/api/runs"
 

@@ -132,7 +132,7 @@ def digest(value: Any) -> str:
 
 
 def link_key(company: str, mapping: str, key: Iterable[str]) -> str:
-    """Identity of a row under a mapping; `company` as `folded`, `key` as Mapping.key_of gives it."""
+    """Identity of a row under a mapping; `company` as `name_form`, `key` as Mapping.key_of gives it."""
     return digest([company, mapping, list(key)])
 
 

@@ -13,6 +13,19 @@ from handlers.sync.mapping import Mapping
 STATE_VERSION = 1
 _HISTORY = 8  # changes; older ones are forgotten
 _OUTCOME_MAX = 300  # characters
+# What came of a change, as the history says it; anything else is the reason of a failure.
+DONE, NOTHING = "done", "nothing to do"
+DISCARDED = "dead letter discarded"  # begins it: by whom, and why
+BURIED = "dead letter: "  # begins it: the reason
+LEFT = "left to the worker that has the row"
+
+
+def seen_in_outlook(status: str) -> str:
+    """What a look at the calendar has shown; `status` as InOutlook has it."""
+    return f"{status} in Outlook"
+
+
+NEWS = {LEFT, *map(seen_in_outlook, ("unchanged", "moved", "deleted"))}  # neither success nor failure
 
 
 class Version(NamedTuple):
@@ -177,7 +190,7 @@ class EventLink:
             return False
         return late is None or late.event_id not in {None, self.written_back} or late.reason != self.reported
 
-    def held(self, now: float) -> bool:
+    def claimed(self, now: float) -> bool:
         """Whether somebody's claim is in force."""
         return self.claim is not None and self.claim.expires > now
 
@@ -202,7 +215,7 @@ class EventLink:
             last = kept[-1]
             if last[3:5] == past[3:5]:
                 past, kept = past._replace(times=last.times + 1), kept[:-1]
-            elif not effect and outcome.endswith(last.outcome):  # what became of the failure before
+            elif not effect and outcome.removeprefix(BURIED)[:_OUTCOME_MAX] == last.outcome:  # a failure is buried
                 past, kept = past._replace(effect=last.effect, times=last.times), kept[:-1]
         return replace(self, history=(*kept, past)[-_HISTORY:])
 

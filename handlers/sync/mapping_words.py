@@ -9,7 +9,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from handlers.sync.near import folded, nearest
+from handlers.sync.near import nearest
+from handlers.sync.template import folded
 
 type Models = dict[str, type[BaseModel]]
 

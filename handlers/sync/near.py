@@ -3,6 +3,8 @@
 import difflib
 from collections.abc import Iterable
 
+from handlers.sync.template import folded
+
 # Other words for keys and for Graph's names, folded; the first of them that can stand there is meant.
 _MEANINGS: dict[str, tuple[str, ...]] = {
     "oof": ("outofoffice", "ooo", "away", "absent", "vacation", "holiday", "timeoff"),
@@ -70,8 +72,3 @@ def nearest(word: str, known: Iterable[str]) -> str:
             return meant
     near = difflib.get_close_matches(folded(word), forms, 1)
     return forms[near[0]] if near else ""
-
-
-def folded(word: str) -> str:
-    """A word without its case, blanks and marks."""
-    return "".join(filter(str.isalnum, word)).casefold()

@@ -107,7 +107,7 @@ def parse_notification(
         inserted=tuple(data["Inserted"]),
         deleted=tuple(data["Deleted"]),
         query=data["Query"],
-        company_id=folded(company),  # part of every event's identity: another spelling of the setting makes no other
+        company_id=name_form(company),  # part of every event's identity: another spelling of the setting makes no other
         id=data["Id"],
         timestamp=data["TimeStamp"],
     )
@@ -122,9 +122,9 @@ def _senseless(sound: Row, company: str, queries: list[str], now: datetime) -> I
         elif any(_too_deep(row) for row in rows):
             yield f"{name} holds a row that is nested more than {_DEEPEST} levels deep."
     query, company_id, timestamp = sound.get("Query"), sound.get("CompanyId"), sound.get("TimeStamp")
-    if query is not None and folded(query) not in map(folded, queries):
+    if query is not None and name_form(query) not in map(name_form, queries):
         yield f"Query {query[:200]!r} has no mapping. Mapped: {', '.join(map(repr, queries)) or 'none'}."
-    if company_id is not None and folded(company_id) != folded(company):
+    if company_id is not None and name_form(company_id) != name_form(company):
         yield f"CompanyId {company_id[:200]!r} is another tenant than ACUMATICA_TENANT ({company!r})."
     if not sound.get("Id", "-").strip():
         yield "Id is empty."
@@ -141,7 +141,7 @@ def row_changes(
     changes: list[RowChange] = []
     unidentified: dict[str, Unidentified] = {}  # by content: the same row again is the same dead letter
     for mapping in mappings:
-        if folded(mapping.query) == folded(notification.query):
+        if name_form(mapping.query) == name_form(notification.query):
             changes += _changes_under(mapping, notification, now, unidentified)
     return changes, list(unidentified.values())
 
@@ -184,7 +184,7 @@ def _keyed(
     return found
 
 
-def folded(name: str) -> str:
+def name_form(name: str) -> str:
     """Titles and tenant names as Acumatica compares them: without regard to case and outer blanks."""
     return name.strip().casefold()
 

@@ -100,7 +100,7 @@ def is_looked_at(mapping: SyncMapping) -> bool:
 def expected(link: EventLink, mapping: SyncMapping, scope: Scope, now: float) -> Expected | None:
     """What to look for; None where nobody wants to know, the event is over or far off, or the row is not in order itself."""
     entry = link.live
-    if not (is_looked_at(mapping) and entry and entry.id) or link.held(now) or link.unknown(mapping):
+    if not (is_looked_at(mapping) and entry and entry.id) or link.claimed(now) or link.unknown(mapping):
         return None
     wanted = _wanted(link, mapping, scope)
     if not wanted:
@@ -116,7 +116,7 @@ def expected(link: EventLink, mapping: SyncMapping, scope: Scope, now: float) ->
 def is_owed(link: EventLink, mapping: SyncMapping, scope: Scope, now: float) -> bool:
     """Whether an earlier look has marked the link, and the message that was to follow got lost: nobody else works on it."""
     entry = link.live
-    if not (is_looked_at(mapping) and entry and entry.id) or link.held(now) or link.unknown(mapping):
+    if not (is_looked_at(mapping) and entry and entry.id) or link.claimed(now) or link.unknown(mapping):
         return False
     untold = link.in_outlook != link.outlook_told
     if link.last_error or link.buried or not (untold or entry.sought or entry.fingerprint is None):

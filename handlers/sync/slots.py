@@ -45,6 +45,10 @@ class Open:
     credentials: Credentials = field(repr=False)
     rests_until: float = 0.0  # a request that nobody waits for any more may be running in it
 
+    def idle(self, now: float, linger: float) -> bool:
+        """Whether nobody has used it for `linger` seconds: it is signed out."""
+        return self.used + linger <= now
+
     def available(self, now: float) -> bool:
         """Whether it may be adopted: nobody leases it, and nothing runs in it."""
         return max(self.until, self.rests_until) <= now
@@ -103,7 +107,7 @@ def neglected(slot: Slot, now: float, linger: float) -> bool:
         case SigningIn():
             return slot.until <= now
         case Open():
-            return slot.available(now) and slot.used + linger <= now
+            return slot.available(now) and slot.idle(now, linger)
         case Free():
             return False
 

@@ -34,7 +34,7 @@ def date_columns(rows: Iterable[Row]) -> frozenset[str]:
     return frozenset(dates - moments)
 
 
-def zone_of(mapping: Mapping, row: Row) -> Zone | None:
+def known_zone(mapping: Mapping, row: Row) -> Zone | None:
     """The zone of a row's date columns; None where it names none that is known (the row's event says so, in time)."""
     try:
         return find_zone(mapping.time_zone.render(translated(mapping, row)))

@@ -26,7 +26,7 @@ from handlers.sync.link import EventLink
 from handlers.sync.mapping import Days, Mapping
 from handlers.sync.plan import settled, wanted_event
 from handlers.sync.scope import Scope
-from handlers.sync.snapshot_values import as_pushed, forms, same, zone_of
+from handlers.sync.snapshot_values import as_pushed, forms, known_zone, same
 
 PLAN_VERSION = 1
 _SAMPLES, _SHARE, _SHARE_FROM = 10, 0.3, 20
@@ -123,7 +123,7 @@ def judge(
 ) -> Verdict:
     """What becomes of one row of the snapshot, in OData's form; `dates`: columns without a time. Raises MissingColumns."""
     picked = mapping.pick(row)
-    zone = zone_of(mapping, picked)
+    zone = known_zone(mapping, picked)
     shown = as_pushed(picked, zone, dates)
     known = link.columns if link and link.version else {}
     kept = {  # where the value is the same, in the form of the push, or the event's fingerprint would change
@@ -137,7 +137,7 @@ def judge(
     upsert = Upsert(as_pushed(row, zone, dates) | kept)
     if link and link.version and link.present and not other and _in_order(link, mapping, scope, now):
         return Equal()
-    if link and link.version and (link.version.timestamp >= sigma or link.held(now)):
+    if link and link.version and (link.version.timestamp >= sigma or link.claimed(now)):
         return TooYoung()
     if link and link.live:
         return upsert

@@ -127,7 +127,7 @@ def pick(row: Row, columns: tuple[str, ...] | list[str]) -> Row:
 
 
 def folded(name: str) -> str:
-    """A column's name as it is compared."""
+    """A name as it is compared: without its case, blanks and marks."""
     return "".join(filter(str.isalnum, name)).casefold()
 
 

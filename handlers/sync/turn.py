@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from handlers.sync.change import SNAPSHOT, RowChange
 from handlers.sync.errors import RUN_AGAIN, Code, Later, Permanent
 from handlers.sync.event import CalendarEvent
-from handlers.sync.link import Claim, EventLink, merge, new_link
+from handlers.sync.link import LEFT, Claim, EventLink, merge, new_link
 from handlers.sync.mapping import Mapping
 from handlers.sync.plan import intend, plan_report, settled, wanted_event, with_end
 from handlers.sync.record import record_id
@@ -76,7 +76,7 @@ def take_turn(  # noqa: PLR0917  (all that a decision depends on)
         return Stop(_too_old()) if change.row is not None else Save(stored or new_link(change, now), settled=True)
     known = _with_end(stored, mapping, scope) if stored else new_link(change, now)
     merged, failure = _merged(known, change, mapping)
-    if merged.held(now):
+    if merged.claimed(now):
         return _under_another_claim(stored, merged, change, now, failure)
     link = merged.unconfirmed() if merged.claim else merged
     unmerged = failure is not None
@@ -156,7 +156,7 @@ def _under_another_claim(
     if not newer or not (merged.claim and merged.claim.backed):
         return Stop(Later(Code.ROW_CLAIMED, "another worker has the row"))  # if it died, until its claim expires
     # The holder's own save will fail, and it will go on with this.
-    return Save(merged.noted(now, change, "", "left to the worker that has the row"), left=True)
+    return Save(merged.noted(now, change, "", LEFT), left=True)
 
 
 def _wanted(link: EventLink, mapping: Mapping, scope: Scope) -> tuple[CalendarEvent | None, Permanent | None]:

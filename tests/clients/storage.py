@@ -17,7 +17,8 @@ from azure.data.tables import TableServiceClient
 from azure.storage.queue import QueueClient
 
 from handlers.clients.storage import Storage
-from handlers.settings import StorageSettings, load_settings
+from handlers.environment import load_settings
+from handlers.settings import StorageSettings
 from handlers.sync.change import RowChange
 from handlers.sync.link import Column, EventLink, Version
 

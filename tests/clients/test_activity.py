@@ -20,7 +20,8 @@ from handlers.clients.activity_reading import hours, newest, one, refused_body
 from handlers.clients.notifications import ReceivedNotification, kept_keys
 from handlers.clients.search import IndexedRow
 from handlers.clients.storage import ACTIVITY, Storage
-from handlers.settings import StorageSettings, load_settings
+from handlers.environment import load_settings
+from handlers.settings import StorageSettings
 from handlers.sync.change import RowChange
 
 NOW = datetime(2026, 12, 1, 10, 30, tzinfo=UTC)

@@ -11,7 +11,8 @@ import pytest
 from handlers.clients.acumatica import Acumatica
 from handlers.clients.inquiries import Inquiries
 from handlers.clients.sessions import Sessions
-from handlers.settings import Settings, load_settings
+from handlers.environment import load_settings
+from handlers.settings import Settings
 from handlers.sync.errors import Code, Later, Permanent, SyncError
 from local.fakes import FakeAcumatica, Fault, acumatica_settings
 from tests.clients.storage import open_storage
@@ -262,7 +263,7 @@ def test_too_many_requests_are_told_with_their_delay(storage: str) -> None:
 
 def test_nothing_begins_that_may_end_after_the_deadline(storage: str) -> None:
     with site(storage, 3) as here:
-        error = failure(lambda: here.inquiries.exposed(time.time() + 1))
+        error = failure(lambda: here.sessions.read("$metadata", "application/xml", "$metadata", time.time() + 1))
         assert (error.code, here.acumatica.calls) == (Code.NO_TIME_LEFT, [])
 
 

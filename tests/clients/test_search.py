@@ -12,7 +12,8 @@ from handlers.clients import search
 from handlers.clients.activity import Recorder
 from handlers.clients.search import IndexedRow
 from handlers.clients.storage import Storage
-from handlers.settings import StorageSettings, load_settings
+from handlers.environment import load_settings
+from handlers.settings import StorageSettings
 
 
 @pytest.fixture

@@ -15,7 +15,8 @@ from handlers.clients.acumatica import Acumatica
 from handlers.clients.sessions import Sessions
 from handlers.clients.slots import Slots
 from handlers.clients.storage import Storage
-from handlers.settings import Settings, StorageSettings, load_settings
+from handlers.environment import load_settings
+from handlers.settings import Settings, StorageSettings
 from handlers.sync.errors import Code, Later, OutcomeUnknown
 from handlers.sync.record import RecordUpdate
 from handlers.sync.slots import Free, Open, SigningIn

@@ -22,7 +22,8 @@ from requests.adapters import HTTPAdapter
 from handlers.clients import web
 from handlers.clients.storage import Storage
 from handlers.clients.web import Http
-from handlers.settings import StorageSettings, load_settings
+from handlers.environment import load_settings
+from handlers.settings import StorageSettings
 from handlers.sync.errors import Later, OutcomeUnknown
 
 type Behaviour = Callable[[socket.socket], object]

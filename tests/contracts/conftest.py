@@ -24,7 +24,8 @@ from handlers.clients.acumatica import Acumatica
 from handlers.clients.graph import Graph
 from handlers.clients.sessions import Sessions
 from handlers.clients.storage import Storage
-from handlers.settings import Settings, StorageSettings, load_settings
+from handlers.environment import load_settings
+from handlers.settings import Settings, StorageSettings
 from handlers.sync.event import CalendarEvent
 from handlers.sync.record import RecordUpdate
 from local.fakes import FakeAcumatica, FakeGraph

@@ -186,7 +186,7 @@ class Queue:
 
 
 class PutOff:
-    """handlers.clients.put_off.PutOff, on which nothing depends."""
+    """handlers.clients.put_off.PutOff, on which no row depends."""
 
     def note(self, change: RowChange, code: Code, delay: float, now: float) -> None:
         pass

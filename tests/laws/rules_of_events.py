@@ -206,7 +206,7 @@ def _removed_for_good(old: Follow, link: EventLink, effect: Effect, result: Resu
 def _no_doubt(old: Any) -> Any:
     def new(stored: EventLink | None, *more: Any) -> Any:
         now = more[4]
-        if stored and stored.claim and not stored.held(now):
+        if stored and stored.claim and not stored.claimed(now):
             stored = replace(stored, claim=None)
         return old(stored, *more)
 

@@ -286,7 +286,7 @@ RULES = [
     # 6. Claim
     Ablation(
         "claim",
-        within(EventLink, "held", lambda _: lambda *_: False),
+        within(EventLink, "claimed", lambda _: lambda *_: False),
         replace(CROWDED, kinds=("dies after", "late")),
         first=236,
     ),

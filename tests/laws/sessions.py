@@ -13,13 +13,13 @@ from unittest import mock
 from azure.core.exceptions import ServiceRequestError
 
 from handlers.clients import sessions as module
-from handlers.clients.acumatica import Acumatica, Credentials, SignInRefused
+from handlers.clients.acumatica import Acumatica, SignInRefused
 from handlers.clients.sessions import Sessions
 from handlers.clients.storage import Storage
 from handlers.settings import Settings
 from handlers.sync.errors import Code, Later, OutcomeUnknown, SignedOut
 from handlers.sync.record import RecordUpdate
-from handlers.sync.slots import Breaker, Free, Slot
+from handlers.sync.slots import Breaker, Credentials, Free, Slot
 from tests.laws.scheduler import Endless, Kind, Mishap, Scheduler, Task
 
 LEASE, LINGER, ABANDONED = 30.0, 20.0, 600.0

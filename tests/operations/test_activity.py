@@ -2,11 +2,13 @@
 
 import json
 
+import pytest
 from azure.storage.queue import QueueClient, TextBase64DecodePolicy
 
 from handlers.apply import apply
 from handlers.clients.queue import QUEUE
 from handlers.operations import activity, dead_letters, words
+from handlers.sync.link import LEFT, seen_in_outlook
 from tests.bench import Bench
 from tests.operations.steps import a_row, post, work
 
@@ -88,6 +90,20 @@ def test_what_happened_to_a_row_is_told_in_words_and_each_failure_once(bench: Be
     dead_letters.discard(letter.facts.key, bench.factory.services(), "me", "")
     assert told()[0] == ("", "Dead letter discarded by me", False)
     assert told()[-1] == mended
+
+
+@pytest.mark.parametrize("news", [LEFT, *map(seen_in_outlook, ("unchanged", "moved", "deleted"))])
+def test_news_of_a_row_is_neither_a_failure_nor_mends_one(bench: Bench, news: str) -> None:
+    bench.graph.remove_mailbox("ann@example.com")
+    bench.apply(bench.change(1))
+    storage = bench.factory.storage()
+    link, etag = storage.links.load(bench.change(1).link_key)
+    assert link
+    assert storage.links.save(link.noted(bench.now, bench.change(2), "", news), etag)
+    row = activity.row(link.key, storage)
+    assert row
+    told = [(step.outcome, step.mended) for step in words.steps(row)]
+    assert told == [(news[:1].upper() + news[1:], False), ("It needs a person; the reason stands above", False)]
 
 
 def test_a_refused_notification_is_a_run_with_its_reason(bench: Bench) -> None:

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 from azure.storage.blob import ContainerClient
 
+from handlers.again import Refused
 from handlers.apply import apply
 from handlers.clients.dead_letters import DeadLetter
 from handlers.clients.storage import DEAD_LETTER_BLOBS
 from handlers.operations import activity
-from handlers.operations.dead_letters import Refused, discard, find, get
+from handlers.operations.dead_letters import chosen, discard, find, get
 from handlers.services import Factory
 from handlers.sync.change import RowChange, canonical
 from handlers.sync.errors import Code
@@ -244,6 +245,23 @@ def test_a_resubmission_that_is_under_way_is_not_made_twice(bench: Bench) -> Non
     assert (bench.sent(), len(activity.newest(bench.factory.storage(), which="people"))) == (1, 1)
     bench.now += 2  # it may have got lost
     assert again(bench) == (1, [])
+
+
+def test_which_letters_are_meant(bench: Bench) -> None:
+    """All, those of a code or a reason, those whose ids begin so; where nothing was said, none."""
+    bench.graph.remove_mailbox("ann@example.com")
+    bench.apply(bench.change(1))
+    apply("not json", bench.factory)
+    storage = bench.factory.storage()
+    ann, other = sorted(find(storage), key=lambda letter: letter.facts.code)
+    both = {ann.facts.key, other.facts.key}
+    assert set(chosen(storage, every=True)) == both
+    assert chosen(storage, code=ann.facts.code, every=True) == [ann.facts.key]
+    assert chosen(storage, reason=other.facts.reason) == [other.facts.key]
+    assert chosen(storage, code=ann.facts.code, reason=other.facts.reason) == []
+    assert chosen(storage, beginnings=[ann.facts.key[:8]]) == [ann.facts.key]
+    assert set(chosen(storage, beginnings=[ann.facts.key[:8], other.facts.key])) == both
+    assert chosen(storage) == []
 
 
 def test_what_was_not_resubmitted_with_others_is_told_by_their_run(bench: Bench) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 from handlers.clients.activity_record import Run
 from handlers.operations import activity, dead_letters, preview
 from handlers.operations.activity import about
-from handlers.operations.notification_files import held, of_letter, of_run
+from handlers.operations.notification_files import of_letter, of_run, refused_body
 from tests.bench import QUERY, Bench
 from tests.operations.steps import a_row, post, work
 
@@ -53,13 +53,13 @@ def test_a_row_that_has_left_is_in_deleted(bench: Bench) -> None:
 def test_the_file_of_a_refused_notification_is_what_it_held(bench: Bench) -> None:
     post(bench, *[a_row(bench)] * 7, Query="Other")
     run = newest(bench)
-    found = held(run, bench.factory.storage())
+    found = refused_body(run, bench.factory.storage())
     assert found
     assert (found.rows, len(found.first), found.first[0]["Subject"]) == (7, 5, "s")
     assert found.envelope == {"Query": "Other", "CompanyId": "Production", "Id": "n1", "TimeStamp": str(bench.first + 1)}
     assert file_of_newest(bench)["Query"] == "Other"
     bench.factory.storage().activity_table.remove_all("RowKey ge 'b' and RowKey lt 'c'")
-    assert held(run, bench.factory.storage()) is None
+    assert refused_body(run, bench.factory.storage()) is None
     assert file_of_newest(bench) is None
 
 
@@ -68,7 +68,7 @@ def test_what_is_no_notification_is_shown_as_it_is(bench: Bench) -> None:
         bench.factory.intake().activity.rejected(bench.now, 400, [repr(body)], body)
         bench.now += 1
     runs = activity.newest(bench.factory.storage())
-    shown = [held(run, bench.factory.storage()) for run in reversed(runs)]
+    shown = [refused_body(run, bench.factory.storage()) for run in reversed(runs)]
     assert [(found.text, found.rows) if found else None for found in shown] == [
         ("not json", 0),
         ("[1]", 0),

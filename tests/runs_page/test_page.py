@@ -12,10 +12,9 @@ from urllib.parse import parse_qs, quote, urlencode, urlsplit
 import pytest
 from werkzeug.test import Client, TestResponse
 
-from handlers.clients.sign_ins import SignIns
-from handlers.operations.throttle import NotNow, Throttle
 from handlers.runs_page import render
 from handlers.runs_page.page import Page, respond
+from handlers.runs_page.throttle import NotNow, Throttle
 from handlers.runs_page.visit import BASE, Request
 from handlers.services import Factory
 from handlers.sync.link import EventLink, InOutlook
@@ -249,7 +248,7 @@ def test_the_address_is_the_one_that_the_front_end_saw(browser: Browser) -> None
 
 
 def test_a_try_is_counted_before_the_key_is_looked_at(browser: Browser, time: Time) -> None:
-    throttle = Throttle(SignIns(browser.factory.storage().activity_table), time)
+    throttle = Throttle(browser.factory.storage().sign_ins, time)
     for _ in range(5):
         assert not throttle.try_key("wrong", KEY, "a")
     with pytest.raises(NotNow):

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from handlers.sync.mapping_file import load_mapping
-from handlers.sync.snapshot_values import as_pushed, date_columns, forms, same, zone_of
+from handlers.sync.snapshot_values import as_pushed, date_columns, forms, known_zone, same
 from handlers.sync.zones import find_zone
 from local.sample import TEXT, changed
 
@@ -99,6 +99,6 @@ def test_the_zone_may_stand_in_a_column() -> None:
     mapping = load_mapping(
         "m", changed(('"Eastern Standard Time"', '"{Zone}"')) + '\n[values.Zone]\nNY = "America/New_York"\n'
     )
-    assert zone_of(mapping, {"Zone": "NY"}) == find_zone("America/New_York")
-    assert zone_of(mapping, {"Zone": "nowhere"}) is None
-    assert zone_of(load_mapping("m", TEXT), {}) == NEW_YORK
+    assert known_zone(mapping, {"Zone": "NY"}) == find_zone("America/New_York")
+    assert known_zone(mapping, {"Zone": "nowhere"}) is None
+    assert known_zone(load_mapping("m", TEXT), {}) == NEW_YORK

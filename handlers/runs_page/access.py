@@ -10,9 +10,8 @@ from dataclasses import dataclass, replace
 
 from itsdangerous import BadSignature, URLSafeSerializer
 
-from handlers.clients.sign_ins import SignIns
 from handlers.clients.storage import Storage
-from handlers.operations.throttle import Throttle
+from handlers.runs_page.throttle import Throttle
 
 _IDLE_SECONDS = 3600.0
 _LONGEST_SECONDS = 12 * 3600.0
@@ -33,7 +32,7 @@ class Access:
 
     def __init__(self, key: str, storage: Storage) -> None:
         self._key = key
-        self._sign_ins = SignIns(storage.activity_table)
+        self._sign_ins = storage.sign_ins
         self._throttle = Throttle(self._sign_ins, storage.now)
         self._clock = storage.now
 
