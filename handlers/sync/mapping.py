@@ -135,7 +135,7 @@ class Condition(Table):
     @classmethod
     def _compares_nothing(cls, values: list[Scalar] | None) -> list[Scalar] | None:
         if found := next((value for value in values or () if isinstance(value, str) and _COMPARISON.match(value)), ""):
-            raise ValueError(f"{found!r} would be compared as text: greater and less are conditions of the inquiry")
+            raise ValueError(f"{found!r} would be compared as text: greater, less are conditions of the inquiry")
         return values
 
     def holds(self, value: Any) -> bool:

@@ -13,6 +13,7 @@ from handlers.sync.scope import Scope
 from handlers.sync.template import MissingColumns
 from local.sample import ROW, TEXT, changed
 
+COMPARED = "greater, less and the like are conditions of the inquiry"
 KEYS = (
     "query, key, mailbox, calendar, time_zone, locale, attributes, default_minutes, adopt, link, footer, event, when, "
     "values, shape, on, sweep, backfill, write_back"
@@ -320,12 +321,11 @@ def test_all_conditions_have_to_hold() -> None:
         ),
         (
             '[when]\nAmount = "> 1000"',
-            "m.toml:21: when.Amount.one_of: '> 1000' would be compared as text: greater and less are conditions of the inquiry",
+            "m.toml:21: when.Amount.one_of: '> 1000' would be compared as text: greater, less are conditions of the inquiry",
         ),
         (
             "[when]\nAmount = { above = 1000 }",
-            "m.toml:21: when.Amount.above: unknown key; greater, less and the like are conditions of the inquiry (known: one_of, "
-            + "not, empty)",
+            f"m.toml:21: when.Amount.above: unknown key; {COMPARED} (known: one_of, not, empty)",
         ),
     ],
 )
