@@ -25,7 +25,7 @@ from handlers.clients.inquiries import Page
 from handlers.clients.links import ListedLinks
 from handlers.clients.sweeps import DECIDED, Order, Sweep, prefix
 from handlers.services import Services
-from handlers.snapshot import Missing, exposed, looked_up
+from handlers.snapshot import Missing, exposed, looked_up, same_identity
 from handlers.sync.change import SNAPSHOT, Row, RowChange, link_key
 from handlers.sync.errors import Code, Later, Permanent, SyncError
 from handlers.sync.mapping import Mapping
@@ -83,6 +83,7 @@ class _Step:
 
     def run(self) -> None:
         """Read, confirm, or as much of it as there is time for; a page or a look-up at least, however late it is."""
+        same_identity(self.mapping, self.services, pin=self.sweep.mode != "report")
         inquiry = exposed(self.mapping, self.services.inquiries)
         began = self.sweep.phase
         if began == "read":
