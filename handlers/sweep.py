@@ -31,7 +31,7 @@ from handlers.sync.errors import Code, Later, Permanent, SyncError
 from handlers.sync.mapping import Mapping
 from handlers.sync.odata import Inquiry
 from handlers.sync.snapshot_values import date_columns
-from handlers.sync.sweep_plan import Skipped, Upsert, brake, judge, removals, sigma, too_young
+from handlers.sync.sweep_plan import Skipped, Upsert, Withdrawn, brake, judge, removals, sigma, too_young
 from handlers.sync.template import MissingColumns
 
 log = logging.getLogger(__name__)
@@ -162,8 +162,9 @@ class _Step:
                 continue
             known, sigma = self.links.get(link), plan.sigma
             verdict = judge(known, row, self.mapping, self.services.scope, sigma=sigma, now=now, dates=dates)
+            verdict = plan.agreed(verdict, self.services.settings.removals_max)
             plan = plan.judged(key, verdict)
-            changes += [self._change(key, verdict.row)] if isinstance(verdict, Upsert) else []
+            changes += [self._change(key, verdict.row)] if isinstance(verdict, Upsert | Withdrawn) else []
         if shown and self.seen.issuperset(map(prefix, shown)):
             reason = "Acumatica sends the same page again and again."
             raise Permanent(Code.INQUIRY_PAGES_REPEAT, reason, "Sort the inquiry by its key columns.")
@@ -294,6 +295,8 @@ class _Step:
         plan = self.sweep.plan
         if code and not plan.complete:
             plan = replace(plan, incomplete=str(code))
+        if not code:
+            reason = " ".join(filter(None, (reason, plan.withheld)))
         if plan.too_young and not code and self.sweep.mode != "report" and not self.sweep.second:
             margin = self.services.settings.sweep_margin_minutes * 60
             self.services.storage.sweeps.send(Order(self.sweep.mapping), margin + _BEHIND_SECONDS)

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from handlers.clients.sweeps import Mode
 from handlers.sync.errors import Code
+from handlers.terminal import sweep_lines
 from local.fakes import FakeAcumatica, FakeGraph
 from tests.sweeping import Sweeping
 
@@ -57,3 +59,40 @@ def test_other_key_columns_make_no_event_twice(swept: Sweeping) -> None:
     done = swept.sweep()
     assert (done.code, "OpportunityID was used" in done.reason, done.plan.upserts) == (Code.NOT_READY, True, 0)
     assert len(swept.subjects()) == 3
+
+
+# -- events of rows that are in the inquiry ----------------------------------------------------------------------------
+
+LEFT_OUT = '[when]\nRoom = "room one"\n\n[event]'  # a typo: no row has it
+
+
+@pytest.mark.parametrize(("mode", "stay"), [("report", 3), ("upsert", 3), ("full", 0)])
+def test_what_when_leaves_out_loses_its_event_in_mode_full_alone(swept: Sweeping, mode: Mode, stay: int) -> None:
+    known(swept, 3)
+    edited(swept, "[event]", LEFT_OUT)
+    done = swept.sweep(mode)
+    assert (done.plan.withdrawn, done.plan.skipped.get("would-remove", 0), len(swept.subjects())) == (3 - stay, stay, stay)
+    assert done.reason == ""
+
+
+def test_a_mapping_that_leaves_all_rows_out_takes_few_events_away_and_none_in_the_nights_to_come(swept: Sweeping) -> None:
+    known(swept, 12)
+    edited(swept, "[event]", LEFT_OUT)
+    for _ in range(3):
+        done = swept.sweep()
+        assert (done.plan.skipped["would-remove"], len(swept.subjects())) == (7, 7)
+        assert "7 rows of the inquiry keep their event" in done.reason
+        assert any("7 rows of the inquiry keep their event" in line for line in sweep_lines(done))
+    edited(swept, LEFT_OUT, "[event]")
+    assert swept.sweep().plan.leaving == 0
+    assert len(swept.subjects()) == 12
+
+
+@pytest.mark.parametrize("mode", ["upsert", "full"])
+def test_a_trial_that_is_set_up_later_does_not_empty_the_calendars(swept: Sweeping, mode: Mode) -> None:
+    known(swept, 12)
+    swept.graph.add_mailbox("test@example.com")
+    swept.reconfigure(TEST_MAILBOX="test@example.com")
+    moved = 5 if mode == "full" else 0
+    assert swept.sweep(mode).plan.skipped["would-remove"] == 12 - moved
+    assert (len(swept.subjects()), len(swept.subjects("test@example.com"))) == (12 - moved, moved)

@@ -32,6 +32,7 @@ STATES = {
 SKIPPED = {
     "past": "over already ([backfill] rows)",
     "would-invite": "Outlook would mail its attendees ([backfill] invite)",
+    "would-remove": "their events would be removed ([when], TEST_MAILBOX)",
     "unusable": "no event can be made of them",
     "key-missing": "without a key",
     "key-repeated": "several rows with one key",

@@ -8,6 +8,7 @@ the row's key is looked up once more (pages may tear while rows change), and the
 |-------------------------|-----------------------------------|------------------------------------------------------------|
 | there                   | equal, and settled                | Equal                                                      |
 | there                   | other, older than σ               | Upsert                                                     |
+| there, its event leaves | other, older than σ               | Withdrawn: in mode full, and as long as the brake agrees   |
 | there                   | other, as young as σ or worked on | TooYoung: looked at again after the margin                 |
 | there                   | none, or without an event         | Upsert, or Skipped, as the mapping's [backfill] says       |
 | not there               | a live row, older than σ          | a removal, if the read was complete                        |
@@ -22,7 +23,7 @@ from typing import Any
 from handlers.sync.change import Row, datetime_to_ticks
 from handlers.sync.errors import Permanent
 from handlers.sync.event import CalendarEvent, calendar_event
-from handlers.sync.link import EventLink
+from handlers.sync.link import Entry, EventLink
 from handlers.sync.mapping import Days, Mapping
 from handlers.sync.plan import settled, wanted_event
 from handlers.sync.scope import Scope
@@ -30,6 +31,7 @@ from handlers.sync.snapshot_values import as_pushed, forms, same, zone_of
 
 PLAN_VERSION = 1
 _SAMPLES, _SHARE, _SHARE_FROM = 10, 0.3, 20
+_WOULD_REMOVE = "would-remove"
 
 
 @dataclass(frozen=True)
@@ -45,24 +47,34 @@ class Upsert:
 
 
 @dataclass(frozen=True)
+class Withdrawn:
+    """The row becomes a change that takes its event out of the calendar: by `[when]`, or into the mailbox of a trial."""
+
+    row: Row
+
+
+@dataclass(frozen=True)
 class TooYoung:
     """It differs, and may be newer than the snapshot."""
 
 
 @dataclass(frozen=True)
 class Skipped:
-    """It gets no event: `past`, `would-invite` or `unusable`."""
+    """Nothing is done: it gets no event (`past`, `would-invite`, `unusable`), or keeps the one it has (`would-remove`)."""
 
     why: str
 
 
 type Dates = frozenset[str]
-type Verdict = Equal | Upsert | TooYoung | Skipped
+type Verdict = Equal | Upsert | Withdrawn | TooYoung | Skipped
 
 
 @dataclass(frozen=True)
 class SweepPlan:
-    """What a sweep found, in numbers, with a few keys of each kind. `incomplete`: why its read counts as incomplete."""
+    """What a sweep found, in numbers, with a few keys of each kind. `incomplete`: why its read counts as incomplete.
+
+    `before`: how many rows the sweep before it found whose event leaves; too many then are not taken away night by night.
+    """
 
     mapping: str
     mode: str
@@ -71,6 +83,8 @@ class SweepPlan:
     live: int = 0
     equal: int = 0
     upserts: int = 0
+    withdrawn: int = 0
+    before: int = 0
     too_young: int = 0
     skipped: dict[str, int] = field(default_factory=dict)
     removals: int = 0
@@ -89,6 +103,8 @@ class SweepPlan:
                 return replace(plan, equal=plan.equal + 1)
             case Upsert():
                 return replace(plan, upserts=plan.upserts + 1).sampled("upserts", key)
+            case Withdrawn():
+                return replace(plan, withdrawn=plan.withdrawn + 1).sampled("withdrawn", key)
             case TooYoung():
                 return replace(plan, too_young=plan.too_young + 1).sampled("too_young", key)
             case Skipped(why):
@@ -100,6 +116,29 @@ class SweepPlan:
         if len(known) >= _SAMPLES:
             return self
         return replace(self, samples=self.samples | {kind: [*known, ", ".join(key)]})
+
+    @property
+    def leaving(self) -> int:
+        """How many rows have an event that leaves."""
+        found = self.withdrawn + self.skipped.get(_WOULD_REMOVE, 0)
+        return found if self.complete else max(found, self.before)
+
+    def agreed(self, verdict: Verdict, at_most: int) -> Verdict:
+        """The verdict on the next row, where mode and brake agree to what it takes away."""
+        if not isinstance(verdict, Withdrawn):
+            return verdict
+        many = max(self.leaving, self.withdrawn + self.skipped.get(_WOULD_REMOVE, 0) + 1)
+        held = self.mode != "full" or brake(many, self.live, at_most=at_most, read=self.read + 1)
+        return Skipped(_WOULD_REMOVE) if held else verdict
+
+    @property
+    def withheld(self) -> str:
+        """In words, which events stay that a sweep of mode full would take away; empty: none."""
+        count = self.skipped.get(_WOULD_REMOVE, 0) if self.mode == "full" else 0
+        told = (
+            f"{count} rows of the inquiry keep their event, which [when] or TEST_MAILBOX would take away: too many at once."
+        )
+        return told if count else ""
 
     def encode(self) -> dict[str, Any]:
         """As JSON."""
@@ -140,7 +179,7 @@ def judge(
     if link and link.version and (link.version.timestamp >= sigma or link.held(now)):
         return TooYoung()
     if link and link.live:
-        return upsert
+        return Withdrawn(upsert.row) if _leaves(link.live, shown | kept, mapping, scope) else upsert
     return _skipped(shown | kept, mapping, scope, now) or upsert
 
 
@@ -152,6 +191,13 @@ def _in_order(link: EventLink, mapping: Mapping, scope: Scope, now: float) -> bo
         return not link.claim and settled(link, wanted_event(link, mapping, scope), mapping, now)
     except Permanent:
         return False
+
+
+def _leaves(event: Entry, row: Row, mapping: Mapping, scope: Scope) -> bool:
+    """Whether a row that is there has an event that would be taken out of its calendar."""
+    if not mapping.matches(row):
+        return mapping.on.delete != "keep"
+    return scope.test_mailbox not in {"", event.mailbox} and mapping.on.update != "ignore"
 
 
 def _skipped(row: Row, mapping: Mapping, scope: Scope, now: float) -> Equal | Skipped | None:

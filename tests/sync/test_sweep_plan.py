@@ -20,6 +20,7 @@ from handlers.sync.sweep_plan import (
     TooYoung,
     Upsert,
     Verdict,
+    Withdrawn,
     brake,
     judge,
     removals,
@@ -143,6 +144,30 @@ def test_a_row_that_makes_no_event_is_not_sent() -> None:
     assert verdict(None, SHOWN | {"OwnerEmail": None}) == Skipped("unusable")
     conditional = load_mapping("m", f'{TEXT}\n[when]\nSubject = "other"\n')
     assert verdict(None, mapping=conditional) == Equal()
+
+
+def test_a_known_row_whose_event_leaves_is_no_ordinary_change() -> None:
+    text = f'{TEXT}\n[when]\nSubject = "other"\n'
+    assert isinstance(verdict(known(), mapping=load_mapping("m", text)), Withdrawn)
+    kept = verdict(known(), SHOWN | {"Room": "2"}, load_mapping("m", f'{text}[on]\ndelete = "keep"\n'))
+    assert isinstance(kept, Upsert)
+    trial = Scope(test_mailbox="test@x.com")
+    assert isinstance(judge(known(), SHOWN, MAPPING, trial, sigma=SIGMA, now=NOW), Withdrawn)
+
+
+@pytest.mark.parametrize(
+    ("mode", "live", "before", "count", "sent"),
+    [("full", 10, 0, 5, 3), ("upsert", 10, 0, 5, 0), ("full", 10, 4, 2, 0), ("full", 10, 3, 2, 2), ("full", 20, 0, 5, 3)],
+)
+def test_events_that_leave_are_sent_as_long_as_the_brake_agrees(
+    mode: str, live: int, before: int, count: int, sent: int
+) -> None:
+    plan = SweepPlan("m", mode, SIGMA, live=live, before=before)
+    for number in range(count):
+        plan = plan.judged((str(number),), plan.agreed(Withdrawn({}), 3))
+    assert (plan.withdrawn, plan.skipped.get("would-remove", 0)) == (sent, count - sent)
+    assert bool(plan.withheld) == (mode == "full" and sent < count)
+    assert (plan.leaving, replace(plan, complete=True).leaving) == (max(count, before), count)
 
 
 def test_only_what_a_complete_read_did_not_show_is_removed() -> None:
