@@ -140,7 +140,7 @@ class _Step:
     def _begin(self, date: datetime) -> None:
         """σ comes from Acumatica's clock before it was asked for the first page."""
         begun = sigma(date, self.services.settings.sweep_margin_minutes * 60)
-        retried = retry_passing(self.sweep.mapping, self.sweep.run, self.services) if self.sweep.mode != "report" else 0
+        retried = retry_passing(self.mapping, self.sweep.run, self.services) if self.sweep.mode != "report" else 0
         self.save(plan=replace(self.sweep.plan, sigma=begun, live=self.links.present, retried=retried), sent=retried)
 
     def _take(self, page: Page) -> None:

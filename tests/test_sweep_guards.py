@@ -1,10 +1,13 @@
 """What a sweep must not do to events that are there, whatever was edited, renamed or mistaken meanwhile."""
 
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from handlers import again
 from handlers.clients.sweeps import Mode
 from handlers.sync.errors import Code
 from handlers.terminal import sweep_lines
@@ -96,3 +99,63 @@ def test_a_trial_that_is_set_up_later_does_not_empty_the_calendars(swept: Sweepi
     moved = 5 if mode == "full" else 0
     assert swept.sweep(mode).plan.skipped["would-remove"] == 12 - moved
     assert (len(swept.subjects()), len(swept.subjects("test@example.com"))) == (12 - moved, moved)
+
+
+# -- who is mailed -----------------------------------------------------------------------------------------------------
+
+ATTENDED = '[event]\nattendees = ["{Room}"]'
+
+
+def day(swept: Sweeping, hours: float) -> dict[str, Any]:
+    """The times of a meeting that begins so many hours from now."""
+    start = datetime.fromtimestamp(swept.now + hours * 3600, UTC)
+    return {"MeetingStart": f"{start:%Y-%m-%dT%H}:10:00", "MeetingEnd": f"{start:%Y-%m-%dT%H}:20:00"}
+
+
+def test_at_the_end_of_a_trial_a_sweep_invites_nobody_and_leaves_the_past_alone(swept: Sweeping) -> None:
+    def backfilled(text: str) -> str:
+        return text.replace("[event]", ATTENDED, 1)
+
+    swept.edit("upsert", '"future"', backfilled)
+    swept.graph.add_mailbox("test@example.com")
+    swept.reconfigure(TEST_MAILBOX="test@example.com")
+    swept.save("A", Room="guest@example.org")
+    swept.save("B", Room="")
+    swept.save("P", Room="", **day(swept, 24))
+    swept.sweep("upsert")
+    assert len(swept.subjects("test@example.com")) == 3
+    swept.now += 3 * 86_400
+    swept.later()
+    swept.reconfigure(TEST_MAILBOX="")
+    assert swept.sweep("upsert").plan.skipped == {"would-invite": 1, "past": 1}
+    assert (sorted(swept.subjects("test@example.com")), swept.subjects()) == (
+        ["Visit for A", "Visit for P"],
+        ["Visit for B"],
+    )
+
+
+@pytest.mark.parametrize(("room", "hours", "tried"), [("g@example.org", 96, 0), ("", 12, 0), ("", 96, 1)])
+def test_a_dead_letter_is_tried_again_by_a_sweep_as_backfill_allows(
+    swept: Sweeping, room: str, hours: float, tried: int
+) -> None:
+    swept.edit("upsert", '"future"', lambda text: text.replace("[event]", ATTENDED, 1))
+    swept.reconfigure()
+    swept.graph.remove_mailbox("ann@example.com")
+    swept.apply(swept.pushed("P", Room=room, **day(swept, hours)))
+    swept.graph.add_mailbox("ann@example.com")
+    swept.now += 2 * 86_400
+    assert swept.sweep("upsert").plan.retried == tried
+    assert len(swept.subjects()) == tried
+
+
+def test_a_sweep_tries_so_many_dead_letters_again_and_the_next_one_those_that_are_left(
+    swept: Sweeping, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    swept.graph.remove_mailbox("ann@example.com")
+    for key in names(3):
+        swept.apply(swept.pushed(key))
+    monkeypatch.setattr(again, "_TRIED_AGAIN", 2)
+    for left in (("K000",), ()):
+        assert swept.sweep("upsert").plan.retried == 2
+        found = swept.factory.storage().dead_letters.list(10)
+        assert {letter.row_key for letter in found if not letter.resubmitted} == set(left)

@@ -10,7 +10,8 @@ the row's key is looked up once more (pages may tear while rows change), and the
 | there                   | other, older than σ               | Upsert                                                     |
 | there, its event leaves | other, older than σ               | Withdrawn: in mode full, and as long as the brake agrees   |
 | there                   | other, as young as σ or worked on | TooYoung: looked at again after the margin                 |
-| there                   | none, or without an event         | Upsert, or Skipped, as the mapping's [backfill] says       |
+| there                   | none, or without an event where   | Upsert, or Skipped, as the mapping's [backfill] says       |
+|                         | it belongs                        | (backfill.py)                                              |
 | not there               | a live row, older than σ          | a removal, if the read was complete                        |
 | not there               | a live row, as young as σ         | too young: looked at again                                 |
 """
@@ -20,11 +21,11 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from handlers.sync.backfill import WHEN, why_none
 from handlers.sync.change import Row, datetime_to_ticks
 from handlers.sync.errors import Permanent
-from handlers.sync.event import CalendarEvent, calendar_event
 from handlers.sync.link import Entry, EventLink
-from handlers.sync.mapping import Days, Mapping
+from handlers.sync.mapping import Mapping
 from handlers.sync.plan import settled, wanted_event
 from handlers.sync.scope import Scope
 from handlers.sync.snapshot_values import as_pushed, forms, same, zone_of
@@ -178,9 +179,10 @@ def judge(
         return Equal()
     if link and link.version and (link.version.timestamp >= sigma or link.held(now)):
         return TooYoung()
-    if link and link.live:
-        return Withdrawn(upsert.row) if _leaves(link.live, shown | kept, mapping, scope) else upsert
-    return _skipped(shown | kept, mapping, scope, now) or upsert
+    if link and link.live and _leaves(link.live, shown | kept, mapping, scope):
+        return Withdrawn(upsert.row)
+    why = why_none(link, shown | kept, mapping, scope, now)
+    return upsert if why is None else Equal() if why == WHEN else Skipped(why)
 
 
 def _in_order(link: EventLink, mapping: Mapping, scope: Scope, now: float) -> bool:
@@ -198,25 +200,6 @@ def _leaves(event: Entry, row: Row, mapping: Mapping, scope: Scope) -> bool:
     if not mapping.matches(row):
         return mapping.on.delete != "keep"
     return scope.test_mailbox not in {"", event.mailbox} and mapping.on.update != "ignore"
-
-
-def _skipped(row: Row, mapping: Mapping, scope: Scope, now: float) -> Equal | Skipped | None:
-    """Why a row that has no event gets none; None where it gets one."""
-    if not mapping.matches(row):
-        return Equal()
-    try:
-        event = calendar_event(mapping, row, scope)
-    except Permanent:
-        return Skipped("unusable")
-    if _is_past(event, mapping.backfill.rows, now):
-        return Skipped("past")
-    return Skipped("would-invite") if event.body.get("attendees") and not mapping.backfill.invite else None
-
-
-def _is_past(event: CalendarEvent, rows: str | Days, now: float) -> bool:
-    if isinstance(rows, Days):
-        return event.moment("start") < now - rows.days * 86_400
-    return rows == "future" and event.moment("end") <= now
 
 
 def removals(links: Iterable[EventLink], seen: Callable[[str], bool], *, sigma: int, complete: bool) -> list[EventLink]:

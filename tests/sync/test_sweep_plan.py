@@ -139,6 +139,16 @@ def test_a_backfill_never_mails_unless_it_is_told_to() -> None:
     assert isinstance(verdict(known(mapping=MAPPING), mapping=load_mapping("m", text)), Upsert)  # an event that is there
 
 
+def test_an_event_follows_its_row_into_another_mailbox_and_an_edited_mapping_only_as_a_backfill() -> None:
+    text = TEXT.replace('location = "{Room}"', 'location = "{Room}"\nattendees = ["bob@x.com"]')
+    mapping = load_mapping("m", text)
+    moved = load_mapping("m", text.replace('mailbox = "{OwnerEmail}"', 'mailbox = "carol@x.com"'))
+    assert isinstance(verdict(known(), SHOWN | {"OwnerEmail": "dave@x.com"}, mapping), Upsert)
+    assert verdict(known(), SHOWN, moved) == Skipped("would-invite")
+    refused = replace(known(), entries=(Entry("ann@x.com", 1, refused=True),), settled=0)
+    assert verdict(refused, SHOWN | {"Room": "2"}, mapping) == Skipped("would-invite")
+
+
 def test_a_row_that_makes_no_event_is_not_sent() -> None:
     """It would be one dead letter for each row of a wrong mapping."""
     assert verdict(None, SHOWN | {"OwnerEmail": None}) == Skipped("unusable")
