@@ -30,7 +30,7 @@ from handlers.sync.change import SNAPSHOT, Row, RowChange, link_key
 from handlers.sync.errors import Code, Later, Permanent, SyncError
 from handlers.sync.mapping import Mapping
 from handlers.sync.odata import Inquiry
-from handlers.sync.snapshot_values import date_columns
+from handlers.sync.snapshot_values import learnt
 from handlers.sync.sweep_plan import Skipped, Upsert, Withdrawn, brake, judge, removals, sigma, too_young
 from handlers.sync.template import MissingColumns
 
@@ -147,21 +147,23 @@ class _Step:
         """Judge the rows of a page, send what differs, and save the cursor behind it."""
         plan, now = self.sweep.plan, self.services.clock()
         keyed = [(self._key(row), row) for row in page.rows]
-        times, dates = Counter(key for key, _ in keyed), date_columns(page.rows)
+        times = Counter(key for key, _ in keyed)
+        known = {key: self.links.get(self._link_key(key)) for key, _ in keyed if key}
+        picked = [(self.mapping.pick(row), known[key]) for key, row in keyed if key]
+        plan = replace(plan, times=learnt(plan.times, self.mapping, picked))
         shown, changes = [], []
         for key, row in keyed:
             if key is None:
                 plan = plan.judged((), Skipped("key-missing"))
                 continue
-            link = link_key(self.services.company, self.mapping.name, key)
+            link = self._link_key(key)
             shown.append(link)
             if prefix(link) in self.seen:
                 continue  # rows have moved from page to page meanwhile
             if times[key] > 1:
                 plan = plan.judged(key, Skipped("key-repeated"))
                 continue
-            known, sigma = self.links.get(link), plan.sigma
-            verdict = judge(known, row, self.mapping, self.services.scope, sigma=sigma, now=now, dates=dates)
+            verdict = judge(known[key], row, self.mapping, self.services.scope, sigma=plan.sigma, now=now, times=plan.times)
             verdict = plan.agreed(verdict, self.services.settings.removals_max)
             plan = plan.judged(key, verdict)
             changes += [self._change(key, verdict.row)] if isinstance(verdict, Upsert | Withdrawn) else []
@@ -179,6 +181,9 @@ class _Step:
             return self.mapping.key_of(row)
         except MissingColumns:
             return None
+
+    def _link_key(self, key: tuple[str, ...]) -> str:
+        return link_key(self.services.company, self.mapping.name, key)
 
     def _change(self, key: tuple[str, ...], row: Row | None) -> RowChange:
         sweep = self.sweep

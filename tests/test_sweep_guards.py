@@ -12,6 +12,7 @@ from handlers.clients.sweeps import Mode
 from handlers.sync.errors import Code
 from handlers.terminal import sweep_lines
 from local.fakes import FakeAcumatica, FakeGraph
+from local.inquiry import COLUMNS, QUERY
 from tests.sweeping import Sweeping
 
 
@@ -159,3 +160,29 @@ def test_a_sweep_tries_so_many_dead_letters_again_and_the_next_one_those_that_ar
         assert swept.sweep("upsert").plan.retried == 2
         found = swept.factory.storage().dead_letters.list(10)
         assert {letter.row_key for letter in found if not letter.resubmitted} == set(left)
+
+
+# -- dates and times ---------------------------------------------------------------------------------------------------
+
+
+def starts(swept: Sweeping) -> dict[str, str]:
+    return {event["subject"]: event["start"]["dateTime"][:16] for event in swept.graph.events("ann@example.com")}
+
+
+def test_an_evening_alone_on_its_page_is_no_date_without_a_time(swept: Sweeping) -> None:
+    swept.save(*names(10))
+    swept.save("LATE", MeetingStart="2036-12-01T19:00:00", MeetingEnd=None)
+    swept.sweep()
+    assert starts(swept)["Visit for LATE"] == "2036-12-01T19:00"
+
+
+def test_dates_without_a_time_wait_for_a_push_that_tells_so(swept: Sweeping) -> None:
+    kinds = COLUMNS | {"MeetingStart": "date", "MeetingEnd": "date"}
+    swept.acumatica.expose(QUERY, swept.inquiry.rows.values, kinds, ("OpportunityID",))
+    swept.save("A", MeetingStart="2036-12-01T00:00:00", MeetingEnd="2036-12-02T00:00:00")
+    assert swept.sweep().plan.skipped == {"time-unknown": 1}
+    swept.apply(swept.pushed("B", MeetingStart="2036-12-03T00:00:00", MeetingEnd="2036-12-04T00:00:00"))
+    swept.sweep()
+    swept.later()
+    swept.sweep()
+    assert starts(swept) == {"Visit for A": "2036-12-01T00:00", "Visit for B": "2036-12-03T00:00"}

@@ -28,7 +28,8 @@ from handlers.sync.link import Entry, EventLink
 from handlers.sync.mapping import Mapping
 from handlers.sync.plan import settled, wanted_event
 from handlers.sync.scope import Scope
-from handlers.sync.snapshot_values import as_pushed, forms, same, zone_of
+from handlers.sync.snapshot_values import Times, as_pushed, forms, same, zone_of
+from handlers.sync.template import folded
 
 PLAN_VERSION = 1
 _SAMPLES, _SHARE, _SHARE_FROM = 10, 0.3, 20
@@ -61,12 +62,15 @@ class TooYoung:
 
 @dataclass(frozen=True)
 class Skipped:
-    """Nothing is done: it gets no event (`past`, `would-invite`, `unusable`), or keeps the one it has (`would-remove`)."""
+    """Nothing is done.
+
+    It gets no event (`past`, `would-invite`, `unusable`), keeps the one it has (`would-remove`), or has a midnight in UTC
+    that may be a date without a time (`time-unknown`).
+    """
 
     why: str
 
 
-type Dates = frozenset[str]
 type Verdict = Equal | Upsert | Withdrawn | TooYoung | Skipped
 
 
@@ -75,6 +79,7 @@ class SweepPlan:
     """What a sweep found, in numbers, with a few keys of each kind. `incomplete`: why its read counts as incomplete.
 
     `before`: how many rows the sweep before it found whose event leaves; too many then are not taken away night by night.
+    `times`: what is known of columns with dates, from earlier sweeps too.
     """
 
     mapping: str
@@ -86,6 +91,7 @@ class SweepPlan:
     upserts: int = 0
     withdrawn: int = 0
     before: int = 0
+    times: Times = field(default_factory=dict)
     too_young: int = 0
     skipped: dict[str, int] = field(default_factory=dict)
     removals: int = 0
@@ -95,6 +101,10 @@ class SweepPlan:
     incomplete: str = ""
     samples: dict[str, list[str]] = field(default_factory=dict)
     version: int = PLAN_VERSION
+
+    def following(self, mode: str) -> "SweepPlan":
+        """The plan of the next sweep, before it reads."""
+        return SweepPlan(self.mapping, mode, 0, before=self.leaving, times=self.times)
 
     def judged(self, key: tuple[str, ...], verdict: Verdict) -> "SweepPlan":
         """The plan with one row of the snapshot more."""
@@ -159,26 +169,29 @@ def sigma(date: datetime, margin_seconds: float) -> int:
 
 
 def judge(
-    link: EventLink | None, row: Row, mapping: Mapping, scope: Scope, *, sigma: int, now: float, dates: Dates = frozenset()
+    link: EventLink | None, row: Row, mapping: Mapping, scope: Scope, *, sigma: int, now: float, times: Times
 ) -> Verdict:
-    """What becomes of one row of the snapshot, in OData's form; `dates`: columns without a time. Raises MissingColumns."""
+    """What becomes of one row of the snapshot, in OData's form; `times`: what its columns hold. Raises MissingColumns."""
     picked = mapping.pick(row)
     zone = zone_of(mapping, picked)
-    shown = as_pushed(picked, zone, dates)
+    told = {name: forms(value, zone, times.get(folded(name))) for name, value in picked.items()}
+    shown = {name: values[0] for name, values in told.items()}
     known = link.columns if link and link.version else {}
     kept = {  # where the value is the same, in the form of the push, or the event's fingerprint would change
         name: known[name].value
-        for name, value in picked.items()
-        if name in known and any(same(known[name].value, form) for form in forms(value, zone, is_date=name in dates))
+        for name, values in told.items()
+        if name in known and any(same(known[name].value, value) for value in values)
     }
     never_set = {name for name in mapping.attributes if name not in known and shown.get(name) is None}
     other = picked.keys() - kept.keys() - never_set
     # The whole row, as in a push: the mapping may have been edited before the change is applied.
-    upsert = Upsert(as_pushed(row, zone, dates) | kept)
+    upsert = Upsert(as_pushed(row, zone, times) | kept)
     if link and link.version and link.present and not other and _in_order(link, mapping, scope, now):
         return Equal()
     if link and link.version and (link.version.timestamp >= sigma or link.held(now)):
         return TooYoung()
+    if any(len(told[name]) > 1 for name in other):
+        return Skipped("time-unknown")
     if link and link.live and _leaves(link.live, shown | kept, mapping, scope):
         return Withdrawn(upsert.row)
     why = why_none(link, shown | kept, mapping, scope, now)

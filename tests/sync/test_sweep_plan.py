@@ -60,7 +60,7 @@ def known(change: RowChange | None = None, mapping: Mapping = MAPPING) -> EventL
 
 
 def verdict(link: EventLink | None, row: dict[str, Any] = SHOWN, mapping: Mapping = MAPPING, now: float = NOW) -> Verdict:
-    return judge(link, row, mapping, Scope(), sigma=SIGMA, now=now)
+    return judge(link, row, mapping, Scope(), sigma=SIGMA, now=now, times={})
 
 
 def test_sigma_is_the_clock_less_the_margin() -> None:
@@ -95,6 +95,16 @@ def test_an_attribute_that_is_empty_by_now_is_news() -> None:
     change = RowChange("t", "m", ("OP000123",), SIGMA, found.row, "sweep", NOW, origin=SNAPSHOT)
     assert merge(link, change, MAPPING).row["Room"] is None
     assert merge(link, replace(change, origin=PUSH), MAPPING).row["Room"] == "Building 4"
+
+
+def test_midnight_in_utc_is_taken_for_neither_a_date_nor_a_time_as_long_as_nothing_tells() -> None:
+    row = SHOWN | {"MeetingEnd": "2026-02-04T00:00:00Z"}
+    assert verdict(None, row) == verdict(known(), row) == Skipped("time-unknown")
+    assert verdict(known(push(ROW | {"MeetingEnd": "2026-02-03T19:00:00"})), row) == Equal()
+    for kind, end in (("moment", "2026-02-03T19:00:00"), ("date", "2026-02-04T00:00:00")):
+        found = judge(None, row, MAPPING, Scope(), sigma=SIGMA, now=NOW, times={"meetingend": kind})
+        assert isinstance(found, Upsert)
+        assert found.row["MeetingEnd"] == end
 
 
 def test_an_edited_mapping_is_applied() -> None:
@@ -162,7 +172,7 @@ def test_a_known_row_whose_event_leaves_is_no_ordinary_change() -> None:
     kept = verdict(known(), SHOWN | {"Room": "2"}, load_mapping("m", f'{text}[on]\ndelete = "keep"\n'))
     assert isinstance(kept, Upsert)
     trial = Scope(test_mailbox="test@x.com")
-    assert isinstance(judge(known(), SHOWN, MAPPING, trial, sigma=SIGMA, now=NOW), Withdrawn)
+    assert isinstance(judge(known(), SHOWN, MAPPING, trial, sigma=SIGMA, now=NOW, times={}), Withdrawn)
 
 
 @pytest.mark.parametrize(
