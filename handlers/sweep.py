@@ -30,6 +30,7 @@ from handlers.sync.change import SNAPSHOT, Row, RowChange, link_key
 from handlers.sync.errors import Code, Later, Permanent, SyncError
 from handlers.sync.mapping import Mapping
 from handlers.sync.odata import Inquiry
+from handlers.sync.site_zone import off
 from handlers.sync.snapshot_values import learnt
 from handlers.sync.sweep_plan import Skipped, Upsert, Withdrawn, brake, judge, removals, sigma, too_young
 from handlers.sync.template import MissingColumns
@@ -150,6 +151,9 @@ class _Step:
         times = Counter(key for key, _ in keyed)
         known = {key: self.links.get(self._link_key(key)) for key, _ in keyed if key}
         picked = [(self.mapping.pick(row), known[key]) for key, row in keyed if key]
+        if wrong := off(self.mapping, picked):
+            reason = f"The site's dates are {wrong} hours off the mapping's time_zone: each event would be moved by that."
+            raise Permanent(Code.ZONE_DIFFERS, reason, "Correct time_zone in the mapping; doctor says what was measured.")
         plan = replace(plan, times=learnt(plan.times, self.mapping, picked))
         shown, changes = [], []
         for key, row in keyed:

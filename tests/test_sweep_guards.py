@@ -1,6 +1,7 @@
 """What a sweep must not do to events that are there, whatever was edited, renamed or mistaken meanwhile."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -186,3 +187,15 @@ def test_dates_without_a_time_wait_for_a_push_that_tells_so(swept: Sweeping) -> 
     swept.later()
     swept.sweep()
     assert starts(swept) == {"Visit for A": "2036-12-01T00:00", "Visit for B": "2036-12-03T00:00"}
+
+
+def test_a_wrong_time_zone_moves_no_event(swept: Sweeping) -> None:
+    edited(swept, "Eastern Standard Time", "Pacific Standard Time")
+    for key in names(3):
+        change = swept.pushed(key)
+        swept.apply(replace(change, timestamp=change.timestamp - 6 * 3600 * 10_000_000))
+    before = starts(swept)
+    swept.save("NEW")
+    done = swept.sweep()
+    assert (done.code, "03:00 hours off" in done.reason, done.plan.upserts) == (Code.ZONE_DIFFERS, True, 0)
+    assert starts(swept) == before

@@ -42,16 +42,19 @@ def learnt(times: Times, mapping: Mapping, rows: Iterable[tuple[Row, EventLink |
         for name, value in row.items():
             if not (isinstance(value, str) and _UTC_MOMENT.fullmatch(value)):
                 continue
-            pushed = _pushed(link, name)
-            if _MIDNIGHT not in value or (pushed and _MIDNIGHT not in pushed):
+            told = pushed(link, name)
+            if _MIDNIGHT not in value or (told and _MIDNIGHT not in told):
                 found[folded(name)] = MOMENT
-            elif pushed and pushed[:10] == value[:10] and len(forms(value, zone)) > 1:
+            elif told and told[:10] == value[:10] and len(forms(value, zone)) > 1:
                 found.setdefault(folded(name), DATE)
     return found
 
 
-def _pushed(link: EventLink | None, name: str) -> str:
-    """The date and time that a push has brought; what a sweep has brought bears the date of an answer, whole seconds."""
+def pushed(link: EventLink | None, name: str) -> str:
+    """The date and time that a push has brought; empty otherwise.
+
+    What a sweep has brought bears the date of an answer, whole seconds.
+    """
     column = link.columns.get(name) if link else None
     text = as_text(column.value) if column and column.timestamp % _SECOND else ""
     moment = _LOCAL_MOMENT.fullmatch(text)
