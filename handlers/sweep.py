@@ -62,6 +62,8 @@ def step(
         work.run()
     except Permanent as failure:
         work.end(failure.code, failure.reason, failure.remedy)
+    except MissingColumns as failure:
+        work.end(Code.COLUMN_MISSING, str(failure), "Put the column into the inquiry's Results Grid (SM208000).")
     except SyncError as failure:
         tries = work.sweep.tries + 1
         if services.clock() - work.sweep.started > _GIVE_UP_SECONDS:

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from handlers import again
+from handlers.clients import inquiries
 from handlers.clients.sweeps import Mode
 from handlers.sync.errors import Code
+from handlers.sync.odata_answers import Rows, rows_of
 from handlers.terminal import sweep_lines
 from local.fakes import FakeAcumatica, FakeGraph
 from local.inquiry import COLUMNS, QUERY
@@ -199,3 +201,23 @@ def test_a_wrong_time_zone_moves_no_event(swept: Sweeping) -> None:
     done = swept.sweep()
     assert (done.code, "03:00 hours off" in done.reason, done.plan.upserts) == (Code.ZONE_DIFFERS, True, 0)
     assert starts(swept) == before
+
+
+# -- what is not as it was said to be ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("present", [False, True])
+def test_a_column_that_only_metadata_has_is_said_to_be_the_reason(
+    swept: Sweeping, monkeypatch: pytest.MonkeyPatch, *, present: bool
+) -> None:
+    if present:
+        known(swept, 3)
+    swept.save("A")
+
+    def without(body: bytes, inquiry: str) -> Rows:
+        found = rows_of(body, inquiry)
+        return Rows([{name: value for name, value in row.items() if name != "Room"} for row in found.rows], found.more)
+
+    monkeypatch.setattr(inquiries, "rows_of", without)
+    done = swept.sweep()
+    assert (done.phase, done.code, "Room" in done.reason, bool(done.remedy)) == ("done", Code.COLUMN_MISSING, True, True)
