@@ -6,14 +6,20 @@ from datetime import UTC, datetime
 from typing import Any
 
 from handlers.clients.dead_letters import DeadLetter
-from handlers.services import Intake
+from handlers.services import Intake, Services
+from handlers.sync.backfill import why_none
 from handlers.sync.change import NotARowChange, RowChange, load_json
 from handlers.sync.errors import Code
+from handlers.sync.link import merge, new_link
+from handlers.sync.mapping import Mapping
 from handlers.sync.notification import PushNotification, row_changes
+from handlers.sync.template import MissingColumns
 
 log = logging.getLogger(__name__)
 
 _LETTERS = 10_000  # looked at
+_TRIED_AGAIN = 500  # by one sweep
+_NEVER = datetime.min.replace(tzinfo=UTC)
 # Causes that pass without the row's changing: somebody makes the mailbox, or grants the access.
 PASSING = {
     Code.MAILBOX_MISSING,
@@ -66,26 +72,41 @@ def again(letter: DeadLetter, change: RowChange | None, intake: Intake, now: flo
     return [replace(new, problem=change.problem) if change and new.key == change.key else new for new in changes]
 
 
-def retry_passing(mapping: str, run: str, intake: Intake) -> int:
+def retry_passing(mapping: Mapping, run: str, services: Services) -> int:
     """Send dead letters of a mapping to the queue again whose cause may have passed; how many.
 
-    A letter stays until its row is in order.
+    Rows that would get an event late are those of a backfill. A letter stays until its row is in order. Those that were not
+    tried for the longest come first, and only so many at once: whatever interrupts this, it comes to an end.
     """
-    storage, now, count = intake.storage, intake.clock(), 0
-    for facts in storage.dead_letters.list(_LETTERS):
-        if facts.mapping != mapping or facts.code not in PASSING:
-            continue
+    storage, now, count = services.storage, services.clock(), 0
+    letters = [
+        facts for facts in storage.dead_letters.list(_LETTERS) if facts.mapping == mapping.name and facts.code in PASSING
+    ]
+    letters.sort(key=lambda facts: (facts.resubmitted or _NEVER, -facts.timestamp))
+    for facts in letters[:_TRIED_AGAIN]:
         try:
             letter = storage.dead_letters.get(facts.key)
-            changes = again(letter, change_in(letter), intake, now) if letter else []
+            changes = again(letter, change_in(letter), services, now) if letter else []
         except Refused as error:
             log.info("dead letter %s is not tried again: %s", facts.key[:16], error)
             continue
-        if [change.link_key for change in changes] == [facts.key]:
+        if [change.link_key for change in changes] == [facts.key] and _may_come(changes[0], mapping, services, now):
             storage.queue.send(replace(changes[0], run=run))
             storage.dead_letters.mark_resubmitted(facts.key, datetime.fromtimestamp(now, UTC), "a sweep")
             count += 1
     return count
+
+
+def _may_come(change: RowChange, mapping: Mapping, services: Services, now: float) -> bool:
+    """Whether a sweep may do what a change asks for: make an event late."""
+    if change.row is None:
+        return True
+    link, _ = services.storage.links.load(change.link_key)
+    try:
+        merged = merge(link or new_link(change, now), change, mapping)
+    except MissingColumns:
+        return False
+    return why_none(merged, merged.row, mapping, services.scope, now) is None
 
 
 def _content(letter: DeadLetter) -> dict[str, Any]:

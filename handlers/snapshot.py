@@ -1,4 +1,4 @@
-"""What a sweep asks of an inquiry besides its rows: can it be read, and are single rows really absent."""
+"""What a sweep asks besides rows: are they the known ones, can the inquiry be read, are single rows really absent."""
 
 from collections.abc import Iterator, Sequence
 from itertools import batched
@@ -6,7 +6,8 @@ from typing import Any
 
 from handlers.clients.inquiries import Inquiries
 from handlers.clients.links import ListedLinks
-from handlers.services import Services
+from handlers.services import NotReady, Services
+from handlers.sync.errors import Code, Permanent
 from handlers.sync.mapping import Mapping
 from handlers.sync.odata import Inquiry
 from handlers.sync.snapshot_values import as_pushed, known_zone
@@ -15,6 +16,17 @@ from handlers.sync.template import Row
 _LOOKED_UP = 20  # keys between two saves
 
 type Missing = tuple[str, tuple[str, ...]]  # the key of a link, and that of its row
+
+
+def same_identity(mapping: Mapping, services: Services, *, pin: bool) -> None:
+    """Tenant and key columns are those that the mapping's events are tied to; `pin` them at their first use.
+
+    With others every row would be a new one. Raises Permanent where they differ; pushes are refused then, too.
+    """
+    try:
+        services.check_pins([mapping.name], pin=pin)
+    except NotReady as error:
+        raise Permanent(Code.NOT_READY, f"{'; '.join(error.problems)}.", "Correct that, and sweep again.") from None
 
 
 def exposed(mapping: Mapping, inquiries: Inquiries) -> Inquiry:

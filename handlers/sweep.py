@@ -25,13 +25,14 @@ from handlers.clients.inquiries import Page
 from handlers.clients.links import ListedLinks
 from handlers.clients.sweeps import DECIDED, Order, Sweep, prefix
 from handlers.services import Services
-from handlers.snapshot import Missing, exposed, looked_up
+from handlers.snapshot import Missing, exposed, looked_up, same_identity
 from handlers.sync.change import SNAPSHOT, Row, RowChange, link_key
 from handlers.sync.errors import Code, Later, Permanent, SyncError
 from handlers.sync.mapping import Mapping
 from handlers.sync.odata import Inquiry
-from handlers.sync.snapshot_values import date_columns
-from handlers.sync.sweep_plan import Skipped, Upsert, brake, judge, removals, sigma, too_young
+from handlers.sync.site_zone import off
+from handlers.sync.snapshot_values import learnt
+from handlers.sync.sweep_plan import Skipped, Upsert, Withdrawn, brake, judge, removals, sigma, too_young
 from handlers.sync.template import MissingColumns
 
 log = logging.getLogger(__name__)
@@ -62,6 +63,8 @@ def step(
         work.run()
     except Permanent as failure:
         work.end(failure.code, failure.reason, failure.remedy)
+    except MissingColumns as failure:
+        work.end(Code.COLUMN_MISSING, str(failure), "Put the column into the inquiry's Results Grid (SM208000).")
     except SyncError as failure:
         tries = work.sweep.tries + 1
         if services.clock() - work.sweep.started > _GIVE_UP_SECONDS:
@@ -84,6 +87,7 @@ class _Step:
 
     def run(self) -> None:
         """Read, confirm, or as much of it as there is time for; a page or a look-up at least, however late it is."""
+        same_identity(self.mapping, self.services, pin=self.sweep.mode != "report")
         inquiry = exposed(self.mapping, self.services.inquiries)
         began = self.sweep.phase
         if began == "read":
@@ -140,30 +144,36 @@ class _Step:
     def _begin(self, date: datetime) -> None:
         """σ comes from Acumatica's clock before it was asked for the first page."""
         begun = sigma(date, self.services.settings.sweep_margin_minutes * 60)
-        retried = retry_passing(self.sweep.mapping, self.sweep.run, self.services) if self.sweep.mode != "report" else 0
+        retried = retry_passing(self.mapping, self.sweep.run, self.services) if self.sweep.mode != "report" else 0
         self.save(plan=replace(self.sweep.plan, sigma=begun, live=self.links.present, retried=retried), sent=retried)
 
     def _take(self, page: Page) -> None:
         """Judge the rows of a page, send what differs, and save the cursor behind it."""
         plan, now = self.sweep.plan, self.services.clock()
         keyed = [(self._key(row), row) for row in page.rows]
-        times, dates = Counter(key for key, _ in keyed), date_columns(page.rows)
+        times = Counter(key for key, _ in keyed)
+        known = {key: self.links.get(self._link_key(key)) for key, _ in keyed if key}
+        picked = [(self.mapping.pick(row), known[key]) for key, row in keyed if key]
+        if wrong := off(self.mapping, picked):
+            reason = f"The site's dates are {wrong} hours off the mapping's time_zone: each event would be moved by that."
+            raise Permanent(Code.ZONE_DIFFERS, reason, "Correct time_zone in the mapping; doctor says what was measured.")
+        plan = replace(plan, times=learnt(plan.times, self.mapping, picked))
         shown, changes = [], []
         for key, row in keyed:
             if key is None:
                 plan = plan.judged((), Skipped("key-missing"))
                 continue
-            link = link_key(self.services.company, self.mapping.name, key)
+            link = self._link_key(key)
             shown.append(link)
             if prefix(link) in self.seen:
                 continue  # rows have moved from page to page meanwhile
             if times[key] > 1:
                 plan = plan.judged(key, Skipped("key-repeated"))
                 continue
-            known, sigma = self.links.get(link), plan.sigma
-            verdict = judge(known, row, self.mapping, self.services.scope, sigma=sigma, now=now, dates=dates)
+            verdict = judge(known[key], row, self.mapping, self.services.scope, sigma=plan.sigma, now=now, times=plan.times)
+            verdict = plan.agreed(verdict, self.services.settings.removals_max)
             plan = plan.judged(key, verdict)
-            changes += [self._change(key, verdict.row)] if isinstance(verdict, Upsert) else []
+            changes += [self._change(key, verdict.row)] if isinstance(verdict, Upsert | Withdrawn) else []
         if shown and self.seen.issuperset(map(prefix, shown)):
             reason = "Acumatica sends the same page again and again."
             raise Permanent(Code.INQUIRY_PAGES_REPEAT, reason, "Sort the inquiry by its key columns.")
@@ -178,6 +188,9 @@ class _Step:
             return self.mapping.key_of(row)
         except MissingColumns:
             return None
+
+    def _link_key(self, key: tuple[str, ...]) -> str:
+        return link_key(self.services.company, self.mapping.name, key)
 
     def _change(self, key: tuple[str, ...], row: Row | None) -> RowChange:
         sweep = self.sweep
@@ -307,6 +320,8 @@ class _Step:
         plan = self.sweep.plan
         if code and not plan.complete:
             plan = replace(plan, incomplete=str(code))
+        if not code:
+            reason = " ".join(filter(None, (reason, plan.withheld)))
         if plan.too_young and not code and self.sweep.mode != "report" and not self.sweep.second:
             margin = self.services.settings.sweep_margin_minutes * 60
             self.services.storage.sweeps.send(Order(self.sweep.mapping), margin + _BEHIND_SECONDS)

@@ -44,7 +44,8 @@ def start(name: str, mode: Mode, by: str, intake: Intake, *, queue: bool = True,
             storage.sweeps.send(Order(name, known.id))
         return known, False
     key = uuid.uuid4().hex
-    plan, etag = SweepPlan(name, mode, 0), known.etag if known else ""
+    plan = known.plan.following(mode) if known else SweepPlan(name, mode, 0)
+    etag = known.etag if known else ""
     run = run_key(now, key)
     new = Sweep(name, key, mode=mode, by=by, run=run, started=now, saved=now, plan=plan, second=second, etag=etag)
     saved = storage.sweeps.save(new)

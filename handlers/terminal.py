@@ -77,6 +77,7 @@ def sweep_lines(sweep: Sweep) -> list[str]:
         "read": "read",
         "equal": "equal",
         "upserts": "added or changed" if done else "to be added or changed",
+        "withdrawn": "events removed: [when] leaves them out, or TEST_MAILBOX takes them in",
         "removals": removed if sweep.mode == "full" else "missing: a sweep in mode full removes them",
         "held": f"removals held: {sweep.reason} Release or discard them: python -m handlers held",
         "too_young": "too young to judge; the next sweep looks again",
@@ -90,6 +91,8 @@ def sweep_lines(sweep: Sweep) -> list[str]:
         if count or name == "read":
             sample = "; ".join(plan.samples.get(name, [])[:5])
             lines.append(f"  {count:>7}  {told}{f' ({sample})' if sample else ''}")
+    if sweep.reason and not (sweep.code or plan.held):
+        lines.append(f"held back: {sweep.reason}")
     if sweep.code:
         lines += [f"ended before its time: {sweep.reason}", f"  {sweep.remedy}", f"  code {sweep.code}"]
     return lines

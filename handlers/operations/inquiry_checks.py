@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import NamedTuple
 
 from handlers.operations.check import Check, Verdict
 from handlers.services import Services
@@ -12,21 +11,11 @@ from handlers.sync.errors import Code, Permanent, SyncError
 from handlers.sync.mapping import Mapping
 from handlers.sync.odata import Inquiry
 from handlers.sync.odata_answers import find
-from handlers.sync.snapshot_values import known_zone
-from handlers.sync.template import MissingColumns, Row, as_text
-from handlers.sync.zones import deviation, offset
+from handlers.sync.site_zone import Measured, clock, measured
+from handlers.sync.template import MissingColumns, Row
 
 _LINKS_LOOKED_AT = 20
 _NOTHING = timedelta()
-_SECOND = 10_000_000  # .NET ticks
-
-
-class _Measured(NamedTuple):
-    """The site's offset on a day, and how far it is from that of the mapping's zone."""
-
-    day: str
-    offset: timedelta
-    deviation: timedelta
 
 
 def inquiries(services: Services) -> Iterator[Check]:
@@ -72,7 +61,7 @@ def _first_rows(services: Services, mapping: Mapping, inquiry: Inquiry) -> list[
 def _zone(services: Services, mapping: Mapping, rows: list[Row]) -> Check:
     """Pushes have local times and OData has UTC, so a row that came both ways tells the site's offset on its date."""
     what = f"Zone of {mapping.name}"
-    found = [measured for row in rows[:_LINKS_LOOKED_AT] for measured in _measured(services, mapping, row)]
+    found = [each for row in rows[:_LINKS_LOOKED_AT] for each in _measured(services, mapping, row)]
     if not found:
         return Check(what, "note", "not measured: no row with a date and time has come both by push and by OData")
     told = ", ".join(dict.fromkeys(f"{_utc(one.offset)} on {one.day}" for one in found))
@@ -86,33 +75,18 @@ def _zone(services: Services, mapping: Mapping, rows: list[Row]) -> Check:
     return Check(what, "fails", seen, "Correct the mapping's time_zone: events are at the wrong hour.")
 
 
-def _measured(services: Services, mapping: Mapping, row: Row) -> Iterator[_Measured]:
-    """Of each date and time of a row that a push has brought.
-
-    What a sweep has brought says nothing: it was read in the mapping's zone. It bears the date of an answer, whole seconds.
-    """
+def _measured(services: Services, mapping: Mapping, row: Row) -> list[Measured]:
     try:
         shown, key = mapping.pick(row), mapping.key_of(row)
-        link, _ = services.storage.links.load(link_key(services.company, mapping.name, key))
-        zone = known_zone(mapping, link.row) if link and link.present else None
     except MissingColumns:
-        return
-    if not link or not zone:
-        return
-    for name, column in link.columns.items():
-        pushed = as_text(column.value)
-        if column.timestamp % _SECOND and (measured := offset(pushed, as_text(shown.get(name)))) is not None:
-            yield _Measured(pushed[:10], measured, deviation(zone, pushed, measured))
+        return []
+    link, _ = services.storage.links.load(link_key(services.company, mapping.name, key))
+    return list(measured(mapping, shown, link))
 
 
 def _utc(ahead: timedelta) -> str:
-    return f"UTC{'−' if ahead < _NOTHING else '+'}{_clock(ahead)}"
+    return f"UTC{'−' if ahead < _NOTHING else '+'}{clock(ahead)}"
 
 
 def _hours(span: timedelta) -> str:
-    return f"{_clock(span)} h"
-
-
-def _clock(span: timedelta) -> str:
-    hours, minutes = divmod(abs(span) // timedelta(minutes=1), 60)
-    return f"{hours:02}:{minutes:02}"
+    return f"{clock(span)} h"

@@ -33,6 +33,8 @@ STATES = {
 SKIPPED = {
     "past": "over already ([backfill] rows)",
     "would-invite": "Outlook would mail its attendees ([backfill] invite)",
+    "would-remove": "their events would be removed ([when], TEST_MAILBOX)",
+    "time-unknown": "midnight in UTC, which may be a date without a time",
     "unusable": "no event can be made of them",
     "key-missing": "without a key",
     "key-repeated": "several rows with one key",

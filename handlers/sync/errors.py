@@ -35,6 +35,7 @@ class Code(StrEnum):
     GAVE_UP = "gave-up"  # still failing after DEFER_MAX_HOURS
     MESSAGE_UNREADABLE = "message-unreadable"
     CLOCKS_DIFFER = "clocks-differ"  # notifications are stamped ahead of Acumatica's own clock
+    ZONE_DIFFERS = "zone-differs"  # the mapping's time zone, from the site's
     APP_FAILED = "app-failed"  # a bug: see the log
     # Microsoft Graph and Entra ID
     MAILBOX_MISSING = "mailbox-missing"

@@ -13,25 +13,52 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from handlers.sync.errors import Permanent
+from handlers.sync.link import EventLink
 from handlers.sync.mapping import Mapping
-from handlers.sync.template import Row, is_number
+from handlers.sync.template import Row, as_text, folded, is_number
 from handlers.sync.values import translated
 from handlers.sync.zones import Zone, find_zone
 
 _UTC_MOMENT = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d+)?(?:Z|\+00:00)", re.ASCII)
 _LOCAL_MOMENT = re.compile(r"(\d{4}-\d{2}-\d{2})(?:T(\d{2}:\d{2})(?::(\d{2})(?:\.\d+)?)?)?", re.ASCII)
 _MIDNIGHT = "T00:00:00"
+_SECOND = 10_000_000  # .NET ticks
+DATE, MOMENT = "date", "moment"
+
+type Times = dict[str, str]  # DATE or MOMENT by a column's folded name, where it is known
+_NONE: Times = {}
 
 
-def date_columns(rows: Iterable[Row]) -> frozenset[str]:
-    """Columns that hold dates without a time, as far as these rows tell: each of their moments is midnight in UTC."""
-    dates: set[str] = set()
-    moments: set[str] = set()
-    for row in rows:
+def learnt(times: Times, mapping: Mapping, rows: Iterable[tuple[Row, EventLink | None]]) -> Times:
+    """What is known of columns, after rows (of picked columns) and the links of those that are known.
+
+    OData tells a date like the moment of midnight in UTC, and 19:00 in New York is that moment, too. So a column holds
+    moments once a row of it has another time, by OData or by a push; and dates, where a push and OData have one midnight in
+    common that is not the zone's. Nothing is concluded from midnights alone.
+    """
+    found = dict(times)
+    for row, link in rows:
+        zone = known_zone(mapping, row)
         for name, value in row.items():
-            if isinstance(value, str) and _UTC_MOMENT.fullmatch(value):
-                (dates if _MIDNIGHT in value else moments).add(name)
-    return frozenset(dates - moments)
+            if not (isinstance(value, str) and _UTC_MOMENT.fullmatch(value)):
+                continue
+            told = pushed(link, name)
+            if _MIDNIGHT not in value or (told and _MIDNIGHT not in told):
+                found[folded(name)] = MOMENT
+            elif told and told[:10] == value[:10] and len(forms(value, zone)) > 1:
+                found.setdefault(folded(name), DATE)
+    return found
+
+
+def pushed(link: EventLink | None, name: str) -> str:
+    """The date and time that a push has brought; empty otherwise.
+
+    What a sweep has brought bears the date of an answer, whole seconds.
+    """
+    column = link.columns.get(name) if link else None
+    text = as_text(column.value) if column and column.timestamp % _SECOND else ""
+    moment = _LOCAL_MOMENT.fullmatch(text)
+    return f"{moment[1]}T{moment[2] or '00:00'}:{moment[3] or '00'}" if moment else ""
 
 
 def known_zone(mapping: Mapping, row: Row) -> Zone | None:
@@ -42,8 +69,11 @@ def known_zone(mapping: Mapping, row: Row) -> Zone | None:
         return None
 
 
-def forms(value: Any, zone: Zone | None, *, is_date: bool) -> list[Any]:
-    """How a push may tell a value of OData; the likeliest first. Midnight in UTC can be a date, or that moment."""
+def forms(value: Any, zone: Zone | None, kind: str | None = None) -> list[Any]:
+    """How a push may tell a value of OData; the likeliest first. Midnight in UTC can be a date, or that moment.
+
+    `kind`: what its column holds, DATE or MOMENT; None: not known.
+    """
     if not isinstance(value, str):
         return [value]
     if not _UTC_MOMENT.fullmatch(value):
@@ -56,14 +86,14 @@ def forms(value: Any, zone: Zone | None, *, is_date: bool) -> list[Any]:
     except (ValueError, OverflowError):  # no such date, or none in this zone
         return [unshifted]
     shifted = moment.replace(tzinfo=None).isoformat()
-    if _MIDNIGHT not in value:
+    if _MIDNIGHT not in value or kind == MOMENT or shifted == unshifted:
         return [shifted]
-    return [unshifted, shifted] if is_date else [shifted, unshifted]
+    return [unshifted] if kind == DATE else [shifted, unshifted]
 
 
-def as_pushed(row: Row, zone: Zone | None, dates: frozenset[str] = frozenset()) -> Row:
-    """A row of OData as a push would hold it; `dates` are columns without a time."""
-    return {name: forms(value, zone, is_date=name in dates)[0] for name, value in row.items()}
+def as_pushed(row: Row, zone: Zone | None, times: Times = _NONE) -> Row:
+    """A row of OData as a push would hold it."""
+    return {name: forms(value, zone, times.get(folded(name)))[0] for name, value in row.items()}
 
 
 def same(one: Any, other: Any) -> bool:

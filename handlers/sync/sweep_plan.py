@@ -8,8 +8,10 @@ the row's key is looked up once more (pages may tear while rows change), and the
 |-------------------------|-----------------------------------|------------------------------------------------------------|
 | there                   | equal, and settled                | Equal                                                      |
 | there                   | other, older than σ               | Upsert                                                     |
+| there, its event leaves | other, older than σ               | Withdrawn: in mode full, and as long as the brake agrees   |
 | there                   | other, as young as σ or worked on | TooYoung: looked at again after the margin                 |
-| there                   | none, or without an event         | Upsert, or Skipped, as the mapping's [backfill] says       |
+| there                   | none, or without an event where   | Upsert, or Skipped, as the mapping's [backfill] says       |
+|                         | it belongs                        | (backfill.py)                                              |
 | not there               | a live row, older than σ          | a removal, if the read was complete                        |
 | not there               | a live row, as young as σ         | too young: looked at again                                 |
 """
@@ -19,17 +21,19 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from handlers.sync.backfill import WHEN, why_none
 from handlers.sync.change import Row, datetime_to_ticks
 from handlers.sync.errors import Permanent
-from handlers.sync.event import CalendarEvent, calendar_event
-from handlers.sync.link import EventLink
-from handlers.sync.mapping import Days, Mapping
+from handlers.sync.link import Entry, EventLink
+from handlers.sync.mapping import Mapping
 from handlers.sync.plan import settled, wanted_event
 from handlers.sync.scope import Scope
-from handlers.sync.snapshot_values import as_pushed, forms, known_zone, same
+from handlers.sync.snapshot_values import Times, as_pushed, forms, known_zone, same
+from handlers.sync.template import folded
 
 PLAN_VERSION = 1
 _SAMPLES, _SHARE, _SHARE_FROM = 10, 0.3, 20
+_WOULD_REMOVE = "would-remove"
 
 
 @dataclass(frozen=True)
@@ -45,24 +49,38 @@ class Upsert:
 
 
 @dataclass(frozen=True)
+class Withdrawn:
+    """The row becomes a change that takes its event out of the calendar: by `[when]`, or into the mailbox of a trial."""
+
+    row: Row
+
+
+@dataclass(frozen=True)
 class TooYoung:
     """It differs, and may be newer than the snapshot."""
 
 
 @dataclass(frozen=True)
 class Skipped:
-    """It gets no event: `past`, `would-invite` or `unusable`."""
+    """Nothing is done.
+
+    It gets no event (`past`, `would-invite`, `unusable`), keeps the one it has (`would-remove`), or has a midnight in UTC
+    that may be a date without a time (`time-unknown`).
+    """
 
     why: str
 
 
-type Dates = frozenset[str]
-type Verdict = Equal | Upsert | TooYoung | Skipped
+type Verdict = Equal | Upsert | Withdrawn | TooYoung | Skipped
 
 
 @dataclass(frozen=True)
 class SweepPlan:
-    """What a sweep found, in numbers, with a few keys of each kind. `incomplete`: why its read counts as incomplete."""
+    """What a sweep found, in numbers, with a few keys of each kind. `incomplete`: why its read counts as incomplete.
+
+    `before`: how many rows the sweep before it found whose event leaves; too many then are not taken away night by night.
+    `times`: what is known of columns with dates, from earlier sweeps too.
+    """
 
     mapping: str
     mode: str
@@ -71,6 +89,9 @@ class SweepPlan:
     live: int = 0
     equal: int = 0
     upserts: int = 0
+    withdrawn: int = 0
+    before: int = 0
+    times: Times = field(default_factory=dict)
     too_young: int = 0
     skipped: dict[str, int] = field(default_factory=dict)
     removals: int = 0
@@ -81,6 +102,10 @@ class SweepPlan:
     samples: dict[str, list[str]] = field(default_factory=dict)
     version: int = PLAN_VERSION
 
+    def following(self, mode: str) -> "SweepPlan":
+        """The plan of the next sweep, before it reads."""
+        return SweepPlan(self.mapping, mode, 0, before=self.leaving, times=self.times)
+
     def judged(self, key: tuple[str, ...], verdict: Verdict) -> "SweepPlan":
         """The plan with one row of the snapshot more."""
         plan = replace(self, read=self.read + 1)
@@ -89,6 +114,8 @@ class SweepPlan:
                 return replace(plan, equal=plan.equal + 1)
             case Upsert():
                 return replace(plan, upserts=plan.upserts + 1).sampled("upserts", key)
+            case Withdrawn():
+                return replace(plan, withdrawn=plan.withdrawn + 1).sampled("withdrawn", key)
             case TooYoung():
                 return replace(plan, too_young=plan.too_young + 1).sampled("too_young", key)
             case Skipped(why):
@@ -100,6 +127,29 @@ class SweepPlan:
         if len(known) >= _SAMPLES:
             return self
         return replace(self, samples=self.samples | {kind: [*known, ", ".join(key)]})
+
+    @property
+    def leaving(self) -> int:
+        """How many rows have an event that leaves."""
+        found = self.withdrawn + self.skipped.get(_WOULD_REMOVE, 0)
+        return found if self.complete else max(found, self.before)
+
+    def agreed(self, verdict: Verdict, at_most: int) -> Verdict:
+        """The verdict on the next row, where mode and brake agree to what it takes away."""
+        if not isinstance(verdict, Withdrawn):
+            return verdict
+        many = max(self.leaving, self.withdrawn + self.skipped.get(_WOULD_REMOVE, 0) + 1)
+        held = self.mode != "full" or brake(many, self.live, at_most=at_most, read=self.read + 1)
+        return Skipped(_WOULD_REMOVE) if held else verdict
+
+    @property
+    def withheld(self) -> str:
+        """In words, which events stay that a sweep of mode full would take away; empty: none."""
+        count = self.skipped.get(_WOULD_REMOVE, 0) if self.mode == "full" else 0
+        told = (
+            f"{count} rows of the inquiry keep their event, which [when] or TEST_MAILBOX would take away: too many at once."
+        )
+        return told if count else ""
 
     def encode(self) -> dict[str, Any]:
         """As JSON."""
@@ -119,29 +169,33 @@ def sigma(date: datetime, margin_seconds: float) -> int:
 
 
 def judge(
-    link: EventLink | None, row: Row, mapping: Mapping, scope: Scope, *, sigma: int, now: float, dates: Dates = frozenset()
+    link: EventLink | None, row: Row, mapping: Mapping, scope: Scope, *, sigma: int, now: float, times: Times
 ) -> Verdict:
-    """What becomes of one row of the snapshot, in OData's form; `dates`: columns without a time. Raises MissingColumns."""
+    """What becomes of one row of the snapshot, in OData's form; `times`: what its columns hold. Raises MissingColumns."""
     picked = mapping.pick(row)
     zone = known_zone(mapping, picked)
-    shown = as_pushed(picked, zone, dates)
+    told = {name: forms(value, zone, times.get(folded(name))) for name, value in picked.items()}
+    shown = {name: values[0] for name, values in told.items()}
     known = link.columns if link and link.version else {}
     kept = {  # where the value is the same, in the form of the push, or the event's fingerprint would change
         name: known[name].value
-        for name, value in picked.items()
-        if name in known and any(same(known[name].value, form) for form in forms(value, zone, is_date=name in dates))
+        for name, values in told.items()
+        if name in known and any(same(known[name].value, value) for value in values)
     }
     never_set = {name for name in mapping.attributes if name not in known and shown.get(name) is None}
     other = picked.keys() - kept.keys() - never_set
     # The whole row, as in a push: the mapping may have been edited before the change is applied.
-    upsert = Upsert(as_pushed(row, zone, dates) | kept)
+    upsert = Upsert(as_pushed(row, zone, times) | kept)
     if link and link.version and link.present and not other and _in_order(link, mapping, scope, now):
         return Equal()
     if link and link.version and (link.version.timestamp >= sigma or link.claimed(now)):
         return TooYoung()
-    if link and link.live:
-        return upsert
-    return _skipped(shown | kept, mapping, scope, now) or upsert
+    if any(len(told[name]) > 1 for name in other):
+        return Skipped("time-unknown")
+    if link and link.live and _leaves(link.live, shown | kept, mapping, scope):
+        return Withdrawn(upsert.row)
+    why = why_none(link, shown | kept, mapping, scope, now)
+    return upsert if why is None else Equal() if why == WHEN else Skipped(why)
 
 
 def _in_order(link: EventLink, mapping: Mapping, scope: Scope, now: float) -> bool:
@@ -154,23 +208,11 @@ def _in_order(link: EventLink, mapping: Mapping, scope: Scope, now: float) -> bo
         return False
 
 
-def _skipped(row: Row, mapping: Mapping, scope: Scope, now: float) -> Equal | Skipped | None:
-    """Why a row that has no event gets none; None where it gets one."""
+def _leaves(event: Entry, row: Row, mapping: Mapping, scope: Scope) -> bool:
+    """Whether a row that is there has an event that would be taken out of its calendar."""
     if not mapping.matches(row):
-        return Equal()
-    try:
-        event = calendar_event(mapping, row, scope)
-    except Permanent:
-        return Skipped("unusable")
-    if _is_past(event, mapping.backfill.rows, now):
-        return Skipped("past")
-    return Skipped("would-invite") if event.body.get("attendees") and not mapping.backfill.invite else None
-
-
-def _is_past(event: CalendarEvent, rows: str | Days, now: float) -> bool:
-    if isinstance(rows, Days):
-        return event.moment("start") < now - rows.days * 86_400
-    return rows == "future" and event.moment("end") <= now
+        return mapping.on.delete != "keep"
+    return scope.test_mailbox not in {"", event.mailbox} and mapping.on.update != "ignore"
 
 
 def removals(links: Iterable[EventLink], seen: Callable[[str], bool], *, sigma: int, complete: bool) -> list[EventLink]:

@@ -4,12 +4,15 @@ from typing import Any
 
 import pytest
 
+from handlers.sync.change import RowChange
+from handlers.sync.link import EventLink, merge, new_link
 from handlers.sync.mapping_file import load_mapping
-from handlers.sync.snapshot_values import as_pushed, date_columns, forms, known_zone, same
+from handlers.sync.snapshot_values import DATE, MOMENT, as_pushed, forms, known_zone, learnt, same
 from handlers.sync.zones import find_zone
-from local.sample import TEXT, changed
+from local.sample import ROW, TEXT, changed
 
 NEW_YORK = find_zone("Eastern Standard Time")
+MAPPING = load_mapping("m", TEXT)
 
 
 @pytest.mark.parametrize(
@@ -57,42 +60,71 @@ def test_what_differs_is_not_the_same(one: Any, other: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "is_date", "likeliest", "others"),
+    ("value", "kind", "likeliest", "others"),
     [
-        ("2026-12-07T14:00:00Z", False, "2026-12-07T09:00:00", []),
-        ("2026-07-07T14:00:00Z", False, "2026-07-07T10:00:00", []),  # daylight saving
-        ("2026-12-07T14:00:00.0000000Z", False, "2026-12-07T09:00:00", []),
-        ("2026-12-07T14:00:00+00:00", False, "2026-12-07T09:00:00", []),
-        ("2026-12-07T00:00:00Z", True, "2026-12-07T00:00:00", ["2026-12-06T19:00:00"]),
-        ("2026-12-07T00:00:00Z", False, "2026-12-06T19:00:00", ["2026-12-07T00:00:00"]),
-        ("Room 4  ", False, "Room 4", []),
-        ("2026-12-07T14:00:00", False, "2026-12-07T14:00:00", []),  # no offset: as it is
-        ("0001-01-01T00:00:00Z", False, "0001-01-01T00:00:00", []),  # not in this zone
-        ("2026-13-01T00:00:00Z", False, "2026-13-01T00:00:00", []),
-        (5.5, False, 5.5, []),
-        (None, False, None, []),
+        ("2026-12-07T14:00:00Z", None, "2026-12-07T09:00:00", []),
+        ("2026-07-07T14:00:00Z", None, "2026-07-07T10:00:00", []),  # daylight saving
+        ("2026-12-07T14:00:00.0000000Z", None, "2026-12-07T09:00:00", []),
+        ("2026-12-07T14:00:00+00:00", None, "2026-12-07T09:00:00", []),
+        ("2026-12-07T00:00:00Z", DATE, "2026-12-07T00:00:00", []),
+        ("2026-12-07T00:00:00Z", MOMENT, "2026-12-06T19:00:00", []),
+        ("2026-12-07T14:00:00Z", DATE, "2026-12-07T09:00:00", []),
+        ("2026-12-07T00:00:00Z", None, "2026-12-06T19:00:00", ["2026-12-07T00:00:00"]),
+        ("Room 4  ", None, "Room 4", []),
+        ("2026-12-07T14:00:00", None, "2026-12-07T14:00:00", []),  # no offset: as it is
+        ("0001-01-01T00:00:00Z", None, "0001-01-01T00:00:00", []),  # not in this zone
+        ("2026-13-01T00:00:00Z", None, "2026-13-01T00:00:00", []),
+        (5.5, None, 5.5, []),
+        (None, None, None, []),
     ],
 )
-def test_a_value_as_a_push_may_tell_it(value: Any, is_date: bool, likeliest: Any, others: list[Any]) -> None:
-    assert forms(value, NEW_YORK, is_date=is_date) == [likeliest, *others]
+def test_a_value_as_a_push_may_tell_it(value: Any, kind: str | None, likeliest: Any, others: list[Any]) -> None:
+    assert forms(value, NEW_YORK, kind) == [likeliest, *others]
 
 
 def test_without_a_known_zone_nothing_is_shifted() -> None:
-    assert forms("2026-12-07T14:00:00Z", None, is_date=False) == ["2026-12-07T14:00:00"]
+    assert forms("2026-12-07T14:00:00Z", None) == ["2026-12-07T14:00:00"]
 
 
-def test_a_column_of_midnights_holds_dates() -> None:
-    rows = [
-        {"Day": "2026-12-07T00:00:00Z", "At": "2026-12-07T00:00:00Z", "Text": "x", "None": None},
-        {"Day": "2026-12-08T00:00:00Z", "At": "2026-12-08T14:30:00Z", "Text": "y", "None": None},
-    ]
-    assert date_columns(rows) == {"Day"}
-    row = {"Day": "2026-12-07T00:00:00Z", "At": "2026-12-07T14:30:00Z", "Key": "OP1   "}
-    assert as_pushed(row, NEW_YORK, frozenset({"Day"})) == {
-        "Day": "2026-12-07T00:00:00",
-        "At": "2026-12-07T09:30:00",
-        "Key": "OP1",
-    }
+def shown(start: str, end: str) -> dict[str, Any]:
+    return ROW | {"MeetingStart": start, "MeetingEnd": end}
+
+
+def of_push(start: str, end: str, timestamp: int = 123) -> EventLink:
+    change = RowChange("t", "m", ("OP000123",), timestamp, shown(start, end), "n", 0.0)
+    return merge(new_link(change, 0.0), change, MAPPING)
+
+
+@pytest.mark.parametrize(
+    ("end", "link", "told"),
+    [
+        ("2026-12-08T00:00:00Z", None, None),  # 19:00 on the seventh, or the eighth
+        ("2026-12-08T00:00:01Z", None, MOMENT),
+        ("2026-12-08T00:00:00Z", of_push("", "2026-12-07T19:00:00"), MOMENT),
+        ("2026-12-08T00:00:00Z", of_push("", "2026-12-01T08:00:00"), MOMENT),  # whatever it has become since
+        ("2026-12-08T00:00:00Z", of_push("", "2026-12-08T00:00:00"), DATE),
+        ("2026-12-08T00:00:00Z", of_push("", "2026-12-08"), DATE),
+        ("2026-12-08T00:00:00Z", of_push("", "2026-12-07T00:00:00"), None),
+        ("2026-12-08T00:00:00Z", of_push("", "2026-12-08T00:00:00", 10_000_000), None),  # a sweep's own guess
+    ],
+)
+def test_a_column_holds_dates_or_moments_as_rows_and_pushes_show(end: str, link: EventLink | None, told: str | None) -> None:
+    found = learnt({}, MAPPING, [(shown("", end), link)])
+    assert found.get("meetingend") == told
+    assert learnt({"meetingend": DATE}, MAPPING, [(shown("", end), link)]) == {"meetingend": told or DATE}
+
+
+def test_where_the_zone_is_utc_nothing_has_to_be_learnt() -> None:
+    mapping = load_mapping("m", changed(('"Eastern Standard Time"', '"UTC"')))
+    end = "2026-12-08T00:00:00"
+    assert learnt({}, mapping, [(shown("", f"{end}Z"), of_push("", end))]) == {}
+    assert forms(f"{end}Z", find_zone("UTC")) == [end]
+
+
+def test_a_row_is_put_into_the_form_of_a_push() -> None:
+    row = {"Due Day": "2026-12-07T00:00:00Z", "At": "2026-12-07T14:30:00Z", "Key": "OP1   "}
+    told = {"Due Day": "2026-12-07T00:00:00", "At": "2026-12-07T09:30:00", "Key": "OP1"}
+    assert as_pushed(row, NEW_YORK, {"dueday": DATE}) == told
 
 
 def test_the_zone_may_stand_in_a_column() -> None:

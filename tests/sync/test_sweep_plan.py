@@ -20,6 +20,7 @@ from handlers.sync.sweep_plan import (
     TooYoung,
     Upsert,
     Verdict,
+    Withdrawn,
     brake,
     judge,
     removals,
@@ -59,7 +60,7 @@ def known(change: RowChange | None = None, mapping: Mapping = MAPPING) -> EventL
 
 
 def verdict(link: EventLink | None, row: dict[str, Any] = SHOWN, mapping: Mapping = MAPPING, now: float = NOW) -> Verdict:
-    return judge(link, row, mapping, Scope(), sigma=SIGMA, now=now)
+    return judge(link, row, mapping, Scope(), sigma=SIGMA, now=now, times={})
 
 
 def test_sigma_is_the_clock_less_the_margin() -> None:
@@ -94,6 +95,16 @@ def test_an_attribute_that_is_empty_by_now_is_news() -> None:
     change = RowChange("t", "m", ("OP000123",), SIGMA, found.row, "sweep", NOW, origin=SNAPSHOT)
     assert merge(link, change, MAPPING).row["Room"] is None
     assert merge(link, replace(change, origin=PUSH), MAPPING).row["Room"] == "Building 4"
+
+
+def test_midnight_in_utc_is_taken_for_neither_a_date_nor_a_time_as_long_as_nothing_tells() -> None:
+    row = SHOWN | {"MeetingEnd": "2026-02-04T00:00:00Z"}
+    assert verdict(None, row) == verdict(known(), row) == Skipped("time-unknown")
+    assert verdict(known(push(ROW | {"MeetingEnd": "2026-02-03T19:00:00"})), row) == Equal()
+    for kind, end in (("moment", "2026-02-03T19:00:00"), ("date", "2026-02-04T00:00:00")):
+        found = judge(None, row, MAPPING, Scope(), sigma=SIGMA, now=NOW, times={"meetingend": kind})
+        assert isinstance(found, Upsert)
+        assert found.row["MeetingEnd"] == end
 
 
 def test_an_edited_mapping_is_applied() -> None:
@@ -138,11 +149,45 @@ def test_a_backfill_never_mails_unless_it_is_told_to() -> None:
     assert isinstance(verdict(known(mapping=MAPPING), mapping=load_mapping("m", text)), Upsert)  # an event that is there
 
 
+def test_an_event_follows_its_row_into_another_mailbox_and_an_edited_mapping_only_as_a_backfill() -> None:
+    text = TEXT.replace('location = "{Room}"', 'location = "{Room}"\nattendees = ["bob@x.com"]')
+    mapping = load_mapping("m", text)
+    moved = load_mapping("m", text.replace('mailbox = "{OwnerEmail}"', 'mailbox = "carol@x.com"'))
+    assert isinstance(verdict(known(), SHOWN | {"OwnerEmail": "dave@x.com"}, mapping), Upsert)
+    assert verdict(known(), SHOWN, moved) == Skipped("would-invite")
+    refused = replace(known(), entries=(Entry("ann@x.com", 1, refused=True),), settled=0)
+    assert verdict(refused, SHOWN | {"Room": "2"}, mapping) == Skipped("would-invite")
+
+
 def test_a_row_that_makes_no_event_is_not_sent() -> None:
     """It would be one dead letter for each row of a wrong mapping."""
     assert verdict(None, SHOWN | {"OwnerEmail": None}) == Skipped("unusable")
     conditional = load_mapping("m", f'{TEXT}\n[when]\nSubject = "other"\n')
     assert verdict(None, mapping=conditional) == Equal()
+
+
+def test_a_known_row_whose_event_leaves_is_no_ordinary_change() -> None:
+    text = f'{TEXT}\n[when]\nSubject = "other"\n'
+    assert isinstance(verdict(known(), mapping=load_mapping("m", text)), Withdrawn)
+    kept = verdict(known(), SHOWN | {"Room": "2"}, load_mapping("m", f'{text}[on]\ndelete = "keep"\n'))
+    assert isinstance(kept, Upsert)
+    trial = Scope(test_mailbox="test@x.com")
+    assert isinstance(judge(known(), SHOWN, MAPPING, trial, sigma=SIGMA, now=NOW, times={}), Withdrawn)
+
+
+@pytest.mark.parametrize(
+    ("mode", "live", "before", "count", "sent"),
+    [("full", 10, 0, 5, 3), ("upsert", 10, 0, 5, 0), ("full", 10, 4, 2, 0), ("full", 10, 3, 2, 2), ("full", 20, 0, 5, 3)],
+)
+def test_events_that_leave_are_sent_as_long_as_the_brake_agrees(
+    mode: str, live: int, before: int, count: int, sent: int
+) -> None:
+    plan = SweepPlan("m", mode, SIGMA, live=live, before=before)
+    for number in range(count):
+        plan = plan.judged((str(number),), plan.agreed(Withdrawn({}), 3))
+    assert (plan.withdrawn, plan.skipped.get("would-remove", 0)) == (sent, count - sent)
+    assert bool(plan.withheld) == (mode == "full" and sent < count)
+    assert (plan.leaving, replace(plan, complete=True).leaving) == (max(count, before), count)
 
 
 def test_only_what_a_complete_read_did_not_show_is_removed() -> None:
