@@ -12,10 +12,11 @@ from itertools import batched
 
 from handlers.clients.held import Hold, HoldState
 from handlers.services import Services
-from handlers.snapshot import exposed, looked_up
+from handlers.snapshot import exposed, looked_up, same_identity
 from handlers.sync.change import RowChange, link_key
 from handlers.sync.errors import Code, Later, Permanent, SyncError
 from handlers.sync.mapping import Mapping
+from handlers.sync.template import MissingColumns
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +54,9 @@ def release(key: str, services: Services) -> float | None:
         log.warning("held removals of %s are held again: %s", hold.mapping, failure.code)
         _end(hold, services, "held", f"{failure.reason} {failure.remedy}")
         return None
+    except MissingColumns as failure:
+        _end(hold, services, "held", f"{failure} Put the column into the inquiry's Results Grid (SM208000).")
+        return None
     except SyncError as failure:
         wanted = failure.delay if isinstance(failure, Later) else 0.0
         return min(max(wanted, 30.0), _LONGEST_DELAY)
@@ -75,6 +79,7 @@ def _removable(hold: Hold, keys: list[RowKey], services: Services) -> Iterator[t
     if mapping is None:
         remedy = f"Add {hold.mapping}.toml again, and release it then."
         raise Permanent(Code.MAPPING_MISSING, f"There is no active mapping {hold.mapping!r}.", remedy)
+    same_identity(mapping, services, pin=False)
     try:
         for some, gone in _looked_up(hold, keys, mapping, services):
             done += len(some)

@@ -90,6 +90,7 @@ def test_a_mapping_that_leaves_all_rows_out_takes_few_events_away_and_none_in_th
         assert (done.plan.skipped["would-remove"], len(swept.subjects())) == (7, 7)
         assert "7 rows of the inquiry keep their event" in done.reason
         assert any("7 rows of the inquiry keep their event" in line for line in sweep_lines(done))
+    swept.later()
     edited(swept, LEFT_OUT, "[event]")
     assert swept.sweep().plan.leaving == 0
     assert len(swept.subjects()) == 12
@@ -221,3 +222,19 @@ def test_a_column_that_only_metadata_has_is_said_to_be_the_reason(
     monkeypatch.setattr(inquiries, "rows_of", without)
     done = swept.sweep()
     assert (done.phase, done.code, "Room" in done.reason, bool(done.remedy)) == ("done", Code.COLUMN_MISSING, True, True)
+
+
+def test_an_event_with_attendees_that_a_late_removal_took_away_is_brought_back_by_the_next_sweep(swept: Sweeping) -> None:
+    """An equal row costs no write, so its link stays older than the sweep, and a removal that lies between wins."""
+    swept.edit("full", '"future"', lambda text: text.replace("[event]", ATTENDED, 1))
+    swept.reconfigure()
+    change = swept.pushed("A", Room="guest@example.org")
+    earlier = replace(change, timestamp=change.timestamp - 6 * 3600 * 10_000_000)
+    swept.apply(earlier)
+    done = swept.sweep()
+    late = replace(earlier, timestamp=earlier.timestamp + 1, row=None)
+    assert (done.plan.equal, late.timestamp < done.plan.sigma) == (1, True)
+    swept.apply(late)
+    assert swept.subjects() == []
+    assert swept.sweep().plan.upserts == 1
+    assert swept.subjects() == ["Visit for A"]

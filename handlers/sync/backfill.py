@@ -28,7 +28,9 @@ def why_none(link: EventLink | None, row: Row, mapping: Mapping, scope: Scope, n
         return None
     if _is_past(event, mapping, now):
         return "past"
-    return "would-invite" if event.body.get("attendees") and not mapping.backfill.invite else None
+    returns = link is not None and not link.live and link.generation > link.first_generation  # it had an event once
+    invites = event.body.get("attendees") and not (mapping.backfill.invite or returns)
+    return "would-invite" if invites else None
 
 
 def _may_be_there(event: Entry) -> bool:

@@ -1,8 +1,9 @@
 """The plan of a sweep: what a complete read of an inquiry says of the links of one mapping. A value; nothing is done here.
 
 A snapshot is a notification whose TimeStamp is σ: Acumatica's clock before the first page, less more than any transaction
-takes. What was stamped before σ has ended, so the snapshot holds it; what was stamped later wins over it. Before a removal,
-the row's key is looked up once more (pages may tear while rows change), and the brake has to agree.
+takes. What was stamped before σ has ended, so the snapshot holds it; what was stamped later wins over it. An equal row is
+not stamped with σ, as that would be a write: of its older removal that comes later still, the next sweep has to bring it
+back. Before a removal, the row's key is looked up once more (pages may tear while rows change), and the brake has to agree.
 
 | the row in the snapshot | its link                          | verdict                                                    |
 |-------------------------|-----------------------------------|------------------------------------------------------------|

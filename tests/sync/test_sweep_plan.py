@@ -159,6 +159,16 @@ def test_an_event_follows_its_row_into_another_mailbox_and_an_edited_mapping_onl
     assert verdict(refused, SHOWN | {"Room": "2"}, mapping) == Skipped("would-invite")
 
 
+def test_a_row_that_once_had_an_event_returns_with_its_attendees_unless_it_is_over() -> None:
+    mapping = load_mapping("m", TEXT.replace('location = "{Room}"', 'location = "{Room}"\nattendees = ["bob@x.com"]'))
+    gone = in_order(merge(known(push(before=7200)), push(None), mapping))
+    had = replace(gone, entries=(), generation=gone.first_generation + 1)
+    assert verdict(replace(gone, entries=()), mapping=mapping) == Skipped("would-invite")
+    assert isinstance(verdict(had, mapping=mapping), Upsert)
+    over = SHOWN | {"MeetingStart": "2026-01-04T10:00:00Z", "MeetingEnd": "2026-01-04T11:00:00Z"}
+    assert verdict(had, over, mapping) == Skipped("past")
+
+
 def test_a_row_that_makes_no_event_is_not_sent() -> None:
     """It would be one dead letter for each row of a wrong mapping."""
     assert verdict(None, SHOWN | {"OwnerEmail": None}) == Skipped("unusable")
