@@ -26,6 +26,7 @@ from handlers.clients.links import ListedLinks
 from handlers.clients.sweeps import DECIDED, Order, Sweep, prefix
 from handlers.services import Services
 from handlers.snapshot import Missing, exposed, looked_up, same_identity
+from handlers.sweep_start import mode_now
 from handlers.sync.change import SNAPSHOT, Row, RowChange, link_key
 from handlers.sync.errors import Code, Later, Permanent, SyncError
 from handlers.sync.mapping import Mapping
@@ -67,10 +68,10 @@ def step(
         work.end(Code.COLUMN_MISSING, str(failure), "Put the column into the inquiry's Results Grid (SM208000).")
     except SyncError as failure:
         tries = work.sweep.tries + 1
-        if services.clock() - work.sweep.started > _GIVE_UP_SECONDS:
+        if services.clock() - work.sweep.reached > _GIVE_UP_SECONDS:
             work.end(failure.code, failure.reason, "The next sweep begins anew.")
             return work.sweep, 0.0
-        work.save(tries=tries, code=failure.code, reason=failure.reason)
+        work.save(tries=tries, code=failure.code, reason=failure.reason, reached=work.sweep.reached)
         wanted = failure.delay if isinstance(failure, Later) else 0.0
         return work.sweep, min(max(wanted, 5.0 * 2 ** min(tries, 10)), _LONGEST_DELAY)
     return work.sweep, 0.0
@@ -87,6 +88,9 @@ class _Step:
 
     def run(self) -> None:
         """Read, confirm, or as much of it as there is time for; a page or a look-up at least, however late it is."""
+        if (mode := mode_now(self.sweep.mode, self.mapping)) != self.sweep.mode:
+            plan = replace(self.sweep.plan, mode=mode)
+            self.sweep = replace(self.sweep, mode=mode, plan=plan, confirmed="")  # nothing is decided in this mode yet
         same_identity(self.mapping, self.services, pin=self.sweep.mode != "report")
         inquiry = exposed(self.mapping, self.services.inquiries)
         began = self.sweep.phase
@@ -121,7 +125,8 @@ class _Step:
 
     def save(self, **facts: Any) -> None:
         """Save the sweep; a step that gets somewhere has no failure any more. Raises Overtaken."""
-        progress: dict[str, Any] = {"tries": 0, "code": "", "reason": "", "saved": self.services.clock()}
+        now = self.services.clock()
+        progress: dict[str, Any] = {"tries": 0, "code": "", "reason": "", "saved": now, "reached": now}
         changed = replace(self.sweep, **progress | facts)
         saved = self.services.storage.sweeps.save(changed)
         if saved is None:
@@ -142,8 +147,11 @@ class _Step:
                 return
 
     def _begin(self, date: datetime) -> None:
-        """σ comes from Acumatica's clock before it was asked for the first page."""
-        begun = sigma(date, self.services.settings.sweep_margin_minutes * 60)
+        """σ comes from Acumatica's clock before it was asked for the first page, or from ours, whichever says less."""
+        begun = sigma(
+            min(date, datetime.fromtimestamp(int(self.services.clock()), UTC)),
+            self.services.settings.sweep_margin_minutes * 60,
+        )
         retried = retry_passing(self.mapping, self.sweep.run, self.services) if self.sweep.mode != "report" else 0
         self.save(plan=replace(self.sweep.plan, sigma=begun, live=self.links.present, retried=retried), sent=retried)
 

@@ -47,7 +47,9 @@ def start(name: str, mode: Mode, by: str, intake: Intake, *, queue: bool = True,
     plan = known.plan.following(mode) if known else SweepPlan(name, mode, 0)
     etag = known.etag if known else ""
     run = run_key(now, key)
-    new = Sweep(name, key, mode=mode, by=by, run=run, started=now, saved=now, plan=plan, second=second, etag=etag)
+    new = Sweep(
+        name, key, mode=mode, by=by, run=run, started=now, saved=now, reached=now, plan=plan, second=second, etag=etag
+    )
     saved = storage.sweeps.save(new)
     if saved is None:
         known = storage.sweeps.get(name)
@@ -62,6 +64,13 @@ def mode_of(mapping: Mapping, *, apply: bool = False) -> Mode:
     if mapping.sweep.mode == "full":
         return "full"
     return "upsert" if apply or mapping.sweep.mode == "upsert" else "report"
+
+
+def mode_now(mode: Mode, mapping: Mapping) -> Mode:
+    """What a sweep that is under way may still do, where its mapping's file was edited since it began."""
+    if mapping.sweep.mode == "off" or (mode == "full" and mapping.sweep.mode == "report"):
+        return "report"
+    return "upsert" if mode == "full" and mapping.sweep.mode == "upsert" else mode
 
 
 def after_failures(factory: Factory) -> None:

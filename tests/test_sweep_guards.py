@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +10,13 @@ import pytest
 
 from handlers import again
 from handlers.clients import inquiries
-from handlers.clients.sweeps import Mode
+from handlers.clients.sweeps import DECIDED, Mode
+from handlers.sweep import step
+from handlers.sync.change import datetime_to_ticks
 from handlers.sync.errors import Code
 from handlers.sync.odata_answers import Rows, rows_of
 from handlers.terminal import sweep_lines
-from local.fakes import FakeAcumatica, FakeGraph
+from local.fakes import FakeAcumatica, FakeGraph, Fault
 from local.inquiry import COLUMNS, QUERY
 from tests.sweeping import Sweeping
 
@@ -238,3 +240,50 @@ def test_an_event_with_attendees_that_a_late_removal_took_away_is_brought_back_b
     assert swept.subjects() == []
     assert swept.sweep().plan.upserts == 1
     assert swept.subjects() == ["Visit for A"]
+
+
+# -- while it is under way ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("mode", "left", "stay"), [("report", "report", 25), ("off", "report", 25), ("upsert", "upsert", 26)]
+)
+@pytest.mark.parametrize("steps", [1, 4])
+def test_a_mode_that_is_narrowed_holds_for_the_sweep_under_way(
+    swept: Sweeping, mode: str, left: str, stay: int, steps: int
+) -> None:
+    known(swept, 25)
+    swept.inquiry.rows.pop("K003")
+    swept.save("NEW")
+    found = swept.start()
+    swept.acumatica.faults.add(Fault(method="GET", path=r"filter", status=503, times=1))
+    for _ in range(steps):
+        found, _ = step(found, swept.factory.services(), 0.0)
+    assert found.confirmed == (DECIDED if steps == 4 else "")  # by then, NEW is sent
+    swept.edit(mode)
+    swept.reconfigure()
+    while found.phase != "done":
+        found, _ = step(found, swept.factory.services())
+    swept.drain()
+    assert (found.mode, found.plan.mode, found.plan.removals) == (left, left, 1)
+    assert len(swept.subjects()) == (26 if steps == 4 else stay)
+
+
+def test_a_clock_of_acumatica_that_is_ahead_of_ours_makes_no_snapshot_of_the_future(swept: Sweeping) -> None:
+    swept.now -= 7200
+    done = swept.sweep("report")
+    assert done.plan.sigma <= datetime_to_ticks(datetime.fromtimestamp(swept.now, UTC) - timedelta(minutes=240))
+
+
+def test_the_hours_of_trying_count_from_where_it_last_got_somewhere(swept: Sweeping) -> None:
+    known(swept, 25)
+    found, _ = step(swept.start(), swept.factory.services(), 0.0)
+    swept.reconfigure()  # nothing holds the one session over the hours
+    swept.now += 5 * 3600
+    found, _ = step(found, swept.factory.services(), 0.0)
+    assert (found.cursor, found.code) == (20, "")
+    for phase in ("read", "done"):
+        swept.now += 5 * 3600
+        swept.acumatica.faults.add(Fault(method="GET", path=r"odata", status=503, times=1))
+        found, _ = step(found, swept.factory.services(), 0.0)
+        assert (found.phase, bool(found.code)) == (phase, True)

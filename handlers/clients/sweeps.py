@@ -37,9 +37,10 @@ type Phase = Literal["read", "confirm", "done"]
 class Sweep:
     """One sweep of a mapping. Moments in seconds since 1970.
 
-    `mode`: report (only the plan), upsert (rows are changed, none removed), full. `cursor`: rows that were read;
-    `confirmed`: the last link key whose absence was looked up (`DECIDED` before the first). `sent`: changes that went to the
-    queue. `second`: begun for what the one before could not judge. `code` and `reason`: why it waits, or ended early.
+    `mode`: report (only the plan), upsert (rows are changed, none removed), full. `reached`: when it last got somewhere.
+    `cursor`: rows that were read; `confirmed`: the last link key whose absence was looked up (`DECIDED` before the first).
+    `sent`: changes that went to the queue. `second`: begun for what the one before could not judge. `code` and `reason`:
+    why it waits, or ended early.
     """
 
     mapping: str
@@ -50,6 +51,7 @@ class Sweep:
     run: str
     started: float
     saved: float
+    reached: float = 0.0
     plan: SweepPlan
     phase: Phase = "read"
     cursor: int = 0
@@ -215,6 +217,7 @@ def _entity(sweep: Sweep) -> Entity:
         "Run": sweep.run,
         "Started": sweep.started,
         "Saved": sweep.saved,
+        "Reached": sweep.reached,
         "Phase": sweep.phase,
         "Cursor": sweep.cursor,
         "Confirmed": sweep.confirmed,
@@ -238,6 +241,7 @@ def _sweep(stored: Stored) -> Sweep:
         run=entity["Run"],
         started=entity["Started"],
         saved=entity["Saved"],
+        reached=entity.get("Reached", entity["Saved"]),
         plan=_plan(entity),
         phase=entity["Phase"],
         cursor=entity["Cursor"],
