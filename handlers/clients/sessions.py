@@ -144,7 +144,7 @@ class Sessions:
             raise Later(Code.NO_TIME_LEFT, "no time left for a request to Acumatica", counted=False)
 
     def _acquire(self, deadline: float) -> _Held:
-        give_up = self._clock() + _WAIT_SECONDS
+        give_up, waited = self._clock() + _WAIT_SECONDS, 0.0  # waited in vain: the clock may be set back meanwhile
         while True:
             with self._changed:
                 if self._closing:
@@ -158,11 +158,12 @@ class Sessions:
                 look = room and not self._opening and now >= self._next_look
                 if look:
                     self._opening = True
-                elif now >= give_up:
+                elif now >= give_up or waited >= _WAIT_SECONDS:
                     delay = random.uniform(*_BUSY_SECONDS)  # noqa: S311
                     raise Later(Code.SESSIONS_BUSY, "all Acumatica sessions of the budget are in use", delay, counted=False)
                 else:
-                    self._changed.wait(min(_POLL_SECONDS, give_up - now))
+                    pause = min(_POLL_SECONDS, give_up - now)
+                    waited += 0.0 if self._changed.wait(pause) else pause
             if look and (opened := self._open(deadline)):
                 return opened
 

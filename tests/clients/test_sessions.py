@@ -118,6 +118,16 @@ def test_one_looks_for_a_free_slot_for_all_who_wait(storage: str) -> None:
     assert looks == 1
 
 
+def test_nobody_waits_for_ever_on_a_clock_that_was_set_back(storage: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    monkeypatch.setattr("handlers.clients.sessions._WAIT_SECONDS", 0.1)
+    with FakeAcumatica() as acumatica, at_work(acumatica, storage, clock) as (sessions, _, _):
+        monkeypatch.setattr(Slots, "all", lambda _: {"0": (Open(clock.now + 1000, clock.now, {}), "etag")})
+        with pytest.raises(Later) as refused:
+            sessions.put(UPDATE, clock.now + 1000)
+        assert refused.value.code == Code.SESSIONS_BUSY
+
+
 def test_a_session_rests_while_an_abandoned_request_may_be_running_in_it(storage: str) -> None:
     """No answer to a write: until its claim has expired, no other request is made in its session, not even to sign out."""
     clock = Clock()
