@@ -122,7 +122,8 @@ def test_nobody_waits_for_ever_on_a_clock_that_was_set_back(storage: str, monkey
     clock = Clock()
     monkeypatch.setattr("handlers.clients.sessions._WAIT_SECONDS", 0.1)
     with FakeAcumatica() as acumatica, at_work(acumatica, storage, clock) as (sessions, _, _):
-        monkeypatch.setattr(Slots, "all", lambda _: {"0": (Open(clock.now + 1000, clock.now, {}), "etag")})
+        taken = (Open(clock.now + 1000, clock.now, {}), "etag")
+        monkeypatch.setattr(Slots, "all", lambda _: {"0": taken, "1": taken})
         with pytest.raises(Later) as refused:
             sessions.put(UPDATE, clock.now + 1000)
         assert refused.value.code == Code.SESSIONS_BUSY
