@@ -180,8 +180,7 @@ def _doctor(options: argparse.Namespace) -> int:
             try:
                 support.write(factory, environ, options.bundle, found)
             except OSError as error:
-                print(f"{options.bundle} cannot be written: {error.strerror}", file=sys.stderr)
-                return 1
+                sys.exit(f"{options.bundle} cannot be written: {error.strerror}")
     finally:
         factory.close()
     if options.json:
@@ -283,8 +282,6 @@ def _held(options: argparse.Namespace) -> int:
             raise Refused(f"{len(found)} holds fit; give the id of one.")
         if options.release:
             sweeps.release(found[0].id, intake, _who())
-        elif options.discard and not options.why:
-            raise Refused("say --why; it is kept with the run that records it.")
         elif options.discard:
             sweeps.discard(found[0].id, intake, _who(), options.why)
         done = "Released; the app sends them." if options.release else "Discarded; the events stay."

@@ -120,6 +120,8 @@ def release(key: str, intake: Intake, who: str) -> Hold:
 def discard(key: str, intake: Intake, who: str, why: str) -> Hold:
     """Forget the removals of a hold: the events stay. Raises Refused."""
     hold = _open(key, intake)
+    if not why:
+        raise Refused("Say why (--why): it is kept with the run that records it.")
     decided = intake.storage.held.decide(hold, "discarded", _now(intake), who, why)
     if decided is None:
         raise Refused("It has changed meanwhile; look at it again.")
