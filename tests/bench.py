@@ -12,11 +12,12 @@ from azure.storage.queue import QueueClient
 
 from handlers.apply import apply
 from handlers.clients.queue import QUEUE
-from handlers.services import Factory
+from handlers.services import Factory, NotReady
 from handlers.sync.change import RowChange, datetime_to_ticks
 from local.fakes import FakeAcumatica, FakeGraph, app_settings
 
 QUERY = "Calendar - Opportunity Meetings"
+_LEASE_SECONDS = 30.0
 
 
 class Bench:
@@ -24,7 +25,7 @@ class Bench:
 
     def __init__(self, storage: str, graph: FakeGraph, acumatica: FakeAcumatica, **settings: str) -> None:
         self.graph, self.acumatica = graph, acumatica
-        self.now = time.time()
+        self.now = self._applied = time.time()
         self.connection = storage
         environ = {
             "AzureWebJobsStorage": storage,
@@ -61,7 +62,14 @@ class Bench:
         self.factory = Factory(self._environ | settings, lambda: self.now)
 
     def apply(self, change: RowChange) -> None:
-        """As the host does it, with what the queue has got out of it thrown away."""
+        """As the host does it, with what the queue has got out of it thrown away.
+
+        Where the clock has jumped, the keeper of sessions has done its work meanwhile: nobody has to wait for it.
+        """
+        if self.now - self._applied > _LEASE_SECONDS:
+            with suppress(NotReady):
+                self.factory.services().sessions.look_after()
+        self._applied = self.now
         apply(json.dumps(change.encode()), self.factory)
 
     def sent(self) -> int:

@@ -158,7 +158,7 @@ class Sessions:
                 look = room and not self._opening and now >= self._next_look
                 if look:
                     self._opening = True
-                elif now >= give_up or waited >= _WAIT_SECONDS:
+                elif now >= give_up or waited >= 4 * _WAIT_SECONDS:
                     delay = random.uniform(*_BUSY_SECONDS)  # noqa: S311
                     raise Later(Code.SESSIONS_BUSY, "all Acumatica sessions of the budget are in use", delay, counted=False)
                 else:
