@@ -56,7 +56,8 @@ def settle(
     for attempt in range(_TRIES + unseen):
         blind = unseen and not attempt
         stored, etag = (None, None) if blind else links.load(change.link_key)
-        claim = Claim(uuid.uuid4().hex, now() + services.settings.claim_seconds, backed)
+        expires = now() + services.settings.claim_seconds
+        claim = Claim(uuid.uuid4().hex, expires, backed, expires + services.settings.acumatica_late_seconds)
         forgotten = 0.0 if stored and stored.version else _forgotten(change, services)
         match take_turn(stored, change, mapping, services.scope, claim, now(), forgotten, gave_up):
             case Stop(failure=failure):

@@ -55,11 +55,12 @@ from handlers.sync.effects import (
     WriteBack,
 )
 from handlers.sync.errors import Code, Later, Permanent
+from handlers.sync.event import CalendarEvent
 from handlers.sync.link import Entry, EventLink, InOutlook
+from handlers.sync.record import MAYBE
 
 _MISSES = 3  # looks for an event that Graph speaks of and does not find, before it counts as gone
 _SECOND_LOOKS = 1  # before an event that was there counts as gone: a mailbox may lag behind itself
-_MAYBE = "(not known)"  # in place of a reason that may stand in a record
 
 # With these, a POST was certainly not carried out.
 _NOT_CARRIED_OUT = {
@@ -108,7 +109,7 @@ def _after_create(link: EventLink, effect: CreateEvent, result: Result) -> After
     match result:
         case Done(event_id=str() as event_id):
             fingerprint = None if entry.unsure else effect.event.fingerprint
-            made = replace(entry, id=event_id, fingerprint=fingerprint, unsure=False, over=effect.event.over)
+            made = replace(entry, id=event_id, fingerprint=fingerprint, unsure=False, over=_over(entry, effect.event))
             return After(_overwritten(link.with_entry(made)))
         case AlreadyCreated(event_id=None):
             return After(link.with_entry(replace(entry, sought=True)))
@@ -158,10 +159,10 @@ def _after_update(link: EventLink, effect: UpdateEvent, result: Result, now: flo
     entry = _current(link, effect)
     match result:
         case Done():
-            written = replace(entry, fingerprint=effect.event.fingerprint, over=effect.event.over)
-            written = replace(written, adopt=None, seen=False, misses=0)
+            written = replace(entry, fingerprint=effect.event.fingerprint, adopt=None, seen=False, misses=0)
             if now >= written.late_until:
                 written = replace(written, late_until=0.0, late_print="")
+            written = replace(written, over=_over(written, effect.event))
             return After(_overwritten(link.with_entry(written)))
         case Gone() if entry.adopt:
             return _adopted_gone(link, entry)
@@ -170,6 +171,11 @@ def _after_update(link: EventLink, effect: UpdateEvent, result: Result, now: flo
         case Gone():
             return After(link.with_entry(replace(entry, sought=True)))
     return _stopped(link.with_entry(replace(entry, fingerprint=None)), result)
+
+
+def _over(entry: Entry, event: CalendarEvent) -> float:
+    """When an event that was written is over; while a late copy of something else may land, the latest that is known."""
+    return max(entry.over, event.over) if entry.late_until else event.over
 
 
 def _overwritten(link: EventLink) -> EventLink:
@@ -267,9 +273,9 @@ def _after_record(link: EventLink, effect: RecordEffect, result: Result, now: fl
         case WriteBack(), NoRecord(failure=failure) | Refused(failure=failure):
             return After(replace(link, written_back=None), failure)
         case ReportFailure(), NoRecord() | Refused() | Retry() | Unknown():  # the dead letter does not wait for it
-            return After(replace(link, reported=_MAYBE))
+            return After(replace(link, reported=MAYBE))
         case _, Retry() | Unknown():  # it may have been carried out all the same
-            reported = _MAYBE if link.reported else ""
+            reported = MAYBE if link.reported else ""
             return _stopped(replace(link, written_back=None, reported=reported), result)
     return _stopped(link, result)
 

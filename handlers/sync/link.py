@@ -90,12 +90,14 @@ class Entry:
 class Claim:
     """Whoever holds it may call Graph and Acumatica for this row; `expires` is in seconds since 1970.
 
-    `backed`: a message of the queue stands behind it, so that what is left to it cannot be forgotten.
+    `backed`: a message of the queue stands behind it, so that what is left to it cannot be forgotten. `record_late`: until
+    when Acumatica may carry out what was asked of it under the claim.
     """
 
     token: str
     expires: float
     backed: bool = True
+    record_late: float = 0.0
 
 
 class InOutlook(NamedTuple):

@@ -65,7 +65,9 @@ def intend(link: EventLink, wanted: CalendarEvent | None, mapping: Mapping, now:
         kept = tuple(entry for entry in link.entries if _stays_in_the_past(entry, mapping, now))
         leaving = _leaving(tuple(entry for entry in link.entries if entry not in kept))
         return replace(link, notes=(), entries=tuple(sorted((*kept, *leaving), key=lambda e: e.generation)))
-    stays = [replace(e, refused=False) for e in link.entries if not e.leaving and _belongs(e, wanted)]
+    stays = [
+        _until(replace(e, refused=False), wanted, mapping) for e in link.entries if not e.leaving and _belongs(e, wanted)
+    ]
     leaves = _leaving(tuple(e for e in link.entries if e.leaving or not _belongs(e, wanted)))
     marked = replace(link, notes=wanted.notes, entries=tuple(sorted((*stays, *leaves), key=lambda e: e.generation)))
     if mapping.write_back:
@@ -75,6 +77,13 @@ def intend(link: EventLink, wanted: CalendarEvent | None, mapping: Mapping, now:
     # Later the column holds the id of an event of our own; as long as none was made or taken over, it does not.
     fresh = link.generation == link.first_generation or any(entry.adopt for entry in link.entries)
     return marked.with_new_entry(wanted.mailbox, wanted.calendar, adopted_id(mapping, link.row) if fresh else None)
+
+
+def _until(entry: Entry, wanted: CalendarEvent, mapping: Mapping) -> Entry:
+    """The entry with when its event is over at the latest, whichever of its states stands in the calendar by then."""
+    if mapping.on.past != "keep" or (entry.id and mapping.on.update == "ignore"):
+        return entry
+    return replace(entry, over=max(entry.over, wanted.over))
 
 
 def _stays_in_the_past(entry: Entry, mapping: Mapping, now: float) -> bool:

@@ -42,6 +42,9 @@ def record_id(mapping: Mapping, row: Row) -> str:
     return mapping.write_back.id.render(row) if mapping.write_back else ""
 
 
+MAYBE = "(not known)"  # in place of a reason that may stand in a record
+
+
 def names_record(text: str | None) -> bool:
     """Whether a text can be the id of a record."""
     return bool(text and _GUID.fullmatch(text))

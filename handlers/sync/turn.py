@@ -22,7 +22,7 @@ from handlers.sync.event import CalendarEvent
 from handlers.sync.link import LEFT, Claim, EventLink, merge, new_link
 from handlers.sync.mapping import Mapping
 from handlers.sync.plan import intend, plan_report, settled, wanted_event, with_end
-from handlers.sync.record import record_id
+from handlers.sync.record import MAYBE, names_record, record_id
 from handlers.sync.scope import Scope
 from handlers.sync.template import MissingColumns, pick
 
@@ -78,7 +78,7 @@ def take_turn(  # noqa: PLR0917  (all that a decision depends on)
     merged, failure = _merged(known, change, mapping)
     if merged.claimed(now):
         return _under_another_claim(stored, merged, change, now, failure)
-    link = merged.unconfirmed() if merged.claim else merged
+    link = _doubted(merged) if merged.claim else merged
     unmerged = failure is not None
     if not failure and (columns := link.unknown(mapping)):
         if link.version and link.settled == link.version.timestamp:
@@ -94,6 +94,13 @@ def take_turn(  # noqa: PLR0917  (all that a decision depends on)
     if change.origin == SNAPSHOT and wanted and wanted.moment("start") <= now:
         intended = _silent(intended)
     return Work(replace(intended, claim=claim), wanted)
+
+
+def _doubted(link: EventLink) -> EventLink:
+    """The link of a worker that died: nothing of its work is known, and Acumatica may carry out yet what it asked for."""
+    late = link.claim.record_late if link.claim and names_record(link.written_to) else 0.0
+    link = link.unconfirmed()
+    return replace(link, record_late_until=max(late, link.record_late_until), record_late=None) if late else link
 
 
 def in_order(link: EventLink) -> EventLink:
@@ -186,7 +193,10 @@ def _failing(
     failing = replace(link, last_error=failure.reason, last_code=failure.code)
     present = link.present if link.version else change.row is not None
     if present and plan_report(told, failure.reason, mapping):
-        return Work(replace(told, claim=claim), None, failure, unmerged)
+        told = replace(
+            told, reported=told.reported or MAYBE, claim=claim
+        )  # should this worker die, its reason may stand there
+        return Work(told, None, failure, unmerged)
     return Save(failing, failure)
 
 
