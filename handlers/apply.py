@@ -2,6 +2,7 @@
 
 from handlers import telemetry
 from handlers.bury import CORRECT_IT, bury, bury_unreadable
+from handlers.clients.storage import Storage
 from handlers.clients.tables import StorageError, is_away
 from handlers.outcome import Outcome, carry_out, decide, given_up, tell
 from handlers.services import Factory, NotReady, Services
@@ -12,22 +13,36 @@ from handlers.sync.errors import Code, Later, Permanent
 
 
 def apply(message: str, factory: Factory) -> None:
-    """Take one message of queue row-changes. Returns when it may be acknowledged; raises only on bugs and lost storage."""
+    """Take one message of queue row-changes. Returns when it may be acknowledged; raises on bugs, and without the queue."""
     storage = factory.storage()
+    try:
+        taken = _taken(message, factory, storage)
+    except StorageError as error:
+        if not is_away(error):
+            raise
+        storage.queue.put_back(message, 30.0)  # the host would give up after five tries, and a person be asked
+        telemetry.emit(telemetry.DEFERRED, code=Code.STORAGE_AWAY)
+        return
+    if taken:
+        tell(*taken)
+
+
+def _taken(message: str, factory: Factory, storage: Storage) -> tuple[Outcome, Services] | None:
+    """What is still to be told of a message that is done with."""
     try:
         change = storage.queue.read(message)
     except NotARowChange as error:
         bury_unreadable(message, f"The queue held a message that is no row change: {error}.", storage)
-        return
+        return None
     try:
         services = factory.services()
     except NotReady as error:  # however long that takes: nobody has looked at the change yet
         storage.queue.send(change, 60.0)
         telemetry.emit(telemetry.DEFERRED, code=Code.NOT_READY, part=error.part, mapping=change.mapping)
-        return
+        return None
     outcome = _outcome(change, services)
     carry_out(outcome, storage)
-    tell(outcome, services)
+    return outcome, services
 
 
 def _outcome(change: RowChange, services: Services) -> Outcome:

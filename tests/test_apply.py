@@ -1,18 +1,23 @@
 """What `apply` does with single messages: on real storage and the fakes, without a host."""
 
+import base64
 import json
 import time
 from dataclasses import replace
 from itertools import count
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
-from azure.core.exceptions import ServiceRequestError
+from azure.core.exceptions import ResourceExistsError, ServiceRequestError
+from azure.storage.queue import QueueClient
 
 from handlers import upkeep
-from handlers.apply import bury_poison
+from handlers.apply import apply, bury_poison
 from handlers.bury import bury
+from handlers.clients.blobs import INLINE_BYTES
 from handlers.clients.links import StateTooLarge
+from handlers.clients.queue import QUEUE
 from handlers.perform import perform
 from handlers.sync.change import RowChange
 from handlers.sync.effects import DeleteEvent, Retry
@@ -24,7 +29,12 @@ from local.fakes import Fault
 from tests.bench import Bench
 
 WANTED = CalendarEvent("", {"subject": "s"})
+
 MISSING = "The inquiry's rows have no column MeetingEnd."
+
+
+def away(*_: Any) -> Any:
+    raise ServiceRequestError("nothing answers")
 
 
 # -- dead letters -------------------------------------------------------------------------------------------------------
@@ -341,13 +351,49 @@ def test_a_row_that_outgrows_its_link_while_it_is_worked_on_is_no_bug(bench: Ben
 def test_without_tables_the_message_waits_in_the_queue(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     storage = bench.factory.storage()
     with monkeypatch.context() as patch:
-
-        def away(key: str) -> Any:
-            raise ServiceRequestError(key)
-
         patch.setattr(storage.links, "load", away)
         bench.apply(bench.change(1))
     assert bench.sent() == 1
+
+
+@pytest.mark.parametrize("lost", ["get", "put"])
+def test_without_blobs_a_large_row_waits_in_the_queue(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, storage: str, lost: str
+) -> None:
+    """As the very message that it came with, whether its blob cannot be read or not be written."""
+    blobs, queue = bench.factory.storage().queue._blobs, bench.factory.storage().queue
+    queue.send(bench.change(1, Notes="x" * INLINE_BYTES))
+    with QueueClient.from_connection_string(storage, QUEUE) as client:
+        (sent,) = client.receive_messages()
+        text = base64.b64decode(sent.content).decode()
+        client.delete_message(sent)
+    put_back: list[tuple[str, float]] = []
+    monkeypatch.setattr(queue, "put_back", lambda *message: put_back.append(message))
+    bench.graph.faults.add(Fault(method="POST", status=503))
+    with monkeypatch.context() as patch:
+        patch.setattr(blobs, lost, away)
+        apply(text, bench.factory)
+    assert put_back == [(text, 30.0)]
+
+
+def test_without_tables_the_reason_of_a_dead_letter_is_kept(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    unusable = json.dumps(bench.change(1, OwnerEmail=None).encode())
+    with monkeypatch.context() as patch:
+        patch.setattr(bench.factory.storage().dead_letters, "put", away)
+        apply(unusable, bench.factory)
+    assert (bench.sent(), bench.letters()) == (1, {})
+    apply(unusable, bench.factory)
+    (reason,) = bench.letters()
+    assert "OwnerEmail" in reason
+
+
+def test_what_storage_refuses_is_counted_by_the_host(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    error = ResourceExistsError("no")
+    error.status_code = 409
+    monkeypatch.setattr(bench.factory.storage().queue, "read", Mock(side_effect=error))
+    with pytest.raises(ResourceExistsError):
+        bench.apply(bench.change(1))
+    assert bench.sent() == 0
 
 
 # -- sessions -----------------------------------------------------------------------------------------------------------

@@ -30,6 +30,10 @@ class Queue:
         text = canonical(change.encode())
         if len(text.encode()) > INLINE_BYTES:
             text = canonical({"blob": self._blobs.put(text)})
+        self.put_back(text, delay)
+
+    def put_back(self, text: str, delay: float) -> None:
+        """Put a message into the queue once more, as it was received: that needs neither tables nor blobs."""
         seconds = min(max(math.ceil(delay), 0), _DELAY_MAX)
         self._connect().send_message(text, visibility_timeout=seconds, time_to_live=-1)
 
