@@ -68,6 +68,8 @@ def again(letter: DeadLetter, change: RowChange | None, intake: Intake, now: flo
     changes, unidentified = row_changes(notification, [mapping], now)
     if unidentified:
         raise Refused(unidentified[0].reason)
+    if change:
+        changes = [replace(new, origin=change.origin) for new in changes]
     # Which of several rows with one key is meant cannot be told from one of them.
     return [replace(new, problem=change.problem) if change and new.key == change.key else new for new in changes]
 

@@ -9,19 +9,29 @@ import pytest
 from azure.storage.blob import ContainerClient
 
 from handlers.again import Refused
+from handlers.again import again as changes_again
 from handlers.apply import apply
 from handlers.clients.dead_letters import DeadLetter
 from handlers.clients.storage import DEAD_LETTER_BLOBS
 from handlers.operations import activity
 from handlers.operations.dead_letters import chosen, discard, find, get
 from handlers.services import Factory
-from handlers.sync.change import RowChange, canonical
+from handlers.sync.change import PUSH, SNAPSHOT, RowChange, canonical
 from handlers.sync.errors import Code
 from local.fakes import Fault
 from tests.bench import Bench
 from tests.operations.steps import WHO, a_row, again, post, work
 
 # -- resubmitting -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("origin", [PUSH, SNAPSHOT])
+def test_what_came_with_a_snapshot_still_does(bench: Bench, origin: str) -> None:
+    """Its nulls are values, and its past events get no reminder."""
+    change = replace(bench.change(1), origin=origin)
+    letter = DeadLetter(change.link_key, code=Code.MAILBOX_MISSING, content=canonical(change.encode()))
+    (new,) = changes_again(letter, change, bench.factory.intake(), bench.now)
+    assert new.origin == origin
 
 
 def test_a_mailbox_that_was_missing(bench: Bench) -> None:
