@@ -1,5 +1,6 @@
 """One effect is carried out by the clients; what came of it is data. Which effect follows is decided in sync/after.py."""
 
+from handlers.clients.graph import Graph
 from handlers.services import Services
 from handlers.sync.effects import (
     Adoptable,
@@ -34,6 +35,7 @@ from handlers.sync.errors import (
     Permanent,
     RecordGone,
 )
+from handlers.sync.link import Entry
 from handlers.sync.mapping import EVENT_ID, Mapping
 from handlers.sync.record import record_update, wants_details
 
@@ -84,11 +86,18 @@ def _carried_out(effect: Effect, mapping: Mapping, services: Services, deadline:
         case WriteBack(content=content, entry=entry):
             results = {EVENT_ID: content.event_id or "", "reason": ""}
             if wants_details(mapping):
-                results |= graph.details(entry.mailbox, entry.id or "", deadline)
+                results |= _details(entry, graph, deadline)
             services.sessions.put(record_update(mapping, effect.record, results), deadline)
         case ReportFailure() | ReportOutlook() | ClearRecord():
             services.sessions.put(record_update(mapping, effect.record, effect.results), deadline)
     return Done()
+
+
+def _details(entry: Entry, graph: Graph, deadline: float) -> dict[str, str]:
+    try:
+        return graph.details(entry.mailbox, entry.id or "", deadline)
+    except OutcomeUnknown as failure:  # it only looks
+        raise Later(failure.code, failure.reason) from None
 
 
 def _no_record(error: RecordGone, mapping: Mapping) -> Permanent:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from handlers.clients.requests_to_graph import STAMP
+from handlers.sync.errors import Code
 from local.fakes import Fault
 from local.fakes.graph import FakeGraph
 from local.sample import changed
@@ -259,6 +260,21 @@ def test_more_than_the_id_is_written_back(mapped: Mapped) -> None:
         event["iCalUId"],
     )
     assert calls(bench.graph) == ["POST events", "GET events"]
+
+
+def test_a_look_that_is_not_answered_is_no_write_back_in_doubt(mapped: Mapped) -> None:
+    """Nothing was written: the row is not kept waiting until a late PUT is over."""
+    bench = mapped(fields='"custom.Opportunity.UsrLink" = "{webLink}"')
+    bench.acumatica.declare("Opportunity", "Opportunity", "UsrLink")
+    bench.graph.faults.add(Fault("reset_after", path="webLink"))
+    bench.apply(bench.change(1))
+    link, _ = bench.factory.storage().links.load(bench.change(1).link_key)
+    assert link
+    assert (link.last_code, link.record_late_until, bench.sent()) == (Code.NOT_ANSWERED, 0.0, 1)
+    bench.graph.faults.clear()
+    bench.apply(bench.change(1))
+    (event,) = bench.graph.events("ann@example.com")
+    assert (written(bench), written(bench, "UsrLink"), bench.sent()) == (event["id"], event["webLink"], 1)
 
 
 @pytest.mark.parametrize("allowed", [True, False])
