@@ -58,7 +58,7 @@ def settle(
         stored, etag = (None, None) if blind else links.load(change.link_key)
         expires = now() + services.settings.claim_seconds
         claim = Claim(uuid.uuid4().hex, expires, backed, expires + services.settings.acumatica_late_seconds)
-        forgotten = 0.0 if stored and stored.version else _forgotten(change, services)
+        forgotten = _forgotten(stored, change, services)
         match take_turn(stored, change, mapping, services.scope, claim, now(), forgotten, gave_up):
             case Stop(failure=failure):
                 if not blind:
@@ -90,11 +90,15 @@ def save_link(link: EventLink, etag: str | None, services: Services) -> str | No
         raise Permanent(Code.ROW_TOO_LARGE, reason, "Map fewer or shorter columns.") from None
 
 
-def _forgotten(change: RowChange, services: Services) -> float:
+def _forgotten(stored: EventLink | None, change: RowChange, services: Services) -> float:
     """Before which moment the last change of a row was, if it is forgotten: by its age at intake, or by what was purged."""
     keep = services.settings.retention_days * 86_400
+    if stored and stored.version:
+        return 0.0
     young = services.clock() - change.moment <= keep
-    return max(change.first_sent - keep, 0.0 if young else services.storage.pins.forgotten())
+    moment = max(change.first_sent - keep, 0.0 if young else services.storage.pins.forgotten())
+    # A link that knows no version is of dead letters alone: since it was made, nothing of the row was forgotten.
+    return min(moment, stored.first_generation - keep) if stored and stored.first_generation else moment
 
 
 def _enter_mailboxes(work: Work, mapping: Mapping, services: Services, places: ExitStack) -> dict[int, Failure]:

@@ -118,6 +118,15 @@ def test_a_change_that_waited_is_applied_unless_its_row_was_forgotten_meanwhile(
     assert (bench.subjects(), [reason[:32] for reason in bench.letters()]) == ([], ["The change is older than what is"])
 
 
+def test_a_dead_letter_of_a_change_that_was_never_merged_can_be_run_again_however_late(bench: Bench) -> None:
+    """Its link is there ever since: nothing of the row was forgotten meanwhile."""
+    bury(bench.change(1), Permanent(Code.MAPPING_MISSING, "There is no mapping.", ""), bench.factory.storage())
+    bench.now += 40 * 86_400
+    bench.factory.storage().pins.forget(bench.now)
+    bench.apply(replace(bench.change(1), first_sent=bench.now))
+    assert (bench.subjects(), bench.letters()) == (["s"], {})
+
+
 # -- Graph --------------------------------------------------------------------------------------------------------------
 
 
