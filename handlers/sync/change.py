@@ -18,6 +18,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 TICKS_MAX = 3_155_378_975_999_999_999  # 9999-12-31, the last instant of .NET's DateTime
 _SECONDS_MAX = 253_402_300_799  # the same in seconds since 1970
 _TRIES_MAX = 10**9
+KEY_MAX = 10_000  # characters; of a real one, tens
 _NAME_MAX = 1000  # characters; a file system gives a mapping 255
 _PAUSE_SECONDS = 7200.0  # no delay between two tries is longer; the app was paused or away if more has passed
 MESSAGE_VERSION = 1
@@ -111,7 +112,9 @@ class RowChange:
             raise NotARowChange(f"the message's {', '.join(wrong) or 'key'} is missing or of the wrong type")
         if data.get("origin", PUSH) not in {PUSH, SNAPSHOT, PERSON}:
             raise NotARowChange("the message's origin is none that this version knows")
-        if long := [name for name in ("company", "mapping", "run") if len(data.get(name, "")) > _NAME_MAX]:
+        long = [name for name in ("company", "mapping", "run") if len(data.get(name, "")) > _NAME_MAX]
+        long += ["key"] if sum(map(len, data["key"])) > KEY_MAX else []
+        if long:
             raise NotARowChange(f"the message's {', '.join(long)} is longer than any that this app gives")
         seconds = dict.fromkeys(("first_sent", "tried_for", "tried_at"), _SECONDS_MAX)
         limits = {"timestamp": TICKS_MAX, "tries": _TRIES_MAX, **seconds}

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, Discriminator, Field, Tag, WithJsonSchema, field_validator
 
+from handlers.sync.change import KEY_MAX
 from handlers.sync.mapping_event import EventChanges, EventTemplate
 from handlers.sync.mapping_values import (
     SCALAR_SCHEMA,
@@ -303,7 +304,10 @@ class Mapping(Table):
         empty = [column for column in self.key if not as_text(values[column])]
         if empty:
             raise MissingColumns(f"The key column {empty[0]} is empty in this row.")
-        return tuple(as_text(values[column]) for column in self.key)
+        key = tuple(as_text(values[column]) for column in self.key)
+        if sum(map(len, key)) > KEY_MAX:
+            raise MissingColumns(f"The key ({', '.join(self.key)}) has more than {KEY_MAX} characters.")
+        return key
 
     def pick(self, row: Row) -> Row:
         """The columns that the mapping reads. Raises MissingColumns."""

@@ -421,6 +421,14 @@ def test_rows_without_key_columns_are_kept_apart() -> None:
     assert unidentified[0].row == {"Subject": "Site visit", "OwnerEmail": "jane.doe@example.com"}
 
 
+@pytest.mark.parametrize(("length", "taken"), [(10_000, 1), (10_001, 0)])
+def test_a_key_that_no_link_has_room_for_is_none(length: int, taken: int) -> None:
+    rows: tuple[Row, ...] = ({"OpportunityID": "k" * length},)
+    changes, unidentified = row_changes(PushNotification(rows, (), QUERY, "P", "i", TICKS), [a_mapping()], 0.0)
+    assert len(changes) == taken
+    assert [row.reason for row in unidentified] == ["The key (OpportunityID) has more than 10000 characters."] * (1 - taken)
+
+
 def test_the_same_row_without_a_key_is_one_that_came_several_times() -> None:
     """Not thousands of dead letters; another row, and another mapping, has its own."""
     rows: tuple[Row, ...] = ({}, {"Subject": "a"}, {}, {"Subject": "a"}, {})
@@ -530,6 +538,7 @@ def test_no_member_is_named_like_metadata_of_the_trigger() -> None:
         (CHANGE.encode() | {"v": MESSAGE_VERSION + 1}, "not a row change of version"),
         (CHANGE.encode() | {"key": "a"}, "message's key is missing"),
         (CHANGE.encode() | {"key": ["a", 1]}, "message's key is missing"),
+        (CHANGE.encode() | {"key": ["a", "k" * 10_000]}, "message's key is longer than any"),
         (CHANGE.encode() | {"mapping": "m" * 1001}, "message's mapping is longer than any"),
         (CHANGE.encode() | {"mapping": "m" * 40_000, "company": "c" * 40_000}, "message's company, mapping is longer"),
         (CHANGE.encode() | {"timestamp": "1", "row": []}, "message's timestamp, row is missing"),
