@@ -301,6 +301,7 @@ def test_an_event_becomes_a_teams_meeting_later(mapped: Mapped) -> None:
         bench.apply(bench.change(number, f"s{number}", Online=online))
     (event,) = bench.graph.events("ann@example.com")
     assert (event["isOnlineMeeting"], event["subject"]) == (True, "s3")
+    assert "Join:" in event["body"]["content"]
 
 
 def test_what_is_over_stays_when_its_row_leaves(mapped: Mapped) -> None:

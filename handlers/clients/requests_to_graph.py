@@ -48,7 +48,7 @@ def update_event(mailbox: str, event_id: str, event: CalendarEvent, stamp: str |
     https://learn.microsoft.com/graph/api/event-update
     """
     body = event.body
-    if body.get("isOnlineMeeting"):
+    if event.online or body.get("isOnlineMeeting"):
         body = {name: value for name, value in body.items() if name != "body"}
     return _on_event("PATCH", mailbox, event_id, body=body | (_stamped(stamp) if stamp else {}))
 

@@ -45,7 +45,7 @@ class CalendarEvent:
     """What should stand in a calendar: a Graph `event` body (without ids), and the mailbox and calendar that it belongs to.
 
     `notes` say what of the row could not be shown as it is. `silent`: it is made without a reminder, which is no part
-    of its content, or it would be written again for that.
+    of its content, or it would be written again for that. `online`: it is a Teams meeting, whatever its content says.
     """
 
     mailbox: str
@@ -53,6 +53,7 @@ class CalendarEvent:
     calendar: str = ""
     notes: tuple[str, ...] = ()
     silent: bool = False
+    online: bool = False
 
     @cached_property
     def fingerprint(self) -> str:

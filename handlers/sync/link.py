@@ -79,6 +79,7 @@ class Entry:
     late_print: str = ""  # fingerprint of what such a request writes; empty = of several
     over: float = 0.0  # when the event is over, as it was last written; 0 = not known
     silent: bool = False  # made without a reminder
+    online: bool = False  # asked to be a Teams meeting: it stays one
 
     @property
     def endangered(self) -> bool:

@@ -73,10 +73,20 @@ def intend(link: EventLink, wanted: CalendarEvent | None, mapping: Mapping, now:
     if mapping.write_back:
         marked = _addressed(marked, record_id(mapping, link.row))
     if marked.live:
-        return marked
+        return _online(marked, wanted)
     # Later the column holds the id of an event of our own; as long as none was made or taken over, it does not.
     fresh = link.generation == link.first_generation or any(entry.adopt for entry in link.entries)
-    return marked.with_new_entry(wanted.mailbox, wanted.calendar, adopted_id(mapping, link.row) if fresh else None)
+    adopted = adopted_id(mapping, link.row) if fresh else None
+    return _online(marked.with_new_entry(wanted.mailbox, wanted.calendar, adopted), wanted)
+
+
+def _online(link: EventLink, wanted: CalendarEvent) -> EventLink:
+    """The link with whether its event is a Teams meeting: Outlook makes no other of it, once it may have been made."""
+    live = link.live
+    if not live:
+        return link
+    once = live.online and (live.id is not None or live.unsure or live.tried)
+    return link.with_entry(replace(live, online=once or bool(wanted.body.get("isOnlineMeeting"))))
 
 
 def _until(entry: Entry, wanted: CalendarEvent, mapping: Mapping) -> Entry:
@@ -147,7 +157,7 @@ def _towards(link: EventLink, live: Entry, wanted: CalendarEvent, mapping: Mappi
         mapping.on.update == "update"
         and (live.fingerprint != wanted.fingerprint or (live.endangered and now >= live.late_until))
     ):
-        yield UpdateEvent(live, stamp, wanted)
+        yield UpdateEvent(live, stamp, replace(wanted, online=live.online))
 
 
 def _away(link: EventLink, entry: Entry, mapping: Mapping, now: float) -> Iterator[Effect]:

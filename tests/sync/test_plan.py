@@ -579,3 +579,23 @@ def test_a_record_that_was_made_again_is_told_of_outlook_again() -> None:
     link = with_entries(Entry("a@x.com", 1, "id1", EQUAL), written_back="id1", in_outlook=SEEN, outlook_told=SEEN)
     there = intend(replace(link, columns={"NoteID": Column(2, "note2")}), WANTED, TELLING)
     assert plan(there, WANTED, TELLING)[-1] == ReportOutlook("note2", SEEN)
+
+
+@pytest.mark.parametrize(
+    ("made", "stays"),
+    [({"id": "id1"}, True), ({"unsure": True}, True), ({"tried": True}, True), ({}, False)],
+)
+def test_once_a_teams_meeting_an_event_stays_one(made: dict[str, Any], *, stays: bool) -> None:
+    """Unless no request to make it was ever sent: a later one makes it without."""
+    online = replace(WANTED, body={"subject": "s", "isOnlineMeeting": True})
+    new = intend(LINK, online, WRITING)
+    assert [entry.online for entry in new.entries] == [True]
+    link = intend(new.with_entry(replace(new.entries[0], **made)), WANTED, WRITING)
+    assert [entry.online for entry in link.entries] == [stays]
+
+
+def test_an_update_of_a_teams_meeting_knows_that_it_is_one() -> None:
+    link = with_entries(Entry("a@x.com", 1, "id1", online=True))
+    (update, *_) = plan(link, WANTED, WRITING)
+    assert isinstance(update, UpdateEvent)
+    assert (update.event.online, update.event.fingerprint) == (True, EQUAL)
