@@ -14,6 +14,7 @@ QUICK = {
     "ACUMATICA_SESSION_TIMEOUT_SECONDS": "4",
     "AzureFunctionsJobHost__extensions__queues__maxPollingInterval": "00:00:00.1",
     "CLAIM_SECONDS": "5",
+    "ACUMATICA_LATE_SECONDS": "5",
     "DELETE_GRACE_SECONDS": "1",
     "REQUEST_TIMEOUT_SECONDS": "1",
 }
