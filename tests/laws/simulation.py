@@ -205,7 +205,7 @@ class Simulation:
             if release:
                 self.alone(partial(sweeps.release, hold.id, self.services, "ann"))
             else:
-                self.alone(partial(sweeps.discard, hold.id, self.services, "ann", ""))
+                self.alone(partial(sweeps.discard, hold.id, self.services, "ann", "a mistake"))
 
     def _sweep(self) -> None:
         """A sweep puts right what no message tells of; what is too young for it is looked at again."""
