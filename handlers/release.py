@@ -12,7 +12,7 @@ from itertools import batched
 
 from handlers.clients.held import Hold, HoldState
 from handlers.services import Services
-from handlers.snapshot import exposed, looked_up, same_identity
+from handlers.snapshot import SHOW_IT, exposed, looked_up, same_identity
 from handlers.sync.change import RowChange, link_key
 from handlers.sync.errors import Code, Later, Permanent, SyncError
 from handlers.sync.mapping import Mapping
@@ -55,7 +55,7 @@ def release(key: str, services: Services) -> float | None:
         _end(hold, services, "held", f"{failure.reason} {failure.remedy}")
         return None
     except MissingColumns as failure:
-        _end(hold, services, "held", f"{failure} Put the column into the inquiry's Results Grid (SM208000).")
+        _end(hold, services, "held", f"{failure} {SHOW_IT}")
         return None
     except SyncError as failure:
         wanted = failure.delay if isinstance(failure, Later) else 0.0

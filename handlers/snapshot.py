@@ -13,6 +13,7 @@ from handlers.sync.odata import Inquiry
 from handlers.sync.snapshot_values import as_pushed, known_zone
 from handlers.sync.template import Row
 
+SHOW_IT = "Put the column into the inquiry's Results Grid (SM208000)."  # that mappings read, and rows lack
 _LOOKED_UP = 20  # keys between two saves
 
 type Missing = tuple[str, tuple[str, ...]]  # the key of a link, and that of its row

@@ -25,7 +25,7 @@ from handlers.clients.inquiries import Page
 from handlers.clients.links import ListedLinks
 from handlers.clients.sweeps import DECIDED, Order, Sweep, prefix
 from handlers.services import Services
-from handlers.snapshot import Missing, exposed, looked_up, same_identity
+from handlers.snapshot import SHOW_IT, Missing, exposed, looked_up, same_identity
 from handlers.sweep_start import mode_now
 from handlers.sync.change import SNAPSHOT, Row, RowChange, link_key
 from handlers.sync.errors import Code, Later, Permanent, SyncError
@@ -65,7 +65,7 @@ def step(
     except Permanent as failure:
         work.end(failure.code, failure.reason, failure.remedy)
     except MissingColumns as failure:
-        work.end(Code.COLUMN_MISSING, str(failure), "Put the column into the inquiry's Results Grid (SM208000).")
+        work.end(Code.COLUMN_MISSING, str(failure), SHOW_IT)
     except SyncError as failure:
         tries = work.sweep.tries + 1
         if services.clock() - work.sweep.reached > _GIVE_UP_SECONDS:
@@ -119,6 +119,11 @@ class _Step:
         return self.services.storage.sweeps.seen(self.sweep)
 
     @property
+    def margin(self) -> float:
+        """Longer than any transaction of Acumatica lasts, in seconds."""
+        return self.services.settings.sweep_margin_minutes * 60
+
+    @property
     def is_late(self) -> bool:
         """Whether the step has to end."""
         return self.services.clock() >= self.until
@@ -148,10 +153,8 @@ class _Step:
 
     def _begin(self, date: datetime) -> None:
         """σ comes from Acumatica's clock before it was asked for the first page, or from ours, whichever says less."""
-        begun = sigma(
-            min(date, datetime.fromtimestamp(int(self.services.clock()), UTC)),
-            self.services.settings.sweep_margin_minutes * 60,
-        )
+        ours = datetime.fromtimestamp(int(self.services.clock()), UTC)
+        begun = sigma(min(date, ours), self.margin)
         retried = retry_passing(self.mapping, self.sweep.run, self.services) if self.sweep.mode != "report" else 0
         self.save(plan=replace(self.sweep.plan, sigma=begun, live=self.links.present, retried=retried), sent=retried)
 
@@ -285,9 +288,8 @@ class _Step:
 
     def _is_ahead(self) -> bool:
         """Whether a push has a TimeStamp that Acumatica's own clock, as σ was taken from it, has not reached yet."""
-        margin = self.services.settings.sweep_margin_minutes * 60
         passed = self.services.clock() - self.sweep.started
-        latest = self.sweep.plan.sigma + int((2 * margin + passed) * 10_000_000)
+        latest = self.sweep.plan.sigma + int((2 * self.margin + passed) * 10_000_000)
         return self.links.newest > latest
 
     def _hold(self, keys: list[tuple[str, ...]], why: str) -> bool:
@@ -331,8 +333,7 @@ class _Step:
         if not code:
             reason = " ".join(filter(None, (reason, plan.withheld)))
         if plan.too_young and not code and self.sweep.mode != "report" and not self.sweep.second:
-            margin = self.services.settings.sweep_margin_minutes * 60
-            self.services.storage.sweeps.send(Order(self.sweep.mapping), margin + _BEHIND_SECONDS)
+            self.services.storage.sweeps.send(Order(self.sweep.mapping), self.margin + _BEHIND_SECONDS)
         self.save(phase="done", plan=plan, code=str(code), reason=reason, remedy=remedy)
         self.services.storage.sweeps.forget_pages(self.sweep)
         if self.sweep.sent:

@@ -58,7 +58,7 @@ def sign_in(page: Page, url: str) -> None:
 
 def furnish(world: World) -> None:
     """A day with its usual events, among them a mailbox that is missing, and a refused notification."""
-    dates = {"MeetingStart": "2026-12-09T11:00:00", "MeetingEnd": "2026-12-09T12:00:00"}
+    dates = {"MeetingStart": "2036-12-09T11:00:00", "MeetingEnd": "2036-12-09T12:00:00"}
     visits = (("OP000131", "Site visit, Fabrikam", "bob@example.com"), ("OP000132", "Demo at Contoso", "ann@example.com"))
     world.graph.remove_mailbox("nora@example.com")
     for key, subject, owner in visits:
@@ -66,7 +66,7 @@ def furnish(world: World) -> None:
     world.rest()
     for number, subject in enumerate(("Contract review, Northwind", "Kick-off, Northwind")):
         world.post(world.inquiry.save(f"OP00010{7 + number}", Subject=subject, OwnerEmail="nora@example.com", **dates))
-    world.post(world.inquiry.save("OP000119", MeetingStart="2026-12-09T11:00:00", MeetingEnd="2026-12-09T10:00:00"))
+    world.post(world.inquiry.save("OP000119", MeetingStart="2036-12-09T11:00:00", MeetingEnd="2036-12-09T10:00:00"))
     refused = world.inquiry.notification([world.inquiry.rows["OP000131"]], [])
     world.post({**refused, "Query": "Calendar - Renamed Inquiry"})
     world.post(world.inquiry.save("OP000132", Subject="Demo at Contoso, room 4"))

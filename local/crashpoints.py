@@ -49,7 +49,7 @@ from handlers.sweep_start import on_schedule
 from local import judge
 from local.azurite import Azurite, AzuriteError
 from local.fakes import FakeAcumatica, FakeGraph, app_settings
-from local.inquiry import Inquiry, Notification
+from local.inquiry import COMING, Inquiry, Notification
 from local.world import MAPPING, MAPPINGS
 
 SESSION_SECONDS = 600.0  # after which Acumatica ends a session by itself
@@ -546,7 +546,7 @@ def dead_letter(play: Play) -> None:
     play.begin()
     play.arrive(play.inquiry.save("A", MeetingStart="soon"))
     play.drain()
-    play.arrive(play.inquiry.save("A", MeetingStart="2036-12-01T09:30:00"))
+    play.arrive(play.inquiry.save("A", MeetingStart=f"{COMING}T09:30:00"))
 
 
 def dead_letter_unread(play: Play) -> None:
@@ -599,7 +599,7 @@ def reported(play: Play) -> None:
     play.begin()
     play.arrive(play.inquiry.save("A", Team="Calendar", OldID="", MeetingStart="soon"))
     play.drain()
-    play.arrive(play.inquiry.save("A", MeetingStart="2036-12-01T09:30:00"))
+    play.arrive(play.inquiry.save("A", MeetingStart=f"{COMING}T09:30:00"))
 
 
 def swept(play: Play) -> None:

@@ -2,16 +2,17 @@
 
 import itertools
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, override
 
+import pytest
 from azure.core.exceptions import ResourceNotFoundError
 from azure.data.tables import TableServiceClient
 from azure.storage.queue import QueueClient, TextBase64DecodePolicy
 
-from handlers import sweep as sweeping
+from handlers import sweep as steps
 from handlers import sweep_queue
 from handlers.apply import apply
 from handlers.clients.queue import QUEUE
@@ -67,7 +68,7 @@ class Sweeping(Bench):
         """One whole sweep, in steps of some seconds of simulated time; what it sends is applied."""
         found = self.start(mode)
         while found.phase != "done":
-            found, delay = sweeping.step(found, self.factory.services(), seconds)
+            found, delay = steps.step(found, self.factory.services(), seconds)
             self.now += delay
         self.drain()
         return found
@@ -124,3 +125,27 @@ class Sweeping(Bench):
     def row(self, key: str) -> RowState | None:
         """What is known of a row."""
         return row(link_key("production", MAPPING, (key,)), self.factory.storage())
+
+
+@contextmanager
+def sweeping(storage: str, folder: Path, patch: pytest.MonkeyPatch, **settings: str) -> Iterator[Sweeping]:
+    """The app with fakes of its own, until it is closed."""
+    with FakeGraph() as graph, FakeAcumatica() as acumatica:
+        for name, value in graph.identity_settings.items():
+            patch.setenv(name, value)
+        bench = Sweeping(storage, graph, acumatica, folder, **settings)
+        yield bench
+        bench.factory.close()
+
+
+def names(count: int) -> list[str]:
+    """Keys of so many rows."""
+    return [f"K{n:03}" for n in range(count)]
+
+
+def known(swept: Sweeping, count: int) -> None:
+    """Rows that are in the calendar, since an hour."""
+    swept.save(*names(count))
+    swept.sweep()
+    swept.later()
+    assert len(swept.subjects()) == count

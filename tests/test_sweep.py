@@ -24,9 +24,9 @@ from handlers.sweep_start import after_failures, on_schedule, start
 from handlers.sync.change import datetime_to_ticks, ticks_to_datetime
 from handlers.sync.errors import Code
 from handlers.terminal import sweep_lines
-from local.fakes import FakeAcumatica, FakeGraph, Fault
+from local.fakes import Fault
 from local.inquiry import COLUMNS, QUERY
-from tests.sweeping import MAPPING, Sweeping
+from tests.sweeping import MAPPING, Sweeping, known, names, sweeping
 
 HOUR = 3600.0
 FAILED = "Failed Notifications"
@@ -36,13 +36,9 @@ type Command = Callable[..., tuple[int, str]]
 
 @pytest.fixture
 def swept(storage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sweeping]:
-    with FakeGraph() as graph, FakeAcumatica() as acumatica:
-        for name, value in graph.identity_settings.items():
-            monkeypatch.setenv(name, value)
-        settings = {"SWEEP_PAGE_ROWS": "10", "REMOVALS_MAX": "5", "FAILED_NOTIFICATIONS_INQUIRY": FAILED}
-        bench = Sweeping(storage, graph, acumatica, tmp_path, **settings)
+    settings = {"SWEEP_PAGE_ROWS": "10", "REMOVALS_MAX": "5", "FAILED_NOTIFICATIONS_INQUIRY": FAILED}
+    with sweeping(storage, tmp_path, monkeypatch, **settings) as bench:
         yield bench
-        bench.factory.close()
 
 
 @pytest.fixture
@@ -61,18 +57,6 @@ def command(swept: Sweeping, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ca
         return status, capsys.readouterr().out
 
     return run
-
-
-def names(count: int) -> list[str]:
-    return [f"K{n:03}" for n in range(count)]
-
-
-def known(swept: Sweeping, count: int) -> None:
-    """Rows that are in the calendar, since an hour."""
-    swept.save(*names(count))
-    swept.sweep()
-    swept.later()
-    assert len(swept.subjects()) == count
 
 
 def progress(swept: Sweeping, state: str) -> set[str]:

@@ -16,31 +16,15 @@ from handlers.sync.change import datetime_to_ticks
 from handlers.sync.errors import Code
 from handlers.sync.odata_answers import Rows, rows_of
 from handlers.terminal import sweep_lines
-from local.fakes import FakeAcumatica, FakeGraph, Fault
+from local.fakes import Fault
 from local.inquiry import COLUMNS, QUERY
-from tests.sweeping import Sweeping
+from tests.sweeping import Sweeping, known, names, sweeping
 
 
 @pytest.fixture
 def swept(storage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sweeping]:
-    with FakeGraph() as graph, FakeAcumatica() as acumatica:
-        for name, value in graph.identity_settings.items():
-            monkeypatch.setenv(name, value)
-        bench = Sweeping(storage, graph, acumatica, tmp_path, SWEEP_PAGE_ROWS="10", REMOVALS_MAX="5")
+    with sweeping(storage, tmp_path, monkeypatch, SWEEP_PAGE_ROWS="10", REMOVALS_MAX="5") as bench:
         yield bench
-        bench.factory.close()
-
-
-def names(count: int) -> list[str]:
-    return [f"K{n:03}" for n in range(count)]
-
-
-def known(swept: Sweeping, count: int) -> None:
-    """Rows that are in the calendar, since an hour."""
-    swept.save(*names(count))
-    swept.sweep()
-    swept.later()
-    assert len(swept.subjects()) == count
 
 
 def edited(swept: Sweeping, old: str, new: str, mode: str = "full") -> None:

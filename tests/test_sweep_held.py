@@ -14,26 +14,20 @@ from handlers.operations import activity, sweeps
 from handlers.sweep import step
 from handlers.sync.change import RowChange, datetime_to_ticks
 from handlers.sync.errors import Code
-from local.fakes import FakeAcumatica, FakeGraph, Fault
+from local.fakes import Fault
 from local.inquiry import QUERY
-from tests.sweeping import MAPPING, Sweeping
+from tests.sweeping import MAPPING, Sweeping, known, names, sweeping
 
-NAMES = [f"K{n:03}" for n in range(12)]
+NAMES = names(12)
 FIRST = [(name,) for name in NAMES[:3]]
 
 
 @pytest.fixture
 def swept(storage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sweeping]:
     """Twelve rows that are in the calendar, since an hour."""
-    with FakeGraph() as graph, FakeAcumatica() as acumatica:
-        for name, value in graph.identity_settings.items():
-            monkeypatch.setenv(name, value)
-        bench = Sweeping(storage, graph, acumatica, tmp_path, REMOVALS_MAX="5")
-        bench.save(*NAMES)
-        bench.sweep()
-        bench.later()
+    with sweeping(storage, tmp_path, monkeypatch, REMOVALS_MAX="5") as bench:
+        known(bench, 12)
         yield bench
-        bench.factory.close()
 
 
 def held(swept: Sweeping, timestamp: int = 1) -> str:
