@@ -5,8 +5,8 @@ confirm   what a complete read did not show is looked up by its key; what is abs
 done      the plan stays, for people
 
 A step ends after two minutes, and sends the message of the next one. Whatever is killed is done again from the cursor that
-was saved last: every change is merged, so that one that is sent twice is one. sync/sweep_plan.py decides; the argument for
-its correctness stands there, and in docs/sweep.md.
+was saved last: every change is merged, so that one that is sent twice is one. sync/verdict.py and sync/sweep_plan.py
+decide; the argument for their correctness stands there, and in docs/sweep.md.
 """
 
 import logging
@@ -33,8 +33,9 @@ from handlers.sync.mapping import Mapping
 from handlers.sync.odata import Inquiry
 from handlers.sync.site_zone import off
 from handlers.sync.snapshot_values import learnt
-from handlers.sync.sweep_plan import Skipped, Upsert, Withdrawn, brake, judge, removals, sigma, too_young
+from handlers.sync.sweep_plan import brake, removals, sigma, too_young
 from handlers.sync.template import MissingColumns
+from handlers.sync.verdict import Skipped, Upsert, Withdrawn, judge
 
 log = logging.getLogger(__name__)
 

@@ -5,16 +5,12 @@ takes. What was stamped before σ has ended, so the snapshot holds it; what was 
 not stamped with σ, as that would be a write: of its older removal that comes later still, the next sweep has to bring it
 back. Before a removal, the row's key is looked up once more (pages may tear while rows change), and the brake has to agree.
 
-| the row in the snapshot | its link                          | verdict                                                    |
-|-------------------------|-----------------------------------|------------------------------------------------------------|
-| there                   | equal, and settled                | Equal                                                      |
-| there                   | other, older than σ               | Upsert                                                     |
-| there, its event leaves | other, older than σ               | Withdrawn: in mode full, and as long as the brake agrees   |
-| there                   | other, as young as σ or worked on | TooYoung: looked at again after the margin                 |
-| there                   | none, or without an event where   | Upsert, or Skipped, as the mapping's [backfill] says       |
-|                         | it belongs                        | (backfill.py)                                              |
-| not there               | a live row, older than σ          | a removal, if the read was complete                        |
-| not there               | a live row, as young as σ         | too young: looked at again                                 |
+What becomes of a row that is in the snapshot, verdict.py says. One that is not there:
+
+| its link                        | what follows                            |
+|---------------------------------|-----------------------------------------|
+| a live row, older than σ        | a removal, if the read was complete     |
+| a live row, as young as σ       | too young: looked at again              |
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -22,57 +18,13 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from handlers.sync.backfill import WHEN, why_none
-from handlers.sync.change import Row, datetime_to_ticks
-from handlers.sync.errors import Permanent
-from handlers.sync.link import Entry, EventLink
-from handlers.sync.mapping import Mapping
-from handlers.sync.plan import settled, wanted_event
-from handlers.sync.scope import Scope
-from handlers.sync.snapshot_values import Times, as_pushed, forms, known_zone, same
-from handlers.sync.template import folded
+from handlers.sync.change import datetime_to_ticks
+from handlers.sync.link import EventLink
+from handlers.sync.snapshot_values import Times
+from handlers.sync.verdict import WOULD_REMOVE, Equal, Skipped, TooYoung, Upsert, Verdict, Withdrawn
 
 PLAN_VERSION = 1
 _SAMPLES, _SHARE, _SHARE_FROM = 10, 0.3, 20
-_WOULD_REMOVE = "would-remove"
-
-
-@dataclass(frozen=True)
-class Equal:
-    """Nothing to do."""
-
-
-@dataclass(frozen=True)
-class Upsert:
-    """The row becomes a change, with these columns."""
-
-    row: Row
-
-
-@dataclass(frozen=True)
-class Withdrawn:
-    """The row becomes a change that takes its event out of the calendar: by `[when]`, or into the mailbox of a trial."""
-
-    row: Row
-
-
-@dataclass(frozen=True)
-class TooYoung:
-    """It differs, and may be newer than the snapshot."""
-
-
-@dataclass(frozen=True)
-class Skipped:
-    """Nothing is done.
-
-    It gets no event (`past`, `would-invite`, `unusable`), keeps the one it has (`would-remove`), or has a midnight in UTC
-    that may be a date without a time (`time-unknown`).
-    """
-
-    why: str
-
-
-type Verdict = Equal | Upsert | Withdrawn | TooYoung | Skipped
 
 
 @dataclass(frozen=True)
@@ -132,21 +84,21 @@ class SweepPlan:
     @property
     def leaving(self) -> int:
         """How many rows have an event that leaves."""
-        found = self.withdrawn + self.skipped.get(_WOULD_REMOVE, 0)
+        found = self.withdrawn + self.skipped.get(WOULD_REMOVE, 0)
         return found if self.complete else max(found, self.before)
 
     def agreed(self, verdict: Verdict, at_most: int) -> Verdict:
         """The verdict on the next row, where mode and brake agree to what it takes away."""
         if not isinstance(verdict, Withdrawn):
             return verdict
-        many = max(self.leaving, self.withdrawn + self.skipped.get(_WOULD_REMOVE, 0) + 1)
+        many = max(self.leaving, self.withdrawn + self.skipped.get(WOULD_REMOVE, 0) + 1)
         held = self.mode != "full" or brake(many, self.live, at_most=at_most, read=self.read + 1)
-        return Skipped(_WOULD_REMOVE) if held else verdict
+        return Skipped(WOULD_REMOVE) if held else verdict
 
     @property
     def withheld(self) -> str:
         """In words, which events stay that a sweep of mode full would take away; empty: none."""
-        count = self.skipped.get(_WOULD_REMOVE, 0) if self.mode == "full" else 0
+        count = self.skipped.get(WOULD_REMOVE, 0) if self.mode == "full" else 0
         told = (
             f"{count} rows of the inquiry keep their event, which [when] or TEST_MAILBOX would take away: too many at once."
         )
@@ -167,53 +119,6 @@ class SweepPlan:
 def sigma(date: datetime, margin_seconds: float) -> int:
     """σ in .NET ticks, from the HTTP `Date` of an answer before the first page."""
     return datetime_to_ticks(date.astimezone(UTC) - timedelta(seconds=margin_seconds))
-
-
-def judge(
-    link: EventLink | None, row: Row, mapping: Mapping, scope: Scope, *, sigma: int, now: float, times: Times
-) -> Verdict:
-    """What becomes of one row of the snapshot, in OData's form; `times`: what its columns hold. Raises MissingColumns."""
-    picked = mapping.pick(row)
-    zone = known_zone(mapping, picked)
-    told = {name: forms(value, zone, times.get(folded(name))) for name, value in picked.items()}
-    shown = {name: values[0] for name, values in told.items()}
-    known = link.columns if link and link.version else {}
-    kept = {  # where the value is the same, in the form of the push, or the event's fingerprint would change
-        name: known[name].value
-        for name, values in told.items()
-        if name in known and any(same(known[name].value, value) for value in values)
-    }
-    never_set = {name for name in mapping.attributes if name not in known and shown.get(name) is None}
-    other = picked.keys() - kept.keys() - never_set
-    # The whole row, as in a push: the mapping may have been edited before the change is applied.
-    upsert = Upsert(as_pushed(row, zone, times) | kept)
-    if link and link.version and link.present and not other and _in_order(link, mapping, scope, now):
-        return Equal()
-    if link and link.version and (link.version.timestamp >= sigma or link.claimed(now)):
-        return TooYoung()
-    if any(len(told[name]) > 1 for name in other):
-        return Skipped("time-unknown")
-    if link and link.live and _leaves(link.live, shown | kept, mapping, scope):
-        return Withdrawn(upsert.row)
-    why = why_none(link, shown | kept, mapping, scope, now)
-    return upsert if why is None else Equal() if why == WHEN else Skipped(why)
-
-
-def _in_order(link: EventLink, mapping: Mapping, scope: Scope, now: float) -> bool:
-    """Whether a row is as the mapping of today wants it. One with a dead letter waits for a person."""
-    if link.buried:
-        return True
-    try:
-        return not link.claim and settled(link, wanted_event(link, mapping, scope), mapping, now)
-    except Permanent:
-        return False
-
-
-def _leaves(event: Entry, row: Row, mapping: Mapping, scope: Scope) -> bool:
-    """Whether a row that is there has an event that would be taken out of its calendar."""
-    if not mapping.matches(row):
-        return mapping.on.delete != "keep"
-    return scope.test_mailbox not in {"", event.mailbox} and mapping.on.update != "ignore"
 
 
 def removals(links: Iterable[EventLink], seen: Callable[[str], bool], *, sigma: int, complete: bool) -> list[EventLink]:

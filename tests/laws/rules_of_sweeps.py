@@ -5,13 +5,14 @@ from dataclasses import replace
 from typing import Any
 
 from handlers.snapshot import Missing, looked_up
-from handlers.sync import sweep_plan
+from handlers.sync import verdict
 from handlers.sync.change import PUSH, RowChange
 from handlers.sync.link import EventLink, merge
 from handlers.sync.mapping import Mapping
 from handlers.sync.odata_answers import Rows, rows_of
-from handlers.sync.sweep_plan import Equal, TooYoung, Upsert, brake, judge, sigma, too_young
+from handlers.sync.sweep_plan import brake, sigma, too_young
 from handlers.sync.template import Row
+from handlers.sync.verdict import Equal, TooYoung, Upsert, judge
 from tests.laws.ablation import Ablation, instead
 from tests.laws.story import SWEPT, WATCHED
 
@@ -67,7 +68,5 @@ RULES = [
     Ablation("too young: what is not shown, too", instead(too_young, lambda _: lambda *_, **__: []), HASTY, first=5),
     Ablation("null in a snapshot is news", instead(merge, _as_a_push), CALM, first=7),
     Ablation("a snapshot's change holds the whole row", instead(judge, _picked_columns_only), SWEPT, first=434),
-    Ablation(
-        "an edited mapping is applied", instead(sweep_plan._in_order, lambda _: lambda *_: True), EDITED_SWEPT, first=4
-    ),
+    Ablation("an edited mapping is applied", instead(verdict._in_order, lambda _: lambda *_: True), EDITED_SWEPT, first=4),
 ]
