@@ -46,6 +46,8 @@ _TEXT_MAX = 500
 
 def emit(event: str, *, level: int = logging.INFO, **facts: Any) -> None:
     """Say that something has happened. Facts that are None are left out, long texts cut."""
+    if not log.isEnabledFor(level):
+        return
     known = {name: _short(value) for name, value in facts.items() if value is not None}
     log.log(level, "%s %s", event, json.dumps(known | {"version": __version__}, ensure_ascii=False))
 

@@ -10,10 +10,12 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 type Row = dict[str, Any]
 
+_CANONICAL = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 _SURROGATE = re.compile("[\ud800-\udfff]")
 TICKS_MAX = 3_155_378_975_999_999_999  # 9999-12-31, the last instant of .NET's DateTime
 _SECONDS_MAX = 253_402_300_799  # the same in seconds since 1970
@@ -126,7 +128,7 @@ class RowChange:
 
 def canonical(value: Any) -> str:
     """One text per JSON value, whatever the order of its members."""
-    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return _CANONICAL.encode(value)
 
 
 def digest(value: Any) -> str:
@@ -136,7 +138,12 @@ def digest(value: Any) -> str:
 
 def link_key(company: str, mapping: str, key: Iterable[str]) -> str:
     """Identity of a row under a mapping; `company` as `name_form`, `key` as Mapping.key_of gives it."""
-    return digest([company, mapping, list(key)])
+    return _link_key(company, mapping, tuple(key))
+
+
+@lru_cache(maxsize=4096)  # of one row, a dozen times for each of its messages
+def _link_key(company: str, mapping: str, key: tuple[str, ...]) -> str:
+    return digest([company, mapping, key])
 
 
 def ticks_to_datetime(ticks: int) -> datetime:

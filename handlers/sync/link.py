@@ -4,7 +4,7 @@ A last-writer-wins map. `merge` is commutative, associative and idempotent, so n
 deliveries matters. The link also lists every event that may exist for the row, and who works on it (the claim).
 """
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from handlers.sync.change import SNAPSHOT, RowChange, canonical, digest, link_key
@@ -311,7 +311,8 @@ def merge(link: EventLink, change: RowChange, mapping: Mapping) -> EventLink:
 
 def to_state(link: EventLink) -> dict[str, Any]:
     """As JSON, with a version of its own."""
-    return {"v": STATE_VERSION, **asdict(link)}
+    claim, entries = link.claim, [vars(entry) for entry in link.entries]
+    return {"v": STATE_VERSION, **vars(link), "entries": entries, "claim": vars(claim) if claim else None}
 
 
 def from_state(state: dict[str, Any]) -> EventLink:
