@@ -161,7 +161,8 @@ class Inquiries:
             name = self._name(caption)
             if name in names and self.switches.odata_duplicates == "vanish":
                 continue
-            count = sum(known == name or re.fullmatch(rf"{name}_\d+", known) is not None for known in names)
+            alike = [known for known in names if known.startswith(name)]
+            count = sum(known == name or re.fullmatch(rf"{name}_\d+", known) is not None for known in alike)
             names[f"{name}_{count + 1}" if count else name] = caption
         return names
 
