@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 from azure.core.exceptions import ServiceRequestError
 
+from handlers.clients.activity import Recorder
 from handlers.clients.dead_letters import DeadLetter
 from handlers.clients.links import ListedLinks, entity_of
 from handlers.clients.notifications import ReceivedNotification
-from handlers.clients.tables import Stored
+from handlers.clients.tables import Entity, Stored
 from handlers.sync.change import RowChange, canonical
 from handlers.sync.errors import Code
 from handlers.sync.link import EventLink, from_state, to_state
@@ -82,6 +83,8 @@ class Links:
     def __init__(self, sim: "Simulation") -> None:
         self._sim = sim
         self._touched: dict[str, float] = {}
+        self._entities: dict[int, Entity] = {}  # as they are listed, by the number of their save
+        self._read: dict[int, EventLink] = {}
 
     def load(self, key: str) -> tuple[EventLink | None, str | None]:
         step = self._sim.scheduler.step
@@ -89,13 +92,21 @@ class Links:
 
     def _load(self, key: str) -> tuple[EventLink | None, str | None]:
         stored = self._sim.links.get(key)
-        return (from_state(json.loads(stored[0])), str(stored[1])) if stored else (None, None)
+        return (self._stored(key), str(stored[1])) if stored else (None, None)
+
+    def _stored(self, key: str) -> EventLink:
+        state, number = self._sim.links[key]
+        if number not in self._read:
+            self._read[number] = from_state(json.loads(state))
+        return self._read[number]
 
     def of_mapping(self, mapping: str) -> ListedLinks:  # noqa: ARG002
         def listed() -> ListedLinks:
             found = ListedLinks()
-            for state, number in self._sim.links.values():
-                found.add(Stored(entity_of(from_state(json.loads(state))), str(number)))
+            for key, (_, number) in self._sim.links.items():
+                if number not in self._entities:
+                    self._entities[number] = entity_of(self._stored(key))
+                found.add(Stored(self._entities[number], str(number)))
             return found
 
         return self._sim.scheduler.step("list", "lists the links", listed, show=lambda _: "")
@@ -122,7 +133,7 @@ class Links:
 
     def _forget(self, before: float) -> int:
         old = [key for key in self._sim.links if self._touched[key] < before]
-        links = [from_state(json.loads(self._sim.links[key][0])) for key in old]
+        links = [self._stored(key) for key in old]
         tombstones = [link.key for link in links if not (link.present or link.entries or link.claim or link.buried)]
         for key in tombstones:
             del self._sim.links[key]
@@ -177,6 +188,10 @@ class Queue:
 
         self._sim.scheduler.step("send", f"sends the change{f', to be seen in {delay:.0f} s' if delay else ''}", send)
 
+    def put_back(self, text: str, delay: float) -> None:
+        message = Message(text, self._sim.now + delay)
+        self._sim.scheduler.step("send", "puts the message back", lambda: self._sim.queue.append(message))
+
     def oldest(self) -> float:
         """When the first of those was taken in that wait and can be known of: not under way, and for more than a moment."""
         now = self._sim.now
@@ -195,6 +210,15 @@ class PutOff:
 
     def forget(self, change: RowChange) -> None:
         pass
+
+
+class Activity(Recorder):
+    """handlers.clients.activity.Recorder, which is for people; it would remember nothing, but after much work."""
+
+    def _nothing(self, *_: object, **__: object) -> None:
+        pass
+
+    began = queued = duplicate = indexed = applied = deferred = failed = sent = swept = _nothing
 
 
 class Pins:

@@ -84,6 +84,7 @@ class Scheduler:
         self.current: Task | None = None
         self._agenda: list[tuple[float, int, Callable[[], Any]]] = []
         self._order = itertools.count()
+        self._rounds = 0  # of the present run
 
     # -- what runs inside of tasks -----------------------------------------------------------------------------------
 
@@ -140,8 +141,13 @@ class Scheduler:
         return me
 
     def _others(self, me: Task) -> None:
-        assert me.parent
-        me.parent.switch()
+        """Others get their turn, if it is theirs; mostly it is not, and `run` would come to the same."""
+        if self.steps not in self.switches and self._rounds < STEPS_MAX and me.ready(self.now):
+            self._rounds += 1
+            self.do_what_is_due()
+        else:
+            assert me.parent
+            me.parent.switch()
         if me.gone:
             raise Died
 
@@ -226,7 +232,9 @@ class Scheduler:
     def run(self, offers: Callable[[], list[Callable[[], Task]]], ended: Callable[[Task], Any] = lambda _: None) -> None:
         """Until nothing is under way, on the agenda, or offered."""
         try:
-            for _ in range(STEPS_MAX):
+            self._rounds = 0
+            while self._rounds < STEPS_MAX:
+                self._rounds += 1
                 self.do_what_is_due()
                 task = self._next(offers())
                 if task is None:

@@ -1,5 +1,6 @@
 """The real receive and apply code on simulated time, against services in memory, through one story."""
 
+import contextlib
 import json
 import random
 from collections import Counter
@@ -14,8 +15,10 @@ from azure.core.exceptions import ServiceRequestError
 from handlers import apply as applying
 from handlers import outcome as outcomes
 from handlers import sweep_queue, upkeep
+from handlers.again import Refused
 from handlers.clients.dead_letters import DeadLetter
 from handlers.clients.graph import Graph
+from handlers.clients.held import Hold
 from handlers.clients.sessions import Sessions
 from handlers.clients.storage import Storage
 from handlers.operations import sweeps
@@ -26,7 +29,7 @@ from handlers.sweep_start import on_schedule
 from handlers.sync.change import RowChange, canonical
 from handlers.sync.errors import Later, OutcomeUnknown, Permanent
 from handlers.sync.mapping import Mapping
-from tests.laws.memory import Message, Store
+from tests.laws.memory import Activity, Message, Store
 from tests.laws.outlook import Acumatica, Event, Outlook
 from tests.laws.scheduler import Scheduler, Task
 from tests.laws.story import DAY, Change, Deed, Edit, Look, Story
@@ -80,6 +83,7 @@ class Simulation:
             graph=cast("Graph", self.outlook),
             sessions=cast("Sessions", Acumatica(self)),
             clock=lambda: self.now,
+            activity=Activity(),
         )
         self.requests: list[Request] = []
         self.transactions = Transactions(self)
@@ -131,7 +135,8 @@ class Simulation:
             for purge in pause.purges:
                 self.scheduler.at(began + pause.at + purge, self._purge)
             self.scheduler.at(began + pause.at + pause.days * DAY, partial(self._pause, False))
-        with mock.patch.object(outcomes, "random", random.Random(0)):
+        # How a row is looked for is for people, too.
+        with mock.patch.multiple(outcomes, random=random.Random(0), indexed=lambda *_, **__: None):
             for ending in (lambda: None, *self._endings()):
                 ending()
                 self.scheduler.run(self._offers, self._ended)
@@ -140,7 +145,8 @@ class Simulation:
         """What happens once all is quiet, one after the other."""
         story = self.story
         if story.healed:
-            return [partial(self._decide, release=story.release), self._sweep, self._decide, self._sweep_idly]
+            decide = partial(self._decide, release=story.release)
+            return [decide, self._sweep, self._decide, self._let_go, self._sweep_idly]
         endings: list[Callable[[], None]] = [partial(self._do, story.deed)] if story.deed else []
         endings += [self._touch] if story.edits else []
         return endings + ([self._reopen] if story.reopens else [])
@@ -202,14 +208,33 @@ class Simulation:
         """Somebody releases what the brake holds, or discards it."""
         for hold in self.store.held.open(1000):
             self.scheduler.log.append(f"Somebody {'releases' if release else 'discards'} what the brake holds.")
-            if release:
-                self.alone(partial(sweeps.release, hold.id, self.services, "ann"))
-            else:
-                self.alone(partial(sweeps.discard, hold.id, self.services, "ann", "a mistake"))
+            decided: list[str] = []
+            while not decided:  # who is told of an error, or of nothing, tries again
+                self.scheduler.start(partial(self._decided, hold, decided, release=release), "ann")
+                self.scheduler.run(list)
+
+    def _decided(self, hold: Hold, decided: list[str], *, release: bool) -> None:
+        with contextlib.suppress(ServiceRequestError):
+            try:
+                if release:
+                    sweeps.release(hold.id, self.services, "ann")
+                else:
+                    sweeps.discard(hold.id, self.services, "ann", "a mistake")
+            except Refused:
+                pass  # it was done at the first try
+            decided.append(hold.id)
 
     def _sweep(self) -> None:
         """A sweep puts right what no message tells of; what is too young for it is looked at again."""
         self._looks.append(Sweeping())
+
+    def _let_go(self) -> None:
+        """Where the brake keeps events of rows that are there, and they are to go, somebody raises REMOVALS_MAX."""
+        newest = self.store.sweeps.newest()
+        if newest and newest.plan.withheld:
+            self.scheduler.log.append("Somebody raises REMOVALS_MAX.")
+            self.services = replace(self.services, settings=SETTINGS.model_copy(update={"removals_max": 1000}))
+            self._sweep()
 
     def _sweep_idly(self) -> None:
         """Everything is in order by now, so that a sweep costs nothing."""

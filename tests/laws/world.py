@@ -2,6 +2,7 @@
 
 import uuid
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 from handlers.settings import Settings
@@ -70,6 +71,7 @@ SETTINGS = Settings(
 ).model_copy(update={"sweep_page_rows": 2})  # fewer than anybody may set
 
 
+@cache
 def note_id(row: str) -> str:
     """The id of a row's record in Acumatica."""
     return str(uuid.UUID(int=ord(row[0])))
@@ -89,6 +91,7 @@ def shown(row: str, state: State, known: State | None = None) -> dict[str, Any]:
     }
 
 
+@cache
 def link_key(row: str) -> str:
     """The key of a row's event link."""
     return key_of("t", "m", (row,))
