@@ -37,9 +37,8 @@ from handlers.sync.sweep_plan import brake, removals, sigma, too_young
 from handlers.sync.template import MissingColumns
 from handlers.sync.verdict import Skipped, Upsert, Withdrawn, judge
 
-log = logging.getLogger(__name__)
-
 STEP_SECONDS = 120.0  # the function has 290: a page that has begun may take its time
+_LISTING_SECONDS = 60.0  # that a step lasts longer, if listing its links takes them: it is to get further than one page
 _GIVE_UP_SECONDS = 6 * 3600.0
 _LONGEST_DELAY = 300.0
 _BEHIND_SECONDS = 60.0
@@ -112,7 +111,10 @@ class _Step:
     @cached_property
     def links(self) -> ListedLinks:
         """The mapping's links, as they were when this step first looked."""
-        return self.services.storage.links.of_mapping(self.mapping.name)
+        began = self.services.clock()
+        found = self.services.storage.links.of_mapping(self.mapping.name)
+        self.until += min(self.services.clock() - began, _LISTING_SECONDS)
+        return found
 
     @cached_property
     def seen(self) -> set[bytes]:
@@ -264,9 +266,8 @@ class _Step:
     def _decide(self, missing: list[Missing]) -> bool:
         """Say in the plan what is missing; whether it may be removed. Where not, or not yet, the sweep ends here."""
         plan, settings = self.sweep.plan, self.services.settings
-        young = self._young()
+        young, keys = self._young(), sorted(row_key for _, row_key in missing)
         plan = replace(plan, removals=len(missing), too_young=plan.too_young + len(young))
-        keys = sorted(row_key for _, row_key in missing)
         for row_key in keys[:_BATCH]:
             plan = plan.sampled("removals", row_key)
         why = brake(len(missing), plan.live, at_most=settings.removals_max, read=plan.read)
@@ -342,8 +343,7 @@ class _Step:
                 self.sweep.run, self.sweep.started, self.sweep.by, self.sweep.mapping, self.sweep.sent
             )
         level = logging.WARNING if code else logging.INFO
-        facts = {
-            name: getattr(plan, name) for name in ("read", "equal", "upserts", "too_young", "removals", "held", "retried")
-        }
+        names = ("read", "equal", "upserts", "too_young", "removals", "held", "retried")
+        facts = {name: getattr(plan, name) for name in names}
         about = {"mapping": plan.mapping, "sweep": self.sweep.id, "mode": plan.mode, "code": code or None}
         telemetry.emit(telemetry.SWEPT, level=level, **about, **facts)

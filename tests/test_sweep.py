@@ -14,6 +14,7 @@ from handlers import console
 from handlers.again import Refused
 from handlers.clients.condition import look
 from handlers.clients.held import Hold
+from handlers.clients.links import Links, ListedLinks
 from handlers.clients.sweeps import Order, Sweep
 from handlers.health import Health
 from handlers.operations import activity, checks, sweeps
@@ -380,6 +381,21 @@ def test_steps_of_no_length_read_one_page_each(swept: Sweeping) -> None:
     swept.drain()
     assert (steps, found.plan.read, found.plan.removals) == (4, 24, 1)
     assert len(swept.subjects()) == 24
+
+
+def test_a_step_whose_links_took_long_to_list_reads_more_than_one_page(
+    swept: Sweeping, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known(swept, 25)
+    of_mapping = Links.of_mapping
+
+    def slow(links: Links, mapping: str) -> ListedLinks:
+        swept.now += 10
+        return of_mapping(links, mapping)
+
+    monkeypatch.setattr(Links, "of_mapping", slow)
+    found, _ = step(swept.start(), swept.factory.services(), 8.0)
+    assert (found.phase, found.plan.read, found.reason) == ("done", 25, "")
 
 
 def test_of_two_workers_on_one_sweep_the_later_one_stops(swept: Sweeping) -> None:

@@ -55,10 +55,14 @@ class Links:
 
 
 class ListedLinks:
-    """Links as they were listed, by their keys; without their history."""
+    """Links as they were listed, by their keys; without their history.
+
+    They are much alike: packed with the first one as the dictionary, each takes less than half of what it would alone.
+    """
 
     def __init__(self) -> None:
         self._packed: dict[bytes, bytes] = {}
+        self._first = b""
         self.present = 0  # how many are of rows that are in the inquiry, as far as is known
         self.newest = 0  # the latest TimeStamp
 
@@ -69,17 +73,28 @@ class ListedLinks:
         timestamp, present, _ = state["version"] or (0, False, "")
         self.present += present
         self.newest = max(self.newest, timestamp)
-        self._packed[bytes.fromhex(stored.entity["RowKey"])] = zlib.compress(json.dumps(state).encode(), 1)
+        text = json.dumps(state).encode()
+        self._first = self._first or text
+        packer = zlib.compressobj(1, zdict=self._first)
+        self._packed[bytes.fromhex(stored.entity["RowKey"])] = packer.compress(text) + packer.flush()
 
     def get(self, key: str) -> EventLink | None:
         """One link."""
         packed = self._packed.get(bytes.fromhex(key))
-        return from_state(json.loads(zlib.decompress(packed))) if packed else None
+        return self._unpacked(packed) if packed else None
 
     def but(self, seen: Callable[[str], bool]) -> Iterator[EventLink]:
         """Those whose keys were not seen, in the order of their keys."""
         keys = (key for key in sorted(self._packed) if not seen(key.hex()))
-        return (from_state(json.loads(zlib.decompress(self._packed[key]))) for key in keys)
+        return (self._unpacked(self._packed[key]) for key in keys)
+
+    @property
+    def size(self) -> int:
+        """Bytes that they take, packed."""
+        return sum(map(len, self._packed.values()))
+
+    def _unpacked(self, packed: bytes) -> EventLink:
+        return from_state(json.loads(zlib.decompressobj(zdict=self._first).decompress(packed)))
 
 
 def entity_of(link: EventLink) -> Entity:

@@ -7,10 +7,11 @@ from dataclasses import replace
 import pytest
 from azure.data.tables import TableServiceClient
 
-from handlers.clients.links import LINKS, StateTooLarge
+from handlers.clients.links import LINKS, ListedLinks, StateTooLarge, entity_of
 from handlers.clients.storage import Storage
-from handlers.clients.tables import StorageError
+from handlers.clients.tables import StorageError, Stored
 from handlers.sync.link import Claim, Column, Entry, EventLink, Version
+from local.searching import links as made
 from tests.clients.storage import LINK, UNICODE, Proxy, open_storage
 
 LATER = replace(LINK, last_effect="CreateEvent")
@@ -185,3 +186,15 @@ def test_a_state_that_shrinks_leaves_nothing_behind(app: Storage) -> None:
     etag = app.links.save(replace(LINK, columns={"a": Column(1, "x" * 100_000)}), None)
     etag = app.links.save(LINK, etag)
     assert app.links.load(LINK.key) == (LINK, etag)
+
+
+def test_listed_links_are_as_they_were_but_for_their_history_and_small() -> None:
+    """What a sweep remembers of each row: 100,000 are to fit into an instance's memory beside all else."""
+    links = [*made(200), replace(LINK, columns={UNICODE: Column(7, {UNICODE: [1, 1.5, None]})})]
+    listed = ListedLinks()
+    for link in links:
+        listed.add(Stored(entity_of(link), "etag"))
+    assert [listed.get(link.key) for link in links] == [replace(link, history=()) for link in links]
+    assert [link.key for link in listed.but(lambda key: key == LINK.key)] == sorted(link.key for link in links[:-1])
+    assert listed.get("00" * 32) is None
+    assert listed.size < 300 * len(links)  # bytes; alone, each would take twice as much

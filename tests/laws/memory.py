@@ -188,10 +188,6 @@ class Queue:
 
         self._sim.scheduler.step("send", f"sends the change{f', to be seen in {delay:.0f} s' if delay else ''}", send)
 
-    def put_back(self, text: str, delay: float) -> None:
-        message = Message(text, self._sim.now + delay)
-        self._sim.scheduler.step("send", "puts the message back", lambda: self._sim.queue.append(message))
-
     def oldest(self) -> float:
         """When the first of those was taken in that wait and can be known of: not under way, and for more than a moment."""
         now = self._sim.now
