@@ -60,7 +60,9 @@ class Sweeps:
 
     def send(self, order: Order, delay: float = 0.0) -> None:
         text = canonical({"v": real.MESSAGE_VERSION, "mapping": order.mapping, "sweep": order.sweep, "hold": order.hold})
+        self.put_back(text, delay)
 
+    def put_back(self, text: str, delay: float) -> None:
         words = f"sends an order{f', to be seen in {delay:.0f} s' if delay else ''}"
         self._step("order", words, lambda: self._sim.order(text, delay))
 
