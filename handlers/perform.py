@@ -8,6 +8,7 @@ from handlers.sync.effects import (
     ClearRecord,
     CreateEvent,
     DeleteEvent,
+    Deliver,
     Done,
     Effect,
     FindEvent,
@@ -58,7 +59,7 @@ def perform(effect: Effect, mapping: Mapping, services: Services, deadline: floa
     except Later as failure:
         return Retry(failure)
     except OutcomeUnknown as failure:
-        if isinstance(effect, AdoptEvent | FindEvent):  # they only look
+        if isinstance(effect, AdoptEvent | FindEvent | Deliver):  # they only look; a message has the same id again
             return Retry(Later(failure.code, failure.reason))
         return Unknown(failure)
 
@@ -81,6 +82,8 @@ def _carried_out(effect: Effect, mapping: Mapping, services: Services, deadline:
             event_id = entry.id or ""
             if comment is None or not graph.cancel(entry.mailbox, event_id, comment, deadline):
                 graph.delete(entry.mailbox, event_id, deadline)
+        case Deliver(message=message):
+            return Done(services.relays.deliver(message, mapping.relay, deadline) if mapping.relay else "")
         case WriteBack(content=content, entry=entry):
             results = {EVENT_ID: content.event_id or "", "reason": ""}
             if wants_details(mapping):

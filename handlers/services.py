@@ -23,6 +23,7 @@ from handlers.sync.scope import Scope
 if TYPE_CHECKING:
     from handlers.clients.graph import Graph
     from handlers.clients.inquiries import Inquiries
+    from handlers.clients.relay import Relays
     from handlers.clients.sessions import Sessions
 
 log = logging.getLogger(__name__)
@@ -104,6 +105,7 @@ class Services(Intake):
     settings: Settings
     graph: "Graph"
     sessions: "Sessions"
+    relays: "Relays"
 
     @property
     def scope(self) -> Scope:
@@ -178,6 +180,7 @@ class Factory:
         if self._services:
             self._services.sessions.close()
             self._services.graph.close()
+            self._services.relays.close()
         self._activity.close()
         if self._storage:
             self._storage.close()
@@ -201,10 +204,13 @@ class Factory:
         # Not before the first row: Azure waits for the import of function_app.py on every start of an instance.
         from handlers.clients.acumatica import Acumatica  # noqa: PLC0415
         from handlers.clients.graph import Graph  # noqa: PLC0415
+        from handlers.clients.receivers import receivers  # noqa: PLC0415
+        from handlers.clients.relay import Relays  # noqa: PLC0415
         from handlers.clients.sessions import Sessions  # noqa: PLC0415
 
         try:
             settings = load_settings(Settings, self._environ)
+            found = receivers(intake.mappings, self._environ, trial=bool(settings.test_mailbox))
         except SettingsProblems as error:
             raise self._not_ready("settings", error.problems) from None
         return Services(
@@ -215,6 +221,7 @@ class Factory:
             activity=self._activity,
             pinned=intake.pinned,
             graph=Graph(settings, self._clock),
+            relays=Relays(found, settings, self._clock),
             sessions=Sessions(Acumatica(settings, self._clock), intake.storage, settings, self._clock),
         )
 

@@ -13,10 +13,10 @@ from handlers.sync.notification import MAX_ROWS
 CONNECT_SECONDS = 10.0
 # Less than functionTimeout of host.json, at which the host kills the process with all that is under way.
 FUNCTION_SECONDS = 290.0
-_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 _NIGHTLY = "0 0 2 * * *"
 _SCHEDULE = r"([0-9A-Za-z*/,-]+\s+){5}[0-9A-Za-z*/,-]+"  # six fields; the host reads them
-_UNRESOLVED = "@Microsoft.KeyVault("  # what App Service leaves in place of a reference that it could not resolve
+UNRESOLVED = "@Microsoft.KeyVault("  # what App Service leaves in place of a reference that it could not resolve
 
 
 class SettingsProblems(Exception):
@@ -36,7 +36,7 @@ def _address(url: str) -> str:
         raise wrong from None  # its own message holds the value
     if parts.scheme not in {"https", "http"} or not parts.hostname or re.search(r"[\s?#@]", url):
         raise wrong
-    if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
+    if parts.scheme == "http" and parts.hostname not in LOOPBACK:
         raise ValueError("has to begin with https:// (secrets travel to it)")
     return url.rstrip("/")
 
@@ -88,7 +88,7 @@ class StorageSettings(_Model):
             return ["AzureWebJobsStorage (locally) or AzureWebJobsStorage__accountName (in Azure): missing"]
         parts = {part.split("=")[0].strip().lower() for part in (text or "").split(";")}
         ways: list[set[str]] = [{"usedevelopmentstorage"}, {"accountname", "accountkey"}, {"sharedaccesssignature"}]
-        if text is None or text.startswith(_UNRESOLVED) or any(way <= parts for way in ways):
+        if text is None or text.startswith(UNRESOLVED) or any(way <= parts for way in ways):
             return []
         return ["AzureWebJobsStorage: has to be a connection string with AccountName and AccountKey"]
 
@@ -339,7 +339,7 @@ def load_settings[M: _Model](model: type[M], environ: Mapping[str, str]) -> M:
     """Read the settings of `model` from an environment. Raises SettingsProblems; empty values count as not set."""
     names = [field.alias or name for name, field in model.model_fields.items()]
     values = {name: environ[name].strip() for name in names if environ.get(name, "").strip()}
-    unresolved = [name for name, value in values.items() if value.startswith(_UNRESOLVED)]
+    unresolved = [name for name, value in values.items() if value.startswith(UNRESOLVED)]
     problems = [
         f"{name}: its Key Vault reference did not resolve; does the secret exist, may the app read it?"
         for name in unresolved

@@ -93,7 +93,7 @@ def entity_of(link: EventLink) -> Entity:
         "PartitionKey": link.key[:2],
         "RowKey": link.key,
         "Mapping": link.mapping,
-        "Tombstone": not (link.present or link.entries or link.claim or link.buried),
+        "Tombstone": not (link.present or link.entries or link.delivery.pending or link.claim or link.buried),
         "LastError": link.last_error[:_ERROR],
         **split(state, "State"),
     }

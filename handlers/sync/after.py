@@ -22,6 +22,8 @@ Requests without an answer: see late.py.
 |                      | NoRecord, Refused       | dead letter                                                           |
 |                      | Retry, Unknown          | written again; a late copy is waited for, the calendar is not         |
 | ReportOutlook        | Done                    | the record holds what was seen in Outlook; otherwise as a WriteBack   |
+| Deliver              | Done                    | the receiver knows this state                                         |
+|                      | Retry, Refused          | sent again under the same id; after Refused, once a person has acted  |
 | ReportFailure        | any                     | the reason stands, or may stand, in the record                        |
 | ClearRecord          | Done, NoRecord          | the record is empty                                                   |
 """
@@ -36,6 +38,7 @@ from handlers.sync.effects import (
     ClearRecord,
     CreateEvent,
     DeleteEvent,
+    Deliver,
     Done,
     Effect,
     EventEffect,
@@ -55,7 +58,7 @@ from handlers.sync.effects import (
     WriteBack,
 )
 from handlers.sync.errors import Code, Later, Permanent
-from handlers.sync.link import Entry, EventLink
+from handlers.sync.link import Delivery, Entry, EventLink
 
 _MISSES = 3  # looks for an event that Graph speaks of and does not find, before it counts as gone
 _SECOND_LOOKS = 1  # before an event that was there counts as gone: a mailbox may lag behind itself
@@ -86,6 +89,8 @@ def after(link: EventLink, effect: Effect, result: Result, now: float) -> After:
     match effect:
         case WriteBack() | ReportFailure() | ReportOutlook() | ClearRecord():
             return _after_record(link, effect, result, now)
+        case Deliver():
+            return _after_delivery(link, effect, result)
         case _ if effect.entry.leaving:
             return _after_removal(link, effect, result, now)
         case CreateEvent():
@@ -237,6 +242,17 @@ def _followed(link: EventLink, entry: Entry) -> EventLink:
     if live and live.mailbox != entry.mailbox:
         return link.with_entry(replace(entry, mailbox=live.mailbox, id=None, others=(), sought=True, seen=False))
     return link.without_entry(entry)
+
+
+# -- the receiver ------------------------------------------------------------------------------------------------------
+
+
+def _after_delivery(link: EventLink, effect: Deliver, result: Result) -> After:
+    match result:
+        case Done(event_id=answer):
+            told = Delivery(effect.message.after, answer=answer or link.delivery.answer)
+            return After(replace(link, delivery=told))
+    return _stopped(link, result)
 
 
 # -- the record --------------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""What can be done to Outlook and Acumatica for a row, and what can come of it: both are data.
+"""What can be done to Outlook, to Acumatica and to receivers for a row, and what can come of it: both are data.
 
 `plan` makes effects, the clients carry them out, and `after` reads the results.
 """
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from handlers.sync.errors import Later, OutcomeUnknown, Permanent
 from handlers.sync.event import CalendarEvent
 from handlers.sync.link import Entry, InOutlook, Record
+from handlers.sync.relay import Message
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,13 @@ class DeleteEvent:
     entry: Entry
     stamp: str
     comment: str | None = None
+
+
+@dataclass(frozen=True)
+class Deliver:
+    """POST of a message to the receiver, under the same id until it is confirmed."""
+
+    message: Message
 
 
 @dataclass(frozen=True)
@@ -106,12 +114,12 @@ class ClearRecord:
 
 type EventEffect = CreateEvent | AdoptEvent | UpdateEvent | FindEvent | DeleteEvent
 RecordEffect = WriteBack | ReportFailure | ReportOutlook | ClearRecord  # no `type`: isinstance takes it
-type Effect = EventEffect | RecordEffect
+type Effect = EventEffect | Deliver | RecordEffect
 
 
 @dataclass(frozen=True)
 class Done:
-    """It is carried out; `event_id` is the id of what was made."""
+    """It is carried out; `event_id` is the id of what was made, or the one in a receiver's answer."""
 
     event_id: str | None = None
 

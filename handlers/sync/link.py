@@ -85,6 +85,16 @@ class Claim:
     backed: bool = True
 
 
+@dataclass(frozen=True)
+class Delivery:
+    """What a receiver knows of the row, and the message to it that is under way; relay.py says how they go together."""
+
+    confirmed: dict[str, Any] | None = None  # the state that it has confirmed; None = none, or that it was removed
+    intent: str = ""  # hash of what the link's generation numbers: TimeStamp and state
+    pending: bool = False  # that message is not confirmed
+    answer: str = ""  # the id in the receiver's answer
+
+
 class InOutlook(NamedTuple):
     """What a look at the calendar has shown of the event, as its record is told it.
 
@@ -121,6 +131,7 @@ class EventLink:
     written: bool = False  # whether the record may have got anything
     record_late_until: float = 0.0  # until when a write-back without an answer may still be carried out
     record_late: Record | None = None  # what it writes; None = several, or what is in Outlook
+    delivery: Delivery = Delivery()
     in_outlook: InOutlook | None = None  # what people made of the event, as last seen; None = nothing to tell of
     outlook_told: InOutlook | None = None  # what of that is known to be in the record
     claim: Claim | None = None
@@ -168,6 +179,11 @@ class EventLink:
     def live(self) -> Entry | None:
         """The one event that stays."""
         return next((entry for entry in self.entries if not entry.leaving), None)
+
+    @property
+    def stands(self) -> bool:
+        """Whether there is an event, or a receiver that was told of the row."""
+        return self.live is not None or self.delivery.pending or self.delivery.confirmed is not None
 
     @property
     def record_endangered(self) -> bool:
@@ -316,6 +332,7 @@ def from_state(state: dict[str, Any]) -> EventLink:
         written=state.get("written", state.get("written_to") is not None),
         record_late_until=state.get("record_late_until", 0.0),
         record_late=Record(*state["record_late"]) if state.get("record_late") else None,
+        delivery=Delivery(**state.get("delivery", {})),
         in_outlook=InOutlook(*state["in_outlook"]) if state.get("in_outlook") else None,
         outlook_told=InOutlook(*state["outlook_told"]) if state.get("outlook_told") else None,
         claim=Claim(**state["claim"]) if state["claim"] else None,

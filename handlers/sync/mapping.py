@@ -1,4 +1,4 @@
-"""Mappings: which inquiry becomes which event in whose calendar, as data (one TOML file each).
+"""Mappings: which inquiry becomes which event in whose calendar, or which messages to whom, as data (one TOML file each).
 
 Columns, templates and conditions only: nothing computes here, since the Generic Inquiry can. How a file is read stands in
 mapping_file.py, how a row is rendered in event.py, where a mapping is active in scope.py. `python -m local.docs` makes
@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, Discriminator, Field, Tag, WithJsonSchema, field_validator
 
 from handlers.sync.mapping_event import EventChanges, EventTemplate
+from handlers.sync.mapping_relay import RelayTemplate
 from handlers.sync.mapping_values import (
     SCALAR_SCHEMA,
     LocaleName,
@@ -249,6 +250,7 @@ class Mapping(Table):
     )
     footer: Text | None = Field(None, description="Last line of the body; `{link}` is the address of the record.")
     event: EventTemplate
+    relay: RelayTemplate | None = None
     when: _Conditions = Field(
         default_factory=dict, description="Which rows are in the calendar: a condition per column; all have to hold."
     )
@@ -285,9 +287,15 @@ class Mapping(Table):
         """All columns that the mapping reads, each once, the key columns first."""
         shapes = [shape.event for shape in self.shape]
         parts = (self.mailbox, self.event, shapes, self.write_back and self.write_back.id, self.calendar, self.time_zone)
-        templates = [template for part in (*parts, self.adopt, self.link) for template in _templates(part)]
+        templates = [template for part in (*parts, self.adopt, self.link, self.relay) for template in _templates(part)]
         conditions = [*self.when, *(column for shape in self.shape for column in shape.when)]
-        return tuple(dict.fromkeys([*self.key, *(column for t in templates for column in t.columns), *conditions]))
+        named = [*self.attributes, *self.values] if self.whole else []
+        return tuple(dict.fromkeys([*self.key, *(column for t in templates for column in t.columns), *conditions, *named]))
+
+    @property
+    def whole(self) -> bool:
+        """Whether every column of the row is read, since a relay tells of all of them."""
+        return self.relay is not None and not self.relay.fields
 
     def key_of(self, row: Row) -> tuple[str, ...]:
         """The row's key values, trimmed, since Acumatica pads segmented keys. Raises MissingColumns."""
@@ -298,8 +306,12 @@ class Mapping(Table):
         return tuple(as_text(values[column]) for column in self.key)
 
     def pick(self, row: Row) -> Row:
-        """The columns that the mapping reads. Raises MissingColumns."""
-        return pick(row, self.columns)
+        """The columns that the mapping reads; a relay without fields reads all that there are. Raises MissingColumns."""
+        picked = pick(row, self.columns)
+        if not self.whole:
+            return picked
+        named = set(map(folded, picked))
+        return picked | {name: value for name, value in row.items() if folded(name) not in named}
 
     def matches(self, row: Row) -> bool:
         """Whether a row (of picked columns) belongs into the calendar."""
@@ -333,3 +345,5 @@ def _templates(part: Any) -> Iterator[Template]:
         case list():
             for item in part:
                 yield from _templates(item)
+        case dict():
+            yield from _templates([*part.values()])

@@ -24,7 +24,7 @@ from handlers.sync.errors import Permanent
 from handlers.sync.event import CalendarEvent, calendar_event
 from handlers.sync.link import EventLink
 from handlers.sync.mapping import Days, Mapping
-from handlers.sync.plan import settled, wanted_event
+from handlers.sync.plan import settled, wanted
 from handlers.sync.scope import Scope
 from handlers.sync.snapshot_values import as_pushed, forms, same, zone_of
 
@@ -139,7 +139,7 @@ def judge(
         return Equal()
     if link and link.version and (link.version.timestamp >= sigma or link.held(now)):
         return TooYoung()
-    if link and link.live:
+    if link and link.stands:
         return upsert
     return _skipped(shown | kept, mapping, scope, now) or upsert
 
@@ -149,7 +149,7 @@ def _in_order(link: EventLink, mapping: Mapping, scope: Scope, now: float) -> bo
     if link.buried:
         return True
     try:
-        return not link.claim and settled(link, wanted_event(link, mapping, scope), mapping, now)
+        return not link.claim and settled(link, wanted(link, mapping, scope), mapping, now)
     except Permanent:
         return False
 
@@ -158,6 +158,8 @@ def _skipped(row: Row, mapping: Mapping, scope: Scope, now: float) -> Equal | Sk
     """Why a row that has no event gets none; None where it gets one."""
     if not mapping.matches(row):
         return Equal()
+    if mapping.relay:
+        return None if mapping.backfill.rows == "all" else Skipped("past")
     try:
         event = calendar_event(mapping, row, scope)
     except Permanent:

@@ -1,0 +1,236 @@
+"""What a receiver is told: when, in which form, and under which id."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from handlers.sync.after import after
+from handlers.sync.change import RowChange
+from handlers.sync.effects import Deliver, Done, Retry
+from handlers.sync.errors import Code, Later, Permanent
+from handlers.sync.link import EventLink, from_state, merge, new_link, to_state
+from handlers.sync.mapping import Mapping
+from handlers.sync.mapping_file import load_mapping
+from handlers.sync.plan import intend, plan, settled, wanted
+from handlers.sync.relay import answer_id, body, headers, relay_error
+from handlers.sync.scope import Scope
+
+TEXT = """
+query = "Q"
+key = ["Key"]
+time_zone = "UTC"
+[when]
+Stage = { not = "Lost" }
+[relay]
+url = "RELAY_CRM"
+[relay.fields]
+id = "{Key}"
+amount = "{Amount}"
+line = "{Key}: {Amount:0.00}"
+"""
+FIELDS = load_mapping("m", TEXT)
+WHOLE = load_mapping("m", TEXT.partition("[relay.fields]")[0])
+TICKS = 639_000_000_000_000_000
+NOW = 1000.0
+
+
+def change(number: int, amount: float | None, **columns: Any) -> RowChange:
+    """The row as of a transaction; without an amount it is gone."""
+    row = None if amount is None else {"Key": "A", "Amount": amount, "Stage": "New", **columns}
+    return RowChange("p", "m", ("A",), TICKS + number, row, "n", 0.0)
+
+
+def begun(link: EventLink, change: RowChange, mapping: Mapping = FIELDS) -> EventLink:
+    """The link as it is saved before anything is sent."""
+    link = merge(link, change, mapping)
+    return intend(link, wanted(link, mapping, Scope()), mapping, NOW)
+
+
+def deliveries(link: EventLink, mapping: Mapping = FIELDS) -> list[Deliver]:
+    return [e for e in plan(link, wanted(link, mapping, Scope()), mapping, NOW) if isinstance(e, Deliver)]
+
+
+def told(link: EventLink, mapping: Mapping = FIELDS) -> EventLink:
+    """The link after its message has arrived."""
+    (effect,) = deliveries(link, mapping)
+    return after(link, effect, Done(), NOW).link
+
+
+def new() -> EventLink:
+    return new_link(change(1, 1), NOW)
+
+
+def shown(effect: Deliver) -> tuple[str, Any, Any]:
+    message = effect.message
+    return message.type, message.before and message.before["amount"], message.after and message.after["amount"]
+
+
+def test_the_life_of_a_row_is_three_messages() -> None:
+    link, seen = new(), []
+    for step in (change(1, 1), change(2, 2), change(3, None)):
+        link = begun(link, step)
+        seen += deliveries(link)
+        link = told(link)
+        assert settled(link, wanted(link, FIELDS, Scope()), FIELDS, NOW)
+    assert [shown(effect) for effect in seen] == [
+        ("row.inserted", None, 1),
+        ("row.updated", 1, 2),
+        ("row.removed", 2, None),
+    ]
+    assert len({effect.message.id for effect in seen}) == 3
+    assert sorted(seen, key=lambda effect: effect.message.sequence) == seen
+
+
+def test_a_repetition_is_the_same_message_to_the_byte() -> None:
+    """After a failure, a crash (the saved link is all there is) and the same change once more."""
+    link = begun(new(), change(1, 1))
+    (first,) = deliveries(link)
+    failed = after(link, first, Retry(Later(Code.NOT_ANSWERED, "no answer")), NOW).link
+    again = begun(replace(from_state(to_state(failed)), claim=None).unconfirmed(), change(1, 1))
+    (second,) = deliveries(again)
+    assert FIELDS.relay
+    assert (second, body(second.message, FIELDS.relay)) == (first, body(first.message, FIELDS.relay))
+
+
+def test_what_may_not_have_arrived_is_followed_by_the_newest_state_alone() -> None:
+    link = begun(new(), change(1, 1))
+    (lost,) = deliveries(link)
+    link = begun(link, change(3, 3))
+    link = begun(link, change(2, 2))
+    (effect,) = deliveries(link)
+    assert shown(effect) == ("row.inserted", None, 3)
+    assert effect.message.sequence > lost.message.sequence
+
+
+def test_a_row_that_goes_back_while_a_message_is_in_doubt_is_told_again() -> None:
+    """The receiver may hold the state between."""
+    link = told(begun(new(), change(1, 1)))
+    link = begun(begun(link, change(2, 2)), change(3, 1))
+    assert [shown(effect) for effect in deliveries(link)] == [("row.updated", 1, 1)]
+
+
+def test_the_removal_of_a_row_that_may_have_arrived_is_told() -> None:
+    link = begun(begun(new(), change(1, 1)), change(2, None))
+    assert [shown(effect) for effect in deliveries(link)] == [("row.removed", None, None)]
+
+
+def test_a_row_that_never_was_told_of_leaves_in_silence() -> None:
+    link = begun(new(), change(1, None))
+    assert (deliveries(link), settled(link, wanted(link, FIELDS, Scope()), FIELDS, NOW)) == ([], True)
+
+
+def test_when_decides_like_a_removal() -> None:
+    link = told(begun(new(), change(1, 1)))
+    link = begun(link, change(2, 2, Stage="Lost"))
+    assert [shown(effect) for effect in deliveries(link)] == [("row.removed", 1, None)]
+
+
+def test_a_change_of_nothing_that_is_told_sends_nothing() -> None:
+    link = told(begun(new(), change(1, 1)))
+    assert deliveries(begun(link, change(2, 1, Stage="Won"))) == []
+
+
+def test_types_that_are_left_out_count_as_told() -> None:
+    mapping = load_mapping("m", TEXT.replace('url = "RELAY_CRM"', 'url = "RELAY_CRM"\ntypes = ["row.removed"]'))
+    link = begun(begun(new(), change(1, 1), mapping), change(2, 2), mapping)
+    assert deliveries(link, mapping) == []
+    link = begun(link, change(3, None), mapping)
+    assert [shown(effect) for effect in deliveries(link, mapping)] == [("row.removed", 2, None)]
+
+
+def test_fields_keep_the_type_of_a_column_alone() -> None:
+    (effect,) = deliveries(begun(new(), change(1, 2.5)))
+    assert effect.message.after == {"id": "A", "amount": 2.5, "line": "A: 2.50"}
+
+
+def test_without_fields_the_whole_row_is_told() -> None:
+    (effect,) = deliveries(begun(new(), change(1, 2, Further={"a": None}), WHOLE), WHOLE)
+    assert effect.message.after == {"Key": "A", "Amount": 2, "Stage": "New", "Further": {"a": None}}
+
+
+def test_the_body_of_standard_webhooks() -> None:
+    (effect,) = deliveries(begun(new(), change(1, 2)))
+    assert FIELDS.relay
+    data = {
+        "company": "p",
+        "mapping": "m",
+        "key": ["A"],
+        "sequence": 1001,
+        "before": None,
+        "after": {"id": "A", "amount": 2, "line": "A: 2.00"},
+    }
+    assert json.loads(body(effect.message, FIELDS.relay)) == {
+        "type": "row.inserted",
+        "timestamp": "2025-11-29T08:00:00Z",
+        "data": data,
+    }
+    assert headers(effect.message, FIELDS.relay) == {
+        "Content-Type": "application/json",
+        "webhook-id": effect.message.id,
+    }
+
+
+def test_the_body_of_a_cloud_event() -> None:
+    mapping = load_mapping("m", TEXT.replace('url = "RELAY_CRM"', 'url = "RELAY_CRM"\nformat = "cloudevents"'))
+    (effect,) = deliveries(begun(new(), change(1, 2), mapping), mapping)
+    assert mapping.relay
+    event = json.loads(body(effect.message, mapping.relay))
+    data = event.pop("data")
+    assert event == {
+        "specversion": "1.0",
+        "id": effect.message.id,
+        "source": "/acumatica/p/m",
+        "type": "row.inserted",
+        "subject": "A",
+        "time": "2025-11-29T08:00:00Z",
+        "datacontenttype": "application/json",
+        "sequence": "00000000000000001001",
+    }
+    assert (data["before"], data["after"]["amount"]) == (None, 2)
+    assert headers(effect.message, mapping.relay)["Content-Type"] == "application/cloudevents+json; charset=utf-8"
+
+
+@pytest.mark.parametrize(
+    ("status", "answer_headers", "code", "delay"),
+    [
+        (429, {"Retry-After": "7"}, Code.RELAY_THROTTLED, 7.0),
+        (500, {}, Code.RELAY_UNAVAILABLE, 0.0),
+        (503, {"retry-after": "60"}, Code.RELAY_UNAVAILABLE, 60.0),
+        (408, {}, Code.RELAY_UNAVAILABLE, 0.0),
+    ],
+)
+def test_answers_that_mean_later(status: int, answer_headers: dict[str, str], code: Code, delay: float) -> None:
+    error = relay_error(status, answer_headers, b"", "RELAY_CRM")
+    assert isinstance(error, Later)
+    assert (error.code, error.delay) == (code, delay)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "remedy"),
+    [
+        (410, Code.RELAY_GONE, "new address"),
+        (301, Code.RELAY_REFUSED, "where it leads"),
+        (401, Code.RELAY_REFUSED, "auth"),
+        (404, Code.RELAY_REFUSED, "RELAY_CRM"),
+    ],
+)
+def test_answers_that_want_a_person(status: int, code: Code, remedy: str) -> None:
+    error = relay_error(status, {"Location": "https://secret.example.com/?sig=1"}, b"", "RELAY_CRM")
+    assert isinstance(error, Permanent)
+    assert (error.code, remedy in error.remedy, "secret.example" in f"{error.reason}{error.remedy}") == (code, True, False)
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [(b'{"id": "x1"}', "x1"), (b'{"id": 7}', "7"), (b'{"id": true}', ""), (b"[]", ""), (b"<html>", ""), (b"", "")],
+)
+def test_the_id_in_an_answer(content: bytes, found: str) -> None:
+    assert answer_id(content) == found
+
+
+def test_ids_are_of_plain_letters() -> None:
+    """They go into a header, and in front of a dot in what is signed."""
+    (effect,) = deliveries(begun(new(), change(1, 2)))
+    assert effect.message.id.replace("-", "").isalnum()
