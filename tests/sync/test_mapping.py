@@ -14,8 +14,8 @@ from handlers.sync.template import MissingColumns
 from local.sample import ROW, TEXT, changed
 
 KEYS = (
-    "query, key, mailbox, calendar, time_zone, locale, attributes, default_minutes, adopt, link, footer, event, relay, when, "
-    "values, shape, on, sweep, backfill, write_back"
+    "query, key, mailbox, calendar, time_zone, locale, attributes, default_minutes, adopt, link, footer, event, relay, "
+    "when, values, shape, on, sweep, backfill, write_back"
 )
 EVENT = (
     "subject, body, start, end, isAllDay, location, attendees, showAs, sensitivity, importance, categories, isReminderOn, "

@@ -45,7 +45,7 @@ def test_without_fields_every_column_is_read_and_named_ones_by_the_names_of_the_
         (BEGIN + RELAY + 'types = ["row.insert"]\n', "did you mean 'row.inserted'?"),
         (BEGIN + RELAY + "types = []\n", "relay.types: has to hold at least one"),
         (BEGIN + RELAY + 'audience = "api://x"\n', 'relay.audience: counts only with auth = "entra"'),
-        (BEGIN + RELAY + 'secret = "x"\n', "relay.secret: unknown key"),
+        (BEGIN + RELAY + 'formt = "standard"\n', "relay.formt: unknown key; did you mean format?"),
         (BEGIN + 'mailbox = "{M}"\n' + RELAY, "mailbox: is of events, and this mapping has a [relay]"),
         (BEGIN + RELAY + '[on]\ndelete = "keep"\n', "on: is of events"),
         (BEGIN + RELAY + '[backfill]\nrows = "future"\n', 'backfill: with a [relay] it can only say rows = "all"'),
