@@ -13,6 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from handlers.clients.receivers import new_secret
 from handlers.clients.sweeps import Sweep
 from handlers.clients.tables import StorageError, in_words
 from handlers.operations import activity, calendars, checks, dead_letters, preview, search, support, sweeps, uninstall
@@ -90,6 +91,8 @@ def _parser() -> argparse.ArgumentParser:
     made = _command(commands, "uninstall", _uninstall, _UNINSTALL)
     made.add_argument("--remove", action="store_true", help="remove the events (without it: a dry run)")
     made.add_argument("--mailbox", default="", metavar="ADDRESS", help="only events of this mailbox")
+    text = "Make a secret that signs the messages of a relay; nothing is stored."
+    _command(commands, "relay-secret", _relay_secret, text, storage=False)
     return top
 
 
@@ -277,6 +280,12 @@ def _look(options: argparse.Namespace, services: Services) -> int:
 def _progress(sweep: Sweep) -> None:
     if sys.stderr.isatty():
         print(f"\r{progress_line(sweep)}", end="" if sweep.phase != "done" else "\n", file=sys.stderr, flush=True)
+
+
+def _relay_secret(options: argparse.Namespace) -> int:
+    secret = new_secret()
+    _print(options, {"secret": secret}, [secret])
+    return 0
 
 
 def _held(options: argparse.Namespace) -> int:

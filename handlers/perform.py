@@ -35,7 +35,7 @@ from handlers.sync.errors import (
     Permanent,
     RecordGone,
 )
-from handlers.sync.mapping import EVENT_ID, Mapping
+from handlers.sync.mapping import Mapping
 from handlers.sync.record import record_update, wants_details
 
 
@@ -84,9 +84,8 @@ def _carried_out(effect: Effect, mapping: Mapping, services: Services, deadline:
                 graph.delete(entry.mailbox, event_id, deadline)
         case Deliver(message=message):
             return Done(services.relays.deliver(message, mapping.relay, deadline) if mapping.relay else "")
-        case WriteBack(content=content, entry=entry):
-            results = {EVENT_ID: content.event_id or "", "reason": ""}
-            if wants_details(mapping):
+        case WriteBack(entry=entry, results=results):
+            if entry and wants_details(mapping):
                 results |= graph.details(entry.mailbox, entry.id or "", deadline)
             services.sessions.put(record_update(mapping, effect.record, results), deadline)
         case ReportFailure() | ReportOutlook() | ClearRecord():

@@ -14,7 +14,7 @@ from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
 from handlers.settings import PageSettings, Settings, StorageSettings
-from handlers.sync import mapping, mapping_event
+from handlers.sync import mapping, mapping_event, mapping_relay
 from handlers.sync.mapping import NOT_KEYS, RESULTS
 from handlers.sync.mapping_event import EventChanges
 from handlers.sync.mapping_file import MappingProblems, load_mapping
@@ -97,13 +97,18 @@ def test_every_key_of_a_mapping_is_listed_with_its_default_and_meaning() -> None
 
 
 def test_no_table_of_a_mapping_is_forgotten() -> None:
-    models = {model for module in (mapping, mapping_event) for model in vars(module).values() if isinstance(model, type)}
+    models = {
+        model
+        for module in (mapping, mapping_event, mapping_relay)
+        for model in vars(module).values()
+        if isinstance(model, type)
+    }
     assert {model for model in models if issubclass(model, BaseModel)} - {BaseModel, Table} == set(docs.TABLES.values())
 
 
 def test_every_placeholder_of_write_back_is_explained() -> None:
     recipe = MAPPING[MAPPING.index("### Write-back") : MAPPING.index("### What happens on changes")]
-    assert set(re.findall(r"^\| `\{(\w+)\}` \|", recipe, re.MULTILINE)) == RESULTS
+    assert set(re.findall(r"^\| `\{([\w.]+)\}` \|", recipe, re.MULTILINE)) == RESULTS
 
 
 def test_what_is_made_is_in_step() -> None:

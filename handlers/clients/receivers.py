@@ -3,6 +3,7 @@
 import base64
 import binascii
 import re
+import secrets
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -12,6 +13,7 @@ from handlers.sync.mapping import Mapping as SyncMapping
 
 TRIAL = "_TEST"  # ends the name of the setting that holds a relay's address in a trial
 _PREFIX = "whsec_"
+_NEW_BYTES = 32
 _SECRET_BYTES = range(24, 65)  # as Standard Webhooks wants it
 
 
@@ -36,15 +38,20 @@ def receivers(mappings: Mapping[str, SyncMapping], environ: Mapping[str, str], *
         name = relay.url + (TRIAL if trial else "")
         why = f"address of the relay of {mapping.name}.toml{', in a trial' if trial else ''}"
         problems += _problems(name, why, url := environ.get(name, "").strip(), _address_problem)
-        secrets: tuple[str, ...] = ()
+        signed: tuple[str, ...] = ()
         if relay.auth == "signature":
             told = environ.get(relay.secret, "")
             problems += _problems(relay.secret, f"secret of the relay of {mapping.name}.toml", told, _secret_problem)
-            secrets = tuple(told.split())
-        found[mapping.name] = Receiver(name, url, secrets)
+            signed = tuple(told.split())
+        found[mapping.name] = Receiver(name, url, signed)
     if problems:
         raise SettingsProblems(list(dict.fromkeys(problems)))
     return found
+
+
+def new_secret() -> str:
+    """A secret for signatures, in the form of Standard Webhooks."""
+    return _PREFIX + base64.b64encode(secrets.token_bytes(_NEW_BYTES)).decode()
 
 
 def _problems(name: str, why: str, value: str, wrong: Callable[[str], str]) -> Iterator[str]:
@@ -68,10 +75,10 @@ def _address_problem(url: str) -> str:
     return "" if fine else wrong
 
 
-def _secret_problem(secrets: str) -> str:
+def _secret_problem(told: str) -> str:
     return (
         ""
-        if all(map(_is_secret, secrets.split()))
+        if all(map(_is_secret, told.split()))
         else (
             "has to be whsec_ and 24 to 64 bytes in base64, several with a blank between; `python -m handlers relay-secret` "
             "makes one"

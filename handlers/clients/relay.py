@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
+import requests
 from standardwebhooks.webhooks import Webhook
 
 from handlers.clients.entra import Tokens
@@ -19,8 +20,7 @@ from handlers.sync.relay import Message, answer_id, body, gone, headers, relay_e
 
 log = logging.getLogger(__name__)
 
-_ANSWER_SECONDS = 15.0
-_LONGEST_SECONDS = _ANSWER_SECONDS + 2 * CONNECT_SECONDS  # a token and a connection before it
+_ANSWER_SECONDS = 15.0  # less where REQUEST_TIMEOUT_SECONDS is
 
 
 class Relays:
@@ -32,7 +32,10 @@ class Relays:
         self._receivers = receivers  # by mapping
         self._settings = settings
         self._clock = clock
-        self._http = Http(_ANSWER_SECONDS)
+        seconds = min(_ANSWER_SECONDS, settings.request_timeout_seconds)
+        self._http = Http(seconds)
+        self._patience = min(CONNECT_SECONDS, seconds)
+        self._longest = 2 * self._patience + seconds  # a token and a connection before the answer
         self._tokens: dict[str, Tokens] = {}  # by audience
         self._lock = threading.Lock()
         self._gone: set[str] = set()  # addresses
@@ -50,13 +53,9 @@ class Relays:
         receiver = self._receivers[message.mapping]
         if receiver.url in self._gone:
             raise gone(receiver.name)
-        if self._clock() + _LONGEST_SECONDS > deadline:
+        if self._clock() + self._longest > deadline:
             raise Later(Code.NO_TIME_LEFT, "no time left for one more request", counted=False)
-        content = body(message, relay)
-        sent = headers(message, relay) | self._signed(message, content, receiver)
-        if relay.auth == "entra":
-            sent["Authorization"] = f"Bearer {self._token_for(relay.audience).get()}"
-        answer = self._http.request("POST", receiver.url, headers=sent, data=content)
+        answer = self._sent(message, relay, receiver)
         if succeeded(answer):
             return answer_id(answer.content)
         log.warning("relay: %s has answered %d to message %s", receiver.name, answer.status_code, message.id)
@@ -73,6 +72,24 @@ class Relays:
             tokens.close()
         self._http.close()
 
+    def _sent(self, message: Message, relay: RelayTemplate, receiver: Receiver) -> requests.Response:
+        """The receiver's answer; where it refuses a token, to another one, since rights may be newer than the token."""
+        content, plain = body(message, relay), headers(message, relay)
+        if relay.auth != "entra":
+            return self._post(receiver, plain | self._signed(message, content, receiver), content)
+        tokens, began = self._tokens_for(relay.audience), self._clock()
+        token = tokens.get()
+        if self._clock() - began > self._patience:
+            raise Later(Code.RELAY_TOKEN, "the token for the receiver took too long")
+        answer = self._post(receiver, plain | {"Authorization": f"Bearer {token}"}, content)
+        if answer.status_code != requests.codes.unauthorized:
+            return answer
+        other = tokens.get(refused=token)
+        return answer if other == token else self._post(receiver, plain | {"Authorization": f"Bearer {other}"}, content)
+
+    def _post(self, receiver: Receiver, sent: dict[str, str], content: bytes) -> requests.Response:
+        return self._http.request("POST", receiver.url, headers=sent, data=content)
+
     def _signed(self, message: Message, content: bytes, receiver: Receiver) -> dict[str, str]:
         """The headers of Standard Webhooks: the time is that of this attempt, since receivers refuse what is old."""
         moment = datetime.fromtimestamp(int(self._clock()), UTC)
@@ -82,9 +99,9 @@ class Relays:
             **({"webhook-signature": " ".join(signatures)} if signatures else {}),
         }
 
-    def _token_for(self, audience: str) -> Tokens:
+    def _tokens_for(self, audience: str) -> Tokens:
         with self._lock:
             if audience not in self._tokens:
-                patience = min(CONNECT_SECONDS, self._settings.request_timeout_seconds)
-                self._tokens[audience] = Tokens(self._settings, patience, audience, "the receiver", Code.RELAY_TOKEN)
+                tokens = Tokens(self._settings, self._patience, audience, "the receiver", Code.RELAY_TOKEN)
+                self._tokens[audience] = tokens
             return self._tokens[audience]

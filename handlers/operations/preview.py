@@ -44,7 +44,7 @@ from handlers.sync.effects import (
 from handlers.sync.errors import Permanent
 from handlers.sync.event import CalendarEvent
 from handlers.sync.link import EventLink, merge, new_link
-from handlers.sync.mapping import EVENT_ID, Mapping
+from handlers.sync.mapping import Mapping
 from handlers.sync.mapping_file import MappingProblems
 from handlers.sync.meeting import particulars, when
 from handlers.sync.notification import PushNotification, parse_notification, row_changes
@@ -56,9 +56,9 @@ from handlers.sync.scope import Scope
 from handlers.sync.template import MissingColumns, Row
 
 _SITE = "https://ACUMATICA_URL"  # where the setting is not there to be read
+_ANSWER = "<id in the receiver's answer>"
 _EVENT, _NEW_EVENT = "<id of the event>", "<id of the new event>"
-_RESULTS = {"webLink": "<webLink of the event>", "iCalUId": "<iCalUId of the event>"}
-_RESULTS |= {"joinUrl": "<joinUrl of the event>", "reason": ""}
+_DETAILS = {name: f"<{name} of the event>" for name in ("webLink", "iCalUId", "joinUrl")}
 
 
 @dataclass(frozen=True)
@@ -146,6 +146,8 @@ def _success(effect: Effect, made: str) -> Result:
             return Found((_EVENT,))
         case CreateEvent():
             return Done(made)
+        case Deliver():
+            return Done(_ANSWER)
     return Done()
 
 
@@ -192,8 +194,8 @@ def _request(effect: EventEffect) -> GraphRequest:
 
 def _update(effect: RecordEffect, mapping: Mapping) -> RecordUpdate:
     match effect:
-        case WriteBack(content=content):
-            return record_update(mapping, effect.record, _RESULTS | {EVENT_ID: content.event_id or ""})
+        case WriteBack(results=results):
+            return record_update(mapping, effect.record, _DETAILS | results)
         case ReportFailure() | ReportOutlook() | ClearRecord():
             return record_update(mapping, effect.record, effect.results)
 

@@ -250,7 +250,8 @@ def _followed(link: EventLink, entry: Entry) -> EventLink:
 def _after_delivery(link: EventLink, effect: Deliver, result: Result) -> After:
     match result:
         case Done(event_id=answer):
-            told = Delivery(effect.message.after, answer=answer or link.delivery.answer)
+            known = answer or link.delivery.answer
+            told = Delivery(effect.message.after, answer="" if effect.message.after is None else known)
             return After(replace(link, delivery=told))
     return _stopped(link, result)
 
@@ -260,7 +261,7 @@ def _after_delivery(link: EventLink, effect: Deliver, result: Result) -> After:
 
 def _after_record(link: EventLink, effect: RecordEffect, result: Result, now: float) -> After:
     match effect, result:
-        case WriteBack(entry=entry), Gone():
+        case WriteBack(entry=Entry() as entry), Gone():
             return After(link.with_entry(replace(entry, sought=True)))
         case WriteBack(content=content), Done():
             return After(_recorded(replace(link, written_back=content.event_id, reported=""), now))

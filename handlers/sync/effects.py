@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from handlers.sync.errors import Later, OutcomeUnknown, Permanent
 from handlers.sync.event import CalendarEvent
 from handlers.sync.link import Entry, InOutlook, Record
+from handlers.sync.mapping import ANSWER_ID, EVENT_ID
 from handlers.sync.relay import Message
 
 
@@ -64,11 +65,20 @@ class Deliver:
 
 @dataclass(frozen=True)
 class WriteBack:
-    """PUT of the event's id (and of no failure) into the record; rendered last, so that its failure holds no event back."""
+    """PUT of an id (and of no failure) into the record; rendered last, so that its failure holds no event back.
+
+    `entry`: of the event; None where the id is that of a receiver's answer.
+    """
 
     record: str
     content: Record
-    entry: Entry
+    entry: Entry | None
+
+    @property
+    def results(self) -> dict[str, str]:
+        """What is written, by placeholder, but for what else Graph tells of the event."""
+        found = self.content.event_id or ""
+        return {EVENT_ID: found, ANSWER_ID: found, "reason": ""}
 
 
 @dataclass(frozen=True)

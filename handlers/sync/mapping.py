@@ -29,9 +29,10 @@ from handlers.sync.template import MissingColumns, Row, Template, as_text, compa
 
 _SYSTEM_FIELDS = {"id", "rowNumber", "delete", "custom", "Attributes", "note"}  # of an entity in JSON; no plain fields
 EVENT_ID = "event_id"
+ANSWER_ID = "answer.id"  # of a relay: in the receiver's answer
 DETAILS = {"webLink", "iCalUId", "joinUrl"}  # of an event; Graph has to be asked for them
 OUTLOOK = {"outlook_status", "outlook_start", "outlook_end", "responses"}  # what a look at the calendar shows
-RESULTS = {EVENT_ID, "reason", *DETAILS, *OUTLOOK}  # what write_back can write, and nothing else can use
+RESULTS = {EVENT_ID, ANSWER_ID, "reason", *DETAILS, *OUTLOOK}  # what write_back can write, and nothing else can use
 LINK = "link"  # the one placeholder of `footer`
 ELSE = "*"  # in [values]: every other label
 NOT_KEYS = {"name"}  # of a mapping; told by its file's name
@@ -64,7 +65,8 @@ class WrittenField(Table):
 
     value: Annotated[Any, BeforeValidator(_field_value), SCALAR_SCHEMA] = Field(
         description="Template of `{event_id}`, `{webLink}`, `{iCalUId}`, `{joinUrl}`, `{reason}`; or of what people did in "
-        "Outlook: `{outlook_status}`, `{outlook_start}`, `{outlook_end}`, `{responses}`; or true, false, a number."
+        "Outlook: `{outlook_status}`, `{outlook_start}`, `{outlook_end}`, `{responses}`; of a relay, `{answer.id}` and "
+        "`{reason}`; or true, false, a number."
     )
     type: Literal[_CUSTOM_TYPES] | None = Field(  # type: ignore[valid-type]
         None, description="Type of a custom field, where it does not follow from the value; `$adHocSchema` tells it."

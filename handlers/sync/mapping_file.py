@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from handlers.sync.mapping import (
+    ANSWER_ID,
     LINK,
     NOT_KEYS,
     OUTLOOK,
@@ -154,8 +155,13 @@ def _unsaid(data: Row) -> Row:
 
 
 def _relay_problems(data: Row) -> Iterator[str]:
+    written = _written(data)
     if "relay" not in data:
+        if ANSWER_ID in written:
+            yield f"write_back.fields: {{{ANSWER_ID}}} is of the answer to a [relay], and this mapping has none"
         return
+    for name in sorted((RESULTS - {ANSWER_ID, "reason"}) & written):
+        yield f"write_back.fields: {{{name}}} is of events; with a [relay], {{{ANSWER_ID}}} and {{reason}} can be written"
     for name in _OF_EVENTS:
         if name in data:
             yield f"{name}: is of events, and this mapping has a [relay]; what has both is two files, with a [when] each"
@@ -170,12 +176,17 @@ def _relay_problems(data: Row) -> Iterator[str]:
 def _outlook_problems(data: Row, on: Any) -> Iterator[str]:
     if _member(on, "moved") == "restore" and _member(on, "update") == "ignore":
         yield 'on.moved: with update = "ignore" nothing writes the event\'s times again'
-    fields = _texts(_member(data.get("write_back"), "fields"))
-    used = {match[1].strip() for text in fields for match in PLACEHOLDER.finditer(text) if match[1]}
+    used = _written(data)
     if "report" in {_member(on, "moved"), _member(on, "deleted")}:
         return
     for name in sorted(OUTLOOK & used):
         yield f'write_back.fields: {{{name}}} is written only with on.moved = "report" or on.deleted = "report"'
+
+
+def _written(data: Row) -> set[str]:
+    """What the fields of write_back hold."""
+    fields = _texts(_member(data.get("write_back"), "fields"))
+    return {match[1].strip() for text in fields for match in PLACEHOLDER.finditer(text) if match[1]}
 
 
 def _footer_problems(data: Row) -> Iterator[str]:

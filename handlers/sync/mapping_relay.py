@@ -17,8 +17,8 @@ class RelayTemplate(Table):
     """Who is told of changes, in place of `[event]`: a flow of Power Automate, a Zap, any address of https."""
 
     url: str = Field(
-        pattern=r"^[A-Z][A-Z0-9_]*$",
-        description="Name of the app setting that holds the address, which is a secret; it begins with https://.",
+        pattern=r"^RELAY_[A-Z0-9_]*[A-Z0-9]$",
+        description="Name of the app setting that holds the address (`https://…`), which is a secret: `RELAY_` and more.",
         examples=["RELAY_CRM"],
     )
     format: Literal["standard", "cloudevents"] = Field(

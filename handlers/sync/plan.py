@@ -18,7 +18,7 @@ after.py is the second half of the table: what the results of these effects mean
 | none                   | an id may be in a record                        | ClearRecord, last, where the mapping says  |
 | none                   | the reason of a failure may be in a record      | ClearRecord, last                          |
 
-Of a mapping with a [relay], the one effect on the calendar's side is Deliver; relay.py says when.
+A mapping with a [relay] has Deliver in place of what is done to events (relay.py says when), and its answer to write back.
 """
 
 from collections.abc import Iterator
@@ -71,7 +71,7 @@ def wanted_event(link: EventLink, mapping: Mapping, scope: Scope) -> CalendarEve
 def intend(link: EventLink, wanted: Wanted, mapping: Mapping, now: float) -> EventLink:
     """The link as it must be saved before the first effect: what leaves is marked, what will be made has its generation."""
     if isinstance(wanted, RowState):
-        return intend_message(link, wanted, mapping.relay) if mapping.relay else link
+        return _intend_message(link, wanted, mapping)
     if wanted is None:
         if mapping.on.delete == "keep":
             return replace(link, notes=())
@@ -88,6 +88,12 @@ def intend(link: EventLink, wanted: Wanted, mapping: Mapping, now: float) -> Eve
     # Later the column holds the id of an event of our own; as long as none was made or taken over, it does not.
     fresh = link.generation == link.first_generation or any(entry.adopt for entry in link.entries)
     return marked.with_new_entry(wanted.mailbox, wanted.calendar, adopted_id(mapping, link.row) if fresh else None)
+
+
+def _intend_message(link: EventLink, wanted: RowState, mapping: Mapping) -> EventLink:
+    if mapping.write_back and wanted.data is not None:
+        link = _addressed(link, record_id(mapping, link.row))
+    return intend_message(link, wanted, mapping.relay) if mapping.relay else link
 
 
 def _stays_in_the_past(entry: Entry, mapping: Mapping, now: float) -> bool:
@@ -127,7 +133,7 @@ def plan(link: EventLink, wanted: Wanted, mapping: Mapping, now: float, skipped:
     back nothing but what has to wait for an event that is not there yet.
     """
     if isinstance(wanted, RowState):
-        return [Deliver(message(link, wanted))] if link.delivery.pending else []
+        return [Deliver(message(link, wanted))] if link.delivery.pending else [*_told_answer(link, wanted, mapping, now)]
     effects: list[Effect] = []
     if wanted and (live := link.live):
         if live.generation not in skipped:
@@ -177,6 +183,16 @@ def _told(link: EventLink, wanted: CalendarEvent | None, mapping: Mapping, now: 
             yield ClearRecord(link.written_to or "", everything=True)
         elif not mapping.on.clear and reports(mapping) and (link.reported or over):
             yield ClearRecord(link.written_to or "", everything=False)
+
+
+def _told_answer(link: EventLink, wanted: RowState, mapping: Mapping, now: float) -> Iterator[Effect]:
+    """What tells the record of the receiver's answer, or that a failure is over."""
+    over = link.record_endangered and now >= link.record_late_until
+    answer = link.delivery.answer if mapping.write_back and wanted.data is not None else ""
+    if answer and (link.written_back != answer or link.reported or over):
+        yield WriteBack(link.written_to or "", Record(answer, ""), None)
+    elif not answer and reports(mapping) and names_record(link.written_to) and (link.reported or over):
+        yield ClearRecord(link.written_to or "", everything=False)
 
 
 def waits_until(link: EventLink, wanted: Wanted, mapping: Mapping, now: float, skipped: frozenset[int] = NO_SKIPS) -> float:

@@ -20,7 +20,7 @@ OTHER = "whsec_" + "b3RoZXIgc2VjcmV0IG9mIGEgcmVjZWl2ZXIu"
 
 
 def mapping(**relay: str) -> Mapping:
-    table = "".join(f'{name} = "{value}"\n' for name, value in {"url": "HOOK", **relay}.items())
+    table = "".join(f'{name} = "{value}"\n' for name, value in {"url": "RELAY_A", **relay}.items())
     return load_mapping("m", f'query = "Q"\nkey = ["Key"]\ntime_zone = "UTC"\n[relay]\n{table}')
 
 
@@ -34,7 +34,7 @@ class Sender:
 
     def __init__(self, settings: Settings, address: str, secret: str = SECRET, **relay: str) -> None:
         self.mapping = mapping(**relay)
-        found = receivers({"m": self.mapping}, {"HOOK": address, "HOOK_SECRET": secret}, trial=False)
+        found = receivers({"m": self.mapping}, {"RELAY_A": address, "RELAY_A_SECRET": secret}, trial=False)
         self.relays = Relays(found, settings)
 
     def send(self, message: Message, deadline: float = NEVER) -> str:
@@ -93,6 +93,15 @@ def test_a_token_for_somebody_else_is_refused(settings: Settings, fakes: FakeRec
     with pytest.raises(Permanent) as told:
         Sender(settings, f"{fakes.url}/flow", auth="entra", audience="api://other").send(message())
     assert told.value.code == Code.RELAY_REFUSED
+
+
+def test_a_token_that_is_refused_is_replaced_once(settings: Settings, fakes: FakeReceivers, graph: FakeGraph) -> None:
+    """Rights that were given since are not in it."""
+    sender = Sender(settings, f"{fakes.url}/flow", auth="entra")
+    sender.send(message(1))
+    graph.identity.expire()
+    sender.send(message(2))
+    assert (fakes.flow.seen, [call.status for call in fakes.calls]) == (["id-1", "id-2"], [200, 401, 200])
 
 
 def test_a_flow_without_an_answer_is_fine(settings: Settings, fakes: FakeReceivers) -> None:
@@ -167,14 +176,20 @@ def test_duplicates_and_disorder_end_in_the_newest_state(settings: Settings, fak
 @pytest.mark.parametrize(
     ("environ", "problem"),
     [
-        ({"HOOK_SECRET": SECRET}, "HOOK: missing (address of the relay of m.toml)"),
-        ({"HOOK": "https://a.example.com"}, "HOOK_SECRET: missing (secret of the relay of m.toml)"),
-        ({"HOOK": "http://a.example.com/x", "HOOK_SECRET": SECRET}, "HOOK: has to be one address that begins with https://"),
-        ({"HOOK": "https://u:p@a.example.com", "HOOK_SECRET": SECRET}, "HOOK: has to be one address"),
-        ({"HOOK": "https://a b", "HOOK_SECRET": SECRET}, "HOOK: has to be one address"),
-        ({"HOOK": "@Microsoft.KeyVault(x)", "HOOK_SECRET": SECRET}, "HOOK: its Key Vault reference did not resolve"),
-        ({"HOOK": "https://a.example.com", "HOOK_SECRET": "pass-word"}, "HOOK_SECRET: has to be whsec_"),
-        ({"HOOK": "https://a.example.com", "HOOK_SECRET": "whsec_c2hvcnQ="}, "HOOK_SECRET: has to be whsec_"),
+        ({"RELAY_A_SECRET": SECRET}, "RELAY_A: missing (address of the relay of m.toml)"),
+        ({"RELAY_A": "https://a.example.com"}, "RELAY_A_SECRET: missing (secret of the relay of m.toml)"),
+        (
+            {"RELAY_A": "http://a.example.com/x", "RELAY_A_SECRET": SECRET},
+            "RELAY_A: has to be one address that begins with https://",
+        ),
+        ({"RELAY_A": "https://u:p@a.example.com", "RELAY_A_SECRET": SECRET}, "RELAY_A: has to be one address"),
+        ({"RELAY_A": "https://a b", "RELAY_A_SECRET": SECRET}, "RELAY_A: has to be one address"),
+        (
+            {"RELAY_A": "@Microsoft.KeyVault(x)", "RELAY_A_SECRET": SECRET},
+            "RELAY_A: its Key Vault reference",
+        ),
+        ({"RELAY_A": "https://a.example.com", "RELAY_A_SECRET": "pass-word"}, "RELAY_A_SECRET: has to be whsec_"),
+        ({"RELAY_A": "https://a.example.com", "RELAY_A_SECRET": "whsec_c2hvcnQ="}, "RELAY_A_SECRET: has to be whsec_"),
     ],
 )
 def test_settings_that_cannot_be_used(environ: dict[str, str], problem: str) -> None:
@@ -185,12 +200,12 @@ def test_settings_that_cannot_be_used(environ: dict[str, str], problem: str) -> 
 
 
 def test_a_trial_sends_to_an_address_of_its_own() -> None:
-    environ = {"HOOK": "https://a.example.com", "HOOK_TEST": "https://b.example.com", "HOOK_SECRET": SECRET}
+    environ = {"RELAY_A": "https://a.example.com", "RELAY_A_TEST": "https://b.example.com", "RELAY_A_SECRET": SECRET}
     assert receivers({"m": mapping()}, environ, trial=True)["m"].url == "https://b.example.com"
-    with pytest.raises(SettingsProblems, match="HOOK_TEST: missing"):
-        receivers({"m": mapping()}, environ | {"HOOK_TEST": ""}, trial=True)
+    with pytest.raises(SettingsProblems, match="RELAY_A_TEST: missing"):
+        receivers({"m": mapping()}, environ | {"RELAY_A_TEST": ""}, trial=True)
 
 
 def test_addresses_and_secrets_are_in_no_text_of_a_receiver() -> None:
-    found = receivers({"m": mapping()}, {"HOOK": "https://a.example.com", "HOOK_SECRET": SECRET}, trial=False)
-    assert str(found) == "{'m': Receiver(HOOK)}"
+    found = receivers({"m": mapping()}, {"RELAY_A": "https://a.example.com", "RELAY_A_SECRET": SECRET}, trial=False)
+    assert str(found) == "{'m': Receiver(RELAY_A)}"

@@ -125,7 +125,7 @@ def test_a_byte_order_mark_is_no_part_of_the_text() -> None:
             ('"{event_id}"', '"{Subject}"'),
             (
                 'm.toml: write_back.fields: "custom.Opportunity.AttributeCALEVT": '
-                "{Subject} cannot be written back; what can: {event_id}, {iCalUId}, {joinUrl}, {outlook_end}, "
+                "{Subject} cannot be written back; what can: {answer.id}, {event_id}, {iCalUId}, {joinUrl}, {outlook_end}, "
                 "{outlook_start}, {outlook_status}, {reason}, {responses}, {webLink}"
             ),
         ),

@@ -9,6 +9,14 @@ BEGIN = 'query = "Calendar - Opportunity Meetings"\nkey = ["Key"]\ntime_zone = "
 RELAY = '[relay]\nurl = "RELAY_CRM"\n'
 FIELDS = "[relay.fields]\n" + 'name = "{Name}"\n'
 
+WRITE_BACK = """
+[write_back]
+endpoint = "Default/24.200.001"
+entity = "Opportunity"
+id = "{{NoteID}}"
+fields.ExternalRef = "{}"
+"""
+
 
 def problems(text: str) -> list[str]:
     with pytest.raises(MappingProblems) as told:
@@ -50,6 +58,8 @@ def test_without_fields_every_column_is_read_and_named_ones_by_the_names_of_the_
         (BEGIN + RELAY + '[on]\ndelete = "keep"\n', "on: is of events"),
         (BEGIN + RELAY + '[backfill]\nrows = "future"\n', 'backfill: with a [relay] it can only say rows = "all"'),
         (BEGIN + RELAY + '[sweep]\nmode = "full"\n', "sweep: needs relay.fields"),
+        (BEGIN + RELAY + WRITE_BACK.format("{event_id}"), "{event_id} is of events; with a [relay], {answer.id}"),
+        (EVENT.replace("{event_id}", "{answer.id}"), "{answer.id} is of the answer to a [relay]"),
         (BEGIN.replace('time_zone = "UTC"\n', "") + RELAY, "time_zone: missing"),
     ],
 )

@@ -8,12 +8,13 @@ import pytest
 
 from handlers.sync.after import after
 from handlers.sync.change import RowChange
-from handlers.sync.effects import Deliver, Done, Retry
+from handlers.sync.effects import ClearRecord, Deliver, Done, Effect, Retry, WriteBack
 from handlers.sync.errors import Code, Later, Permanent
-from handlers.sync.link import EventLink, from_state, merge, new_link, to_state
+from handlers.sync.link import EventLink, Record, from_state, merge, new_link, to_state
 from handlers.sync.mapping import Mapping
 from handlers.sync.mapping_file import load_mapping
 from handlers.sync.plan import intend, plan, settled, wanted
+from handlers.sync.record import record_update
 from handlers.sync.relay import answer_id, body, headers, relay_error
 from handlers.sync.scope import Scope
 
@@ -234,3 +235,54 @@ def test_ids_are_of_plain_letters() -> None:
     """They go into a header, and in front of a dot in what is signed."""
     (effect,) = deliveries(begun(new(), change(1, 2)))
     assert effect.message.id.replace("-", "").isalnum()
+
+
+# -- the record --------------------------------------------------------------------------------------------------------
+
+NOTE = "6b0f6a52-5d0e-4f1e-9c2a-0a1b2c3d4e5f"
+WRITING = load_mapping(
+    "m",
+    TEXT
+    + """
+[write_back]
+endpoint = "Default/24.200.001"
+entity = "Opportunity"
+id = "{NoteID}"
+[write_back.fields]
+"Attributes.FLOW" = "{answer.id}"
+"Attributes.WHY" = "{reason}"
+""",
+)
+
+
+def planned(link: EventLink) -> list[Effect]:
+    return plan(link, wanted(link, WRITING, Scope()), WRITING, NOW)
+
+
+def answered(answer: str) -> EventLink:
+    """The link of a row whose message was answered."""
+    link = begun(new(), change(1, 1, NoteID=NOTE), WRITING)
+    return after(link, planned(link)[0], Done(answer), NOW).link
+
+
+def test_the_id_in_the_answer_goes_into_the_record_once() -> None:
+    link = answered("made-1")
+    assert planned(link) == [WriteBack(NOTE, Record("made-1", ""), None)]
+    effect = WriteBack(NOTE, Record("made-1", ""), None)
+    written = record_update(WRITING, NOTE, effect.results).body["Attributes"]
+    assert [field["Value"]["value"] for field in written] == ["made-1", ""]
+    assert planned(after(link, effect, Done(), NOW).link) == []
+
+
+def test_without_an_id_in_the_answer_nothing_is_written() -> None:
+    assert planned(answered("")) == []
+
+
+def test_an_answer_without_an_id_leaves_the_known_one() -> None:
+    link = begun(answered("made-1"), change(2, 2, NoteID=NOTE), WRITING)
+    assert after(link, planned(link)[0], Done(""), NOW).link.delivery.answer == "made-1"
+
+
+def test_a_failure_that_was_told_the_record_is_taken_back() -> None:
+    link = replace(answered(""), reported="The receiver was away.")
+    assert planned(link) == [ClearRecord(NOTE, everything=False)]
