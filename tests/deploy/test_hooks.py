@@ -248,6 +248,15 @@ def test_an_app_that_does_not_get_the_new_value_is_told_of(desk: Desk, state: di
     assert "RUNS_KEY: the app has it." in done.stdout
 
 
+@types_secrets
+def test_addresses_and_secrets_of_relays_are_secrets_too(desk: Desk) -> None:
+    desk.answers["az rest --method get"] = {"value": [reference("RELAY_CRM", version="version-2")]}
+    assert desk.run("set_secrets.py", "RELAY_CRM", typed="https://a.example.com\n").returncode == 0
+    assert [call["arguments"][call["arguments"].index("--name") + 1] for call in desk.calls("az keyvault secret set")] == [
+        "relay-crm"
+    ]
+
+
 def test_a_secret_that_does_not_exist_is_refused(desk: Desk) -> None:
     done = desk.run("set_secrets.py", "PASSWORD")
     assert (done.returncode, "There is no secret PASSWORD" in done.stderr) == (2, True)
