@@ -51,7 +51,7 @@ class TooYoung:
 
 @dataclass(frozen=True)
 class Skipped:
-    """It gets no event: `past`, `would-invite` or `unusable`."""
+    """It gets no event (or message): `past`, `would-invite`, `unusable`; `not-asked-for` by a relay."""
 
     why: str
 
@@ -159,7 +159,7 @@ def _skipped(row: Row, mapping: Mapping, scope: Scope, now: float) -> Equal | Sk
     if not mapping.matches(row):
         return Equal()
     if mapping.relay:
-        return None if mapping.backfill.rows == "all" else Skipped("past")
+        return None if mapping.backfill.rows == "all" else Skipped("not-asked-for")
     try:
         event = calendar_event(mapping, row, scope)
     except Permanent:

@@ -17,6 +17,7 @@ from handlers.sync.plan import intend, plan, settled, wanted
 from handlers.sync.record import record_update
 from handlers.sync.relay import answer_id, body, headers, relay_error
 from handlers.sync.scope import Scope
+from handlers.sync.sweep_plan import Equal, Skipped, Upsert, Verdict, judge
 
 TEXT = """
 query = "Q"
@@ -286,3 +287,24 @@ def test_an_answer_without_an_id_leaves_the_known_one() -> None:
 def test_a_failure_that_was_told_the_record_is_taken_back() -> None:
     link = replace(answered(""), reported="The receiver was away.")
     assert planned(link) == [ClearRecord(NOTE, everything=False)]
+
+
+# -- sweeps ------------------------------------------------------------------------------------------------------------
+
+ALL = load_mapping("m", TEXT + '[backfill]\nrows = "all"\n')
+
+
+def judged(link: EventLink | None, amount: float, mapping: Mapping = FIELDS) -> Verdict:
+    row = {"Key": "A", "Amount": amount, "Stage": "New"}
+    return judge(link, row, mapping, Scope(), sigma=TICKS + 10, now=NOW)
+
+
+def test_a_sweep_tells_of_rows_that_never_came_where_it_is_asked_to() -> None:
+    assert judged(None, 1) == Skipped("not-asked-for")
+    assert isinstance(judged(None, 1, ALL), Upsert)
+
+
+def test_a_sweep_tells_of_what_differs_and_leaves_what_is_told() -> None:
+    link = told(begun(new(), change(1, 1)))
+    assert judged(link, 1) == Equal()
+    assert isinstance(judged(link, 2), Upsert)
