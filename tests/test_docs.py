@@ -114,7 +114,7 @@ def test_every_placeholder_of_write_back_is_explained() -> None:
 def test_what_is_made_is_in_step() -> None:
     """Previews, the table of keys, the JSON Schema."""
     made = docs.files()
-    assert {path.name for path in made} == {"mapping.schema.json", "mapping.md", "ready-made.md"}
+    assert {path.name for path in made} == {"mapping.schema.json", "mapping.md", "ready-made.md", "relay.md"}
     for path, text in made.items():
         assert path.read_text(encoding="utf-8") == text, f"{path.name}: run `make docs`"
 
@@ -145,7 +145,8 @@ def test_every_piece_of_toml_in_the_pages_is_a_mapping_or_fits_into_one() -> Non
     validator = jsonschema.Draft7Validator(docs.schema())
     for piece in pieces:
         given = tomllib.loads(textwrap.dedent(piece))
-        whole = MINIMAL | given
+        of_relay = {name: value for name, value in MINIMAL.items() if name not in docs.OF_EVENTS}
+        whole = (of_relay if "relay" in given else MINIMAL) | given
         if "footer" not in given and "link" not in given and "values" in given:  # its columns have to be used somewhere
             whole["event"] = whole["event"] | {"location": " ".join(f"{{{column}}}" for column in given["values"])}
         load_mapping("piece", as_toml(whole))

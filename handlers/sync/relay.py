@@ -65,15 +65,20 @@ def wanted_state(link: EventLink, mapping: Mapping) -> RowState:
         return RowState(None)
     row = translated(mapping, link.row)
     if mapping.whole:
-        return RowState(row)
+        return RowState({name: _trimmed(value) for name, value in row.items()})
     notes: list[str] = []
     show = shower(mapping.locale, lambda: zone_of(mapping, row), notes)
 
     def told(template: Template) -> Any:
         column = None if template.formatted else template.column
-        return row.get(column) if column else template.render(row, show=show)
+        return _trimmed(row.get(column)) if column else template.render(row, show=show)
 
     return RowState({name: told(template) for name, template in mapping.relay.fields.items()}, tuple(notes))
+
+
+def _trimmed(value: Any) -> Any:
+    """A value without the blanks that Acumatica pads segmented keys with."""
+    return value.strip() if isinstance(value, str) else value
 
 
 def intend_message(link: EventLink, wanted: RowState, relay: RelayTemplate) -> EventLink:

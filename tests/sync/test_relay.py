@@ -147,6 +147,12 @@ def test_fields_keep_the_type_of_a_column_alone() -> None:
     assert effect.message.after == {"id": "A", "amount": 2.5, "line": "A: 2.50"}
 
 
+def test_padded_values_are_trimmed() -> None:
+    for mapping in (FIELDS, WHOLE):
+        (effect,) = deliveries(begun(new(), change(1, 2, Key="A  "), mapping), mapping)
+        assert "A" in (effect.message.after or {}).values()
+
+
 def test_without_fields_the_whole_row_is_told() -> None:
     (effect,) = deliveries(begun(new(), change(1, 2, Further={"a": None}), WHOLE), WHOLE)
     assert effect.message.after == {"Key": "A", "Amount": 2, "Stage": "New", "Further": {"a": None}}
