@@ -204,15 +204,23 @@ class Factory:
         # Not before the first row: Azure waits for the import of function_app.py on every start of an instance.
         from handlers.clients.acumatica import Acumatica  # noqa: PLC0415
         from handlers.clients.graph import Graph  # noqa: PLC0415
-        from handlers.clients.receivers import receivers  # noqa: PLC0415
+        from handlers.clients.receivers import Receiver, receivers  # noqa: PLC0415
         from handlers.clients.relay import Relays  # noqa: PLC0415
         from handlers.clients.sessions import Sessions  # noqa: PLC0415
 
+        problems: list[str] = []
+        settings: Settings | None = None
+        found: dict[str, Receiver] = {}
         try:
             settings = load_settings(Settings, self._environ)
-            found = receivers(intake.mappings, self._environ, trial=bool(settings.test_mailbox))
         except SettingsProblems as error:
-            raise self._not_ready("settings", error.problems) from None
+            problems += error.problems
+        try:
+            found = receivers(intake.mappings, self._environ)
+        except SettingsProblems as error:
+            problems += error.problems
+        if problems or settings is None:
+            raise self._not_ready("settings", problems)
         return Services(
             settings=settings,
             mappings=intake.mappings,

@@ -168,11 +168,11 @@ def test_the_secret_that_the_command_makes_is_taken(relay_bench: Bench, capsys: 
     assert relay_bench.factory.services().relays.name("relay") == "RELAY_CRM"
 
 
-def test_an_address_that_is_missing_is_named(relay_bench: Bench) -> None:
-    relay_bench.reconfigure(RELAY_CRM="")
+def test_an_address_that_is_missing_is_named_beside_all_else(relay_bench: Bench) -> None:
+    relay_bench.reconfigure(RELAY_CRM="", ACUMATICA_PASSWORD="")
     with pytest.raises(NotReady) as told:
         relay_bench.factory.services()
-    assert told.value.missing == ["RELAY_CRM"]
+    assert told.value.missing == ["ACUMATICA_PASSWORD", "RELAY_CRM"]
 
 
 def test_the_id_in_an_answer_is_written_into_the_record(relay_bench: Bench, fakes: FakeReceivers, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from handlers.settings import LOOPBACK, UNRESOLVED, SettingsProblems
+from handlers.settings import LOOPBACK, UNRESOLVED, SettingsProblems, on_trial
 from handlers.sync.mapping import Mapping as SyncMapping
 
 TRIAL = "_TEST"  # ends the name of the setting that holds a relay's address in a trial
@@ -29,9 +29,9 @@ class Receiver:
         return f"Receiver({self.name})"
 
 
-def receivers(mappings: Mapping[str, SyncMapping], environ: Mapping[str, str], *, trial: bool) -> dict[str, Receiver]:
+def receivers(mappings: Mapping[str, SyncMapping], environ: Mapping[str, str]) -> dict[str, Receiver]:
     """The receiver of each mapping with a relay, by the mapping's name. Raises SettingsProblems, without values."""
-    found, problems = dict[str, Receiver](), list[str]()
+    found, problems, trial = dict[str, Receiver](), list[str](), on_trial(environ)
     for mapping in mappings.values():
         if not (relay := mapping.relay):
             continue
@@ -76,14 +76,9 @@ def _address_problem(url: str) -> str:
 
 
 def _secret_problem(told: str) -> str:
-    return (
-        ""
-        if all(map(_is_secret, told.split()))
-        else (
-            "has to be whsec_ and 24 to 64 bytes in base64, several with a blank between; `python -m handlers relay-secret` "
-            "makes one"
-        )
-    )
+    if all(map(_is_secret, told.split())):
+        return ""
+    return "has to be whsec_ and 24 to 64 bytes in base64; `python -m handlers relay-secret` makes one"
 
 
 def _is_secret(secret: str) -> bool:

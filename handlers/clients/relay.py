@@ -92,12 +92,11 @@ class Relays:
 
     def _signed(self, message: Message, content: bytes, receiver: Receiver) -> dict[str, str]:
         """The headers of Standard Webhooks: the time is that of this attempt, since receivers refuse what is old."""
-        moment = datetime.fromtimestamp(int(self._clock()), UTC)
-        signatures = [Webhook(secret).sign(message.id, moment, content.decode()) for secret in receiver.secrets]
-        return {
-            "webhook-timestamp": str(int(moment.timestamp())),
-            **({"webhook-signature": " ".join(signatures)} if signatures else {}),
-        }
+        seconds, text = int(self._clock()), content.decode()
+        moment = datetime.fromtimestamp(seconds, UTC)
+        signatures = [Webhook(secret).sign(message.id, moment, text) for secret in receiver.secrets]
+        signed = {"webhook-signature": " ".join(signatures)} if signatures else {}
+        return {"webhook-timestamp": str(seconds), **signed}
 
     def _tokens_for(self, audience: str) -> Tokens:
         with self._lock:

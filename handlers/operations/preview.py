@@ -51,7 +51,7 @@ from handlers.sync.notification import PushNotification, parse_notification, row
 from handlers.sync.plan import Wanted, intend, plan
 from handlers.sync.plan import wanted as asked_for
 from handlers.sync.record import RecordUpdate, record_update
-from handlers.sync.relay import RowState, body, headers
+from handlers.sync.relay import RelayState, body, headers
 from handlers.sync.scope import Scope
 from handlers.sync.template import MissingColumns, Row
 
@@ -204,7 +204,7 @@ def shown(row: Outlook) -> dict[str, str]:
     """What a person would see of a row's event, and what happens, by name."""
     if row.problem:
         return {"Dead letter": row.problem, "Remedy": row.remedy}
-    if isinstance(row.wanted, RowState):
+    if isinstance(row.wanted, RelayState):
         told = "is told of this row" if row.wanted.data is not None else "has no such row (removed, or [when] does not hold)"
         return {"Receiver": told} | ({"Note": " ".join(row.wanted.notes)} if row.wanted.notes else {})
     if not row.wanted:

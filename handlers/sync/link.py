@@ -90,8 +90,9 @@ class Delivery:
     """What a receiver knows of the row, and the message to it that is under way; relay.py says how they go together."""
 
     confirmed: dict[str, Any] | None = None  # the state that it has confirmed; None = none, or that it was removed
-    intent: str = ""  # hash of what the link's generation numbers: TimeStamp and state
-    pending: bool = False  # that message is not confirmed
+    pending: bool = False  # the message with the link's generation is not confirmed
+    intent: str = ""  # hash of the state that it tells
+    timestamp: int = 0  # TimeStamp of that state when it was new
     answer: str = ""  # the id in the receiver's answer
 
 

@@ -41,12 +41,12 @@ from handlers.sync.event import CalendarEvent, calendar_event
 from handlers.sync.link import Entry, EventLink, Record
 from handlers.sync.mapping import Mapping
 from handlers.sync.record import adopted_id, names_record, record_id, reports, short_reason, tells_of_outlook
-from handlers.sync.relay import RowState, intend_message, message, wanted_state
+from handlers.sync.relay import RelayState, intend_message, message, wanted_state
 from handlers.sync.scope import Scope
 
 NO_SKIPS: frozenset[int] = frozenset()
 
-type Wanted = CalendarEvent | RowState | None
+type Wanted = CalendarEvent | RelayState | None
 
 
 def wanted(link: EventLink, mapping: Mapping, scope: Scope) -> Wanted:
@@ -70,7 +70,7 @@ def wanted_event(link: EventLink, mapping: Mapping, scope: Scope) -> CalendarEve
 
 def intend(link: EventLink, wanted: Wanted, mapping: Mapping, now: float) -> EventLink:
     """The link as it must be saved before the first effect: what leaves is marked, what will be made has its generation."""
-    if isinstance(wanted, RowState):
+    if isinstance(wanted, RelayState):
         return _intend_message(link, wanted, mapping)
     if wanted is None:
         if mapping.on.delete == "keep":
@@ -90,7 +90,7 @@ def intend(link: EventLink, wanted: Wanted, mapping: Mapping, now: float) -> Eve
     return marked.with_new_entry(wanted.mailbox, wanted.calendar, adopted_id(mapping, link.row) if fresh else None)
 
 
-def _intend_message(link: EventLink, wanted: RowState, mapping: Mapping) -> EventLink:
+def _intend_message(link: EventLink, wanted: RelayState, mapping: Mapping) -> EventLink:
     if mapping.write_back and wanted.data is not None:
         link = _addressed(link, record_id(mapping, link.row))
     return intend_message(link, wanted, mapping.relay) if mapping.relay else link
@@ -132,7 +132,7 @@ def plan(link: EventLink, wanted: Wanted, mapping: Mapping, now: float, skipped:
     Make before break; write back last. `skipped`: generations of events with which nothing can be done just now; that holds
     back nothing but what has to wait for an event that is not there yet.
     """
-    if isinstance(wanted, RowState):
+    if isinstance(wanted, RelayState):
         return [Deliver(message(link, wanted))] if link.delivery.pending else [*_told_answer(link, wanted, mapping, now)]
     effects: list[Effect] = []
     if wanted and (live := link.live):
@@ -185,7 +185,7 @@ def _told(link: EventLink, wanted: CalendarEvent | None, mapping: Mapping, now: 
             yield ClearRecord(link.written_to or "", everything=False)
 
 
-def _told_answer(link: EventLink, wanted: RowState, mapping: Mapping, now: float) -> Iterator[Effect]:
+def _told_answer(link: EventLink, wanted: RelayState, mapping: Mapping, now: float) -> Iterator[Effect]:
     """What tells the record of the receiver's answer, or that a failure is over."""
     over = link.record_endangered and now >= link.record_late_until
     answer = link.delivery.answer if mapping.write_back and wanted.data is not None else ""

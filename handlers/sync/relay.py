@@ -37,7 +37,7 @@ _CONTENT_TYPES = {"standard": "application/json", "cloudevents": "application/cl
 
 
 @dataclass(frozen=True)
-class RowState:
+class RelayState:
     """The newest state of a row as its receiver is told it; None where the row is gone, or `when` does not hold."""
 
     data: Row | None
@@ -59,13 +59,13 @@ class Message:
     after: Row | None
 
 
-def wanted_state(link: EventLink, mapping: Mapping) -> RowState:
+def wanted_state(link: EventLink, mapping: Mapping) -> RelayState:
     """What the receiver should know of a row. Raises Permanent where the row cannot be rendered."""
     if not mapping.relay or not link.present or not mapping.matches(link.row):
-        return RowState(None)
+        return RelayState(None)
     row = translated(mapping, link.row)
     if mapping.whole:
-        return RowState({name: _trimmed(value) for name, value in row.items()})
+        return RelayState({name: _trimmed(value) for name, value in row.items()})
     notes: list[str] = []
     show = shower(mapping.locale, lambda: zone_of(mapping, row), notes)
 
@@ -73,7 +73,7 @@ def wanted_state(link: EventLink, mapping: Mapping) -> RowState:
         column = None if template.formatted else template.column
         return _trimmed(row.get(column)) if column else template.render(row, show=show)
 
-    return RowState({name: told(template) for name, template in mapping.relay.fields.items()}, tuple(notes))
+    return RelayState({name: told(template) for name, template in mapping.relay.fields.items()}, tuple(notes))
 
 
 def _trimmed(value: Any) -> Any:
@@ -81,34 +81,34 @@ def _trimmed(value: Any) -> Any:
     return value.strip() if isinstance(value, str) else value
 
 
-def intend_message(link: EventLink, wanted: RowState, relay: RelayTemplate) -> EventLink:
+def intend_message(link: EventLink, wanted: RelayState, relay: RelayTemplate) -> EventLink:
     """The link as it must be saved before a message is sent: what is to be told has its number."""
     link = replace(link, notes=wanted.notes)
     told = link.delivery
     if not told.pending and wanted.data == told.confirmed:
         return link
-    intent = digest([link.version.timestamp if link.version else 0, wanted.data])
+    intent, timestamp = digest(wanted.data), link.version.timestamp if link.version else 0
     if told.pending and told.intent == intent:
         return link
     if _type(told, wanted) not in relay.types:
-        return replace(link, delivery=replace(told, confirmed=wanted.data, intent="", pending=False))
-    return replace(link, generation=link.generation + 1, delivery=replace(told, intent=intent, pending=True))
+        return replace(link, delivery=Delivery(wanted.data, answer=told.answer))
+    pending = replace(told, pending=True, intent=intent, timestamp=timestamp)
+    return replace(link, generation=link.generation + 1, delivery=pending)
 
 
-def _type(told: Delivery, wanted: RowState) -> str:
+def _type(told: Delivery, wanted: RelayState) -> str:
     if wanted.data is None:
         return REMOVED
     return INSERTED if told.confirmed is None else UPDATED
 
 
-def message(link: EventLink, wanted: RowState) -> Message:
+def message(link: EventLink, wanted: RelayState) -> Message:
     """The message of a link that `intend_message` has prepared."""
-    timestamp = link.version.timestamp if link.version else 0
     return Message(
         id=link.stamp(link.generation),
         sequence=link.generation,
         type=_type(link.delivery, wanted),
-        time=ticks_to_datetime(timestamp).isoformat().replace("+00:00", "Z"),
+        time=ticks_to_datetime(link.delivery.timestamp).isoformat().replace("+00:00", "Z"),
         company=link.company,
         mapping=link.mapping,
         key=link.row_key,

@@ -106,6 +106,11 @@ def test_what_may_not_have_arrived_is_followed_by_the_newest_state_alone() -> No
     assert effect.message.sequence > lost.message.sequence
 
 
+def test_a_change_of_nothing_that_is_told_leaves_a_message_in_doubt_as_it_is() -> None:
+    link = begun(new(), change(1, 1))
+    assert deliveries(begun(link, change(2, 1, Stage="Won"))) == deliveries(link)
+
+
 def test_a_row_that_goes_back_while_a_message_is_in_doubt_is_told_again() -> None:
     """The receiver may hold the state between."""
     link = told(begun(new(), change(1, 1)))
