@@ -5,6 +5,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from handlers.sync.after import after
 from handlers.sync.change import RowChange
@@ -18,6 +20,7 @@ from handlers.sync.record import record_update
 from handlers.sync.relay import answer_id, body, headers, relay_error
 from handlers.sync.scope import Scope
 from handlers.sync.sweep_plan import Equal, Skipped, Upsert, Verdict, judge
+from local.fakes.receivers import Receiver
 
 TEXT = """
 query = "Q"
@@ -247,6 +250,34 @@ def test_ids_are_of_plain_letters() -> None:
     """They go into a header, and in front of a dot in what is signed."""
     (effect,) = deliveries(begun(new(), change(1, 2)))
     assert effect.message.id.replace("-", "").isalnum()
+
+
+AMOUNTS = st.lists(st.sampled_from([None, 1, 2]), min_size=5, max_size=5)
+STEPS = st.lists(st.tuples(st.integers(1, 5), st.sampled_from(["done", "no answer", "away"])), max_size=12)
+
+
+@given(AMOUNTS, STEPS)
+def test_a_receiver_that_keeps_the_rules_ends_with_the_newest_state(
+    amounts: list[float | None], steps: list[tuple[int, str]]
+) -> None:
+    """Changes come in any order and more than once, messages and answers get lost, and late copies of all come at the end."""
+    assert FIELDS.relay
+    changes = {number: change(number, amount) for number, amount in enumerate(amounts, 1)}
+    link, receiver, sent = new(), Receiver(), dict[str, bytes]()
+    for number, outcome in [*steps, *((number, "done") for number in changes)]:
+        link = begun(link, changes[number])
+        for effect in deliveries(link):
+            text = body(effect.message, FIELDS.relay)
+            assert sent.setdefault(effect.message.id, text) == text
+            if outcome != "away":
+                receiver.take(effect.message.id, json.loads(text))
+            if outcome == "done":
+                link = after(link, effect, Done(), NOW).link
+    for text in sent.values():
+        receiver.take("another id, so that the sequence alone decides", json.loads(text))
+    told = receiver.rows.get(("A",))
+    assert (told and told["amount"]) == amounts[-1]
+    assert settled(link, wanted(link, FIELDS, Scope()), FIELDS, NOW)
 
 
 # -- the record --------------------------------------------------------------------------------------------------------
