@@ -260,7 +260,7 @@ STEPS = st.lists(st.tuples(st.integers(1, 5), st.sampled_from(["done", "no answe
 def test_a_receiver_that_keeps_the_rules_ends_with_the_newest_state(
     amounts: list[float | None], steps: list[tuple[int, str]]
 ) -> None:
-    """Changes come in any order and more than once, messages and answers get lost, and late copies of all come at the end."""
+    """Changes come in any order and more than once, messages and answers get lost, late copies of all come at the end."""
     assert FIELDS.relay
     changes = {number: change(number, amount) for number, amount in enumerate(amounts, 1)}
     link, receiver, sent = new(), Receiver(), dict[str, bytes]()
@@ -273,8 +273,8 @@ def test_a_receiver_that_keeps_the_rules_ends_with_the_newest_state(
                 receiver.take(effect.message.id, json.loads(text))
             if outcome == "done":
                 link = after(link, effect, Done(), NOW).link
-    for text in sent.values():
-        receiver.take("another id, so that the sequence alone decides", json.loads(text))
+    for late, text in enumerate(sent.values()):  # under other ids, so that the sequence alone decides
+        receiver.take(f"late-{late}", json.loads(text))
     told = receiver.rows.get(("A",))
     assert (told and told["amount"]) == amounts[-1]
     assert settled(link, wanted(link, FIELDS, Scope()), FIELDS, NOW)
