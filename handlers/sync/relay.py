@@ -33,6 +33,7 @@ from handlers.sync.values import translated
 
 _GONE, _TOO_MANY_REQUESTS = 410, 429
 _PASSES = {408, 409, 423, 425}  # of the 4xx: nobody has to do anything about them
+_ID_MAX = 1000  # characters
 _CONTENT_TYPES = {"standard": "application/json", "cloudevents": "application/cloudevents+json; charset=utf-8"}
 
 
@@ -188,7 +189,6 @@ def answer_id(content: bytes) -> str:
     except (ValueError, RecursionError):
         return ""
     found = answer.get("id") if isinstance(answer, dict) else None
-    return str(found)[:_ID_MAX] if isinstance(found, str | int) and not isinstance(found, bool) else ""
-
-
-_ID_MAX = 1000
+    if not isinstance(found, str | int) or isinstance(found, bool):
+        return ""
+    return str(found)[:_ID_MAX].encode("utf-8", "replace").decode()  # half a surrogate pair cannot be stored

@@ -240,7 +240,15 @@ def test_answers_that_want_a_person(status: int, code: Code, remedy: str) -> Non
 
 @pytest.mark.parametrize(
     ("content", "found"),
-    [(b'{"id": "x1"}', "x1"), (b'{"id": 7}', "7"), (b'{"id": true}', ""), (b"[]", ""), (b"<html>", ""), (b"", "")],
+    [
+        (b'{"id": "x1"}', "x1"),
+        (b'{"id": 7}', "7"),
+        (b'{"id": true}', ""),
+        (b'{"id": "a\\ud800"}', "a?"),
+        (b"[]", ""),
+        (b"<html>", ""),
+        (b"", ""),
+    ],
 )
 def test_the_id_in_an_answer(content: bytes, found: str) -> None:
     assert answer_id(content) == found
