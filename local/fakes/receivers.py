@@ -51,7 +51,6 @@ class Receiver:
         """Take a message in."""
         again, data = message_id in self.seen, body["data"]
         self.seen.append(message_id)
-        data = data.get("data", data)
         key = tuple(data["key"])
         if again or data["sequence"] <= self.sequences.get(key, 0):
             return
