@@ -139,13 +139,14 @@ def test_after_deployment_the_values_for_acumatica_are_told(desk: Desk) -> None:
 
 
 def test_what_is_missing_is_told_with_the_command_that_sets_it(desk: Desk) -> None:
-    missing = ["ACUMATICA_PASSWORD", "ACUMATICA_URL"]
+    missing = ["ACUMATICA_PASSWORD", "ACUMATICA_URL", "RELAY_CRM"]
     with app(503, health("settings", missing=missing)) as url:
         done = desk.run("postdeploy.py", SERVICE_APP_URI=url)
     assert done.returncode == 0, done.stderr
     assert "azd env set ACUMATICA_URL …" in done.stdout
     python = "python" if os.name == "nt" else "python3"
-    assert f"Set the secrets ACUMATICA_PASSWORD:\n      {python} infra/hooks/set_secrets.py" in done.stdout
+    assert "Name RELAY_CRM in RELAYS" in done.stdout
+    assert f"Set the secrets ACUMATICA_PASSWORD, RELAY_CRM:\n      {python} infra/hooks/set_secrets.py" in done.stdout
     assert "azd env set ACUMATICA_PASSWORD" not in done.stdout
 
 
