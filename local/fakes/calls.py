@@ -34,6 +34,7 @@ class Call:
     path: str  # with query, undecoded
     headers: Mapping[str, str]  # names in lower case
     body: Any  # JSON where it is such, else text, or None
+    raw: bytes = field(default=b"", repr=False)
     started: float = field(default_factory=time.monotonic)
     finished: float | None = None
     status: int = 0

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from handlers.clients.limiter import MailboxLimiter
+from handlers.clients.limiter import Limiter, mailbox_limiter
 from handlers.sync.errors import Later
 
 
@@ -24,11 +24,11 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def limiter(clock: Clock) -> MailboxLimiter:
-    return MailboxLimiter(clock)
+def limiter(clock: Clock) -> Limiter:
+    return mailbox_limiter(clock)
 
 
-def refused(limiter: MailboxLimiter, mailbox: str) -> float:
+def refused(limiter: Limiter, mailbox: str) -> float:
     """The delay that someone gets who does not get in."""
     with pytest.raises(Later) as caught:
         limiter.enter(mailbox)
@@ -36,7 +36,7 @@ def refused(limiter: MailboxLimiter, mailbox: str) -> float:
     return caught.value.delay
 
 
-def test_three_get_in(limiter: MailboxLimiter) -> None:
+def test_three_get_in(limiter: Limiter) -> None:
     """A fourth does not, and takes nothing; one who leaves makes room for one."""
     for _ in range(3):
         limiter.enter("a")
@@ -46,14 +46,14 @@ def test_three_get_in(limiter: MailboxLimiter) -> None:
     refused(limiter, "a")
 
 
-def test_other_mailboxes_are_not_affected(limiter: MailboxLimiter) -> None:
+def test_other_mailboxes_are_not_affected(limiter: Limiter) -> None:
     for _ in range(3):
         limiter.enter("a")
     limiter.enter("b")
     refused(limiter, "a")
 
 
-def test_each_one_who_waits_gets_a_longer_estimate(limiter: MailboxLimiter, clock: Clock) -> None:
+def test_each_one_who_waits_gets_a_longer_estimate(limiter: Limiter, clock: Clock) -> None:
     """Half a second, and a third of it per place, so that each is deferred about once."""
     for _ in range(3):
         limiter.enter("a")
@@ -63,7 +63,7 @@ def test_each_one_who_waits_gets_a_longer_estimate(limiter: MailboxLimiter, cloc
     assert refused(limiter, "a") == pytest.approx(0.5 + 0.5 / 3)
 
 
-def test_nobody_waits_for_an_empty_mailbox(limiter: MailboxLimiter) -> None:
+def test_nobody_waits_for_an_empty_mailbox(limiter: Limiter) -> None:
     """Who waited for it would find it empty."""
     for _ in range(3):
         limiter.enter("a")
@@ -76,7 +76,7 @@ def test_nobody_waits_for_an_empty_mailbox(limiter: MailboxLimiter) -> None:
     assert refused(limiter, "a") == pytest.approx(0.5 + 0.5 / 3)
 
 
-def test_many_threads(limiter: MailboxLimiter) -> None:
+def test_many_threads(limiter: Limiter) -> None:
     """Never more than three inside, and all places are given back."""
     inside, most, lock = 0, 0, threading.Lock()
     start = threading.Barrier(16)
@@ -107,7 +107,7 @@ def test_many_threads(limiter: MailboxLimiter) -> None:
     refused(limiter, "a")
 
 
-def test_a_throttled_mailbox_is_shut_for_as_long_as_graph_says(limiter: MailboxLimiter, clock: Clock) -> None:
+def test_a_throttled_mailbox_is_shut_for_as_long_as_graph_says(limiter: Limiter, clock: Clock) -> None:
     """Each further request would count against it; the others go on."""
     limiter.throttled("a", 7.0)
     limiter.enter("b")
@@ -118,14 +118,14 @@ def test_a_throttled_mailbox_is_shut_for_as_long_as_graph_says(limiter: MailboxL
     limiter.enter("a")
 
 
-def test_those_who_wait_for_a_throttled_mailbox_come_one_after_the_other(limiter: MailboxLimiter) -> None:
+def test_those_who_wait_for_a_throttled_mailbox_come_one_after_the_other(limiter: Limiter) -> None:
     """Else all of them would come back at once."""
     limiter.throttled("a", 7.0)
     delays = [refused(limiter, "a") for _ in range(3)]
     assert delays == pytest.approx([0.5 + 7 + 0.25, 0.5 + 7 + 0.5, 0.5 + 7 + 0.75])
 
 
-def test_a_throttled_mailbox_gets_fewer_places_for_a_minute(limiter: MailboxLimiter, clock: Clock) -> None:
+def test_a_throttled_mailbox_gets_fewer_places_for_a_minute(limiter: Limiter, clock: Clock) -> None:
     """Other instances write to it too; those that were refused together count once, and one place is always left."""
     for places in (2, 1, 1):
         limiter.throttled("a", 5.0)

@@ -16,6 +16,7 @@ from handlers import outcome as outcomes
 from handlers import sweep_queue, upkeep
 from handlers.clients.dead_letters import DeadLetter
 from handlers.clients.graph import Graph
+from handlers.clients.relay import Relays
 from handlers.clients.sessions import Sessions
 from handlers.clients.storage import Storage
 from handlers.operations import sweeps
@@ -79,6 +80,7 @@ class Simulation:
             storage=cast("Storage", self.store),
             graph=cast("Graph", self.outlook),
             sessions=cast("Sessions", Acumatica(self)),
+            relays=Relays({}, SETTINGS),
             clock=lambda: self.now,
         )
         self.requests: list[Request] = []
