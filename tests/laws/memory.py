@@ -170,9 +170,11 @@ class Queue:
 
     def send(self, change: RowChange, delay: float = 0.0) -> None:
         self._sim.witness.see(change)
+        self.put_back(canonical(change.encode()), delay)
 
+    def put_back(self, text: str, delay: float) -> None:
         def send() -> None:
-            self._sim.queue.append(Message(canonical(change.encode()), self._sim.now + delay))
+            self._sim.queue.append(Message(text, self._sim.now + delay))
 
         self._sim.scheduler.step("send", f"sends the change{f', to be seen in {delay:.0f} s' if delay else ''}", send)
 

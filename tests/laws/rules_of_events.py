@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from handlers.perform import perform
 from handlers.settle import _Settlement
 from handlers.sync import after as following_results
@@ -30,12 +32,12 @@ from handlers.sync.effects import (
 from handlers.sync.late import in_doubt, late_until
 from handlers.sync.link import EventLink, new_link
 from handlers.sync.plan import intend, plan, waits_until
-from handlers.sync.turn import take_turn
+from handlers.sync.turn import _doubted, take_turn
 from tests.laws.ablation import Ablation, Switch, instead, within
 from tests.laws.judge import wasted
 from tests.laws.outlook import Outlook
 from tests.laws.rules_of_rows import AS_BEFORE, HALTED, STOOD_STILL, WORKERS_DIE
-from tests.laws.story import CALM, CLOSED, NARROW, ORDERLY, REMOTE, Deed
+from tests.laws.story import CALM, CLOSED, NARROW, ORDERLY, ORPHANED, REMOTE, Deed
 
 type Doubt = Callable[[EventLink], EventLink]
 type Follow = Callable[[EventLink, Effect, Result, float], After]
@@ -234,6 +236,19 @@ def _write_back_is_believed(old: Any) -> Any:
     return lambda self: replace(old(self), written_back=self.written_back)
 
 
+def _alone(switch: Switch) -> Switch:
+    """A rule for which another makes up a quarter of an hour later: with that one switched off, too."""
+
+    def off(monkeypatch: pytest.MonkeyPatch) -> None:
+        _NOT_WRITTEN_AGAIN(monkeypatch)
+        switch(monkeypatch)
+
+    return off
+
+
+_NOT_WRITTEN_AGAIN = instead(_doubted, lambda _: lambda link: link.unconfirmed())
+
+
 def _strays_are_forgotten(old: Any) -> Any:
     return lambda self, mine: replace(old(self, mine), entries=old(self, replace(mine, entries=())).entries)
 
@@ -332,11 +347,12 @@ RULES = [
     Ablation("doubt after an expired claim", instead(take_turn, _no_doubt), LOST, first=1480),
     Ablation("doubt: content", within(EventLink, "unconfirmed", _content_is_believed), LOST, first=1480),
     Ablation("doubt: POST without an answer", within(EventLink, "unconfirmed", _posts_are_believed), FORGOTTEN, first=11),
-    Ablation("doubt: write-back", within(EventLink, "unconfirmed", _write_back_is_believed), HALTED, first=209),
+    Ablation("doubt: write-back", _alone(within(EventLink, "unconfirmed", _write_back_is_believed)), HALTED, first=209),
+    Ablation("doubt: write-back under way", _NOT_WRITTEN_AGAIN, ORPHANED, first=7),
     Ablation(
         "repair after a lost claim", within(EventLink, "with_strays", lambda _: lambda self, _: self), HALTED, first=188
     ),
     Ablation("repair: events as leaving", within(EventLink, "with_strays", _strays_are_forgotten), HALTED, first=188),
-    Ablation("repair: doubt", within(EventLink, "with_strays", _strays_doubt_nothing), HALTED, first=209),
+    Ablation("repair: doubt", _alone(within(EventLink, "with_strays", _strays_doubt_nothing)), HALTED, first=209),
     Ablation("repair is told to the holder", _not_told, WOKEN, first=68),
 ]

@@ -16,7 +16,7 @@ from azure.core.exceptions import ServiceRequestError
 
 from handlers.sync.errors import Code, Later, OutcomeUnknown
 
-type Kind = Literal["dies before", "dies after", "lost", "late", "refused", "refused, yet done", "pause"]
+type Kind = Literal["dies before", "dies meanwhile", "dies after", "lost", "late", "refused", "refused, yet done", "pause"]
 STEPS_MAX = 3_000
 
 
@@ -154,13 +154,28 @@ class Scheduler:
         self, me: Task, mishap: Mishap, words: str, effect: Callable[[], Any], *, remote: bool, slow: float
     ) -> None:
         kind = mishap.kind
-        fatal = kind in {"dies before", "dies after"} or not remote
+        fatal = kind.startswith("dies") or not remote
         if fatal and me.failures >= 4:
             return  # the host gives up after five tries: that is another promise
-        if kind in {"dies before", "dies after"}:
-            if kind == "dies after":
+        # A request that was started in time ends while the claim holds; one that was not may take as long as it likes.
+        left = me.expires - self.now
+        in_time = self.longest_request <= left < float("inf")
+        when = self.now + mishap.degree * (slow or (left if in_time else self.latest))
+
+        def carry_out() -> None:
+            effect()
+            self.log.append(f"{self.now - self.began:6.0f} s  (late) {words}")
+
+        if kind == "dies meanwhile" and remote:
+            self.say(f"{words}: dies meanwhile; carried out {when - self.now:.0f} s later")
+            self.at(when, carry_out)
+            self.kill(me.process)
+            raise Died
+        if kind.startswith("dies"):
+            done = kind != "dies before"
+            if done:
                 effect()
-            self.say(f"{words}: dies just {kind.removeprefix('dies ')} it")
+            self.say(f"{words}: dies just {'after' if done else 'before'} it")
             self.kill(me.process)
             raise Died
         if not remote:
@@ -178,16 +193,7 @@ class Scheduler:
         if kind == "lost":
             self.say(f"{words}: no answer, never carried out")
         else:
-            # A request that was started in time ends while the claim holds; one that was not may take as long as it likes.
-            left = me.expires - self.now
-            in_time = self.longest_request <= left < float("inf")
-            when = self.now + mishap.degree * (slow or (left if in_time else self.latest))
             self.say(f"{words}: no answer, carried out {when - self.now:.0f} s later")
-
-            def carry_out() -> None:
-                effect()
-                self.log.append(f"{self.now - self.began:6.0f} s  (late) {words}")
-
             self.at(when, carry_out)
         raise OutcomeUnknown(Code.NOT_ANSWERED, "no answer")
 

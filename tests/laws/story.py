@@ -171,6 +171,10 @@ PAUSED = Plot(kinds=(*ANY.kinds, "pause", "pause", "pause"))
 ORDERLY = Plot(mishaps=0, workers=1, switching=(0.0,), spread=0, apart=200, delay=5)
 # One row to and fro between two states, with trouble where it hurts: what finds most.
 NARROW = Plot(rows="A", owners=("ann",), subjects=("s0", "s1"), rooms=("r0",), calls=(*REMOTE, *REMOTE, "save", ""))
+# The same; who asked for something dies, and it is carried out all the same, sooner or later.
+ORPHANED = replace(
+    NARROW, owners=("ann", "bob"), calls=(*REMOTE, "PUT", "PUT"), kinds=("dies meanwhile", "dies before", "late")
+)
 # What can only be seen when people edit, close and stop things.
 EDITED = replace(ANY, edits=3, mishaps=3)
 CLOSED = replace(ANY, rows="AB", owners=("ann", "bob", "eve"), closings=("denies", "refuses", "missing"), mishaps=2)
@@ -194,6 +198,7 @@ PLOTS = {
     "any": ANY,
     "paused": PAUSED,
     "narrow": NARROW,
+    "orphaned": ORPHANED,
     "edited": EDITED,
     "closed": CLOSED,
     "bad": BAD,

@@ -70,10 +70,11 @@ comes out of it is changed. The app's text is never touched.
 | doubt after an expired claim              | an event has old content                                                  |
 | doubt: content                            | an event has old content                                                  |
 | doubt: POST without an answer             | an event has old content                                                  |
-| doubt: write-back                         | a record holds an old id                                                  |
+| doubt: write-back                         | a record holds an old id, unless the next rule makes up for it            |
+| doubt: write-back under way               | a record holds an old id: a dead worker's request came after a newer one  |
 | repair after a lost claim                 | an event is left over                                                     |
 | repair: events as leaving                 | an event is left over                                                     |
-| repair: doubt                             | a record holds an old id                                                  |
+| repair: doubt                             | a record holds an old id, unless the same rule makes up for it            |
 | repair is told to the holder              | an event is left over                                                     |
 | margin                                    | a row has old content: the snapshot was taken for newer than it is        |
 | looked up before it is removed            | a row in the inquiry is removed: while pages were read, it moved up       |
