@@ -64,17 +64,22 @@ def wanted_state(link: EventLink, mapping: Mapping) -> RelayState:
     """What the receiver should know of a row. Raises Permanent where the row cannot be rendered."""
     if not mapping.relay or not link.present or not mapping.matches(link.row):
         return RelayState(None)
-    row = translated(mapping, link.row)
+    return told_of(mapping, mapping.relay, link.row)
+
+
+def told_of(mapping: Mapping, relay: RelayTemplate, row: Row) -> RelayState:
+    """What a receiver is told of a row (of picked columns) that is there."""
+    row = translated(mapping, row)
     if mapping.whole:
         return RelayState({name: _trimmed(value) for name, value in row.items()})
     notes: list[str] = []
     show = shower(mapping.locale, lambda: zone_of(mapping, row), notes)
 
-    def told(template: Template) -> Any:
+    def value(template: Template) -> Any:
         column = None if template.formatted else template.column
         return _trimmed(row.get(column)) if column else template.render(row, show=show)
 
-    return RelayState({name: told(template) for name, template in mapping.relay.fields.items()}, tuple(notes))
+    return RelayState({name: value(template) for name, template in relay.fields.items()}, tuple(notes))
 
 
 def _trimmed(value: Any) -> Any:

@@ -11,6 +11,7 @@ from typing import Any, override
 from pydantic import Field
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
+from handlers.sync.mapping import Mapping
 from local.fakes.calls import Call, Reply
 from local.fakes.graph.identity import Identity
 from local.fakes.server import Server
@@ -41,17 +42,24 @@ class ReceiverSwitches(Switches):
 
 @dataclass
 class Receiver:
-    """What a receiver knows: messages by id, and each row with the greatest sequence that it has seen of it."""
+    """What a receiver knows: messages by id, and each row with the greatest sequence that it has seen of it.
+
+    `answers`: the ids that it has last answered with, by row; `last`: the newest message that came.
+    """
 
     seen: list[str] = field(default_factory=list)
     rows: dict[tuple[str, ...], Any] = field(default_factory=dict)
     sequences: dict[tuple[str, ...], int] = field(default_factory=dict)
+    answers: dict[tuple[str, ...], str] = field(default_factory=dict)
+    last: Any = None
 
-    def take(self, message_id: str, body: Any) -> None:
-        """Take a message in."""
+    def take(self, message_id: str, body: Any, answer: str = "") -> None:
+        """Take a message in; `answer` is the id that its sender is told."""
         again, data = message_id in self.seen, body["data"]
         self.seen.append(message_id)
+        self.last = body
         key = tuple(data["key"])
+        self.answers[key] = answer
         if again or data["sequence"] <= self.sequences.get(key, 0):
             return
         self.sequences[key] = data["sequence"]
@@ -75,6 +83,17 @@ class FakeReceivers(Server):
         self._identity = identity
         self.signed, self.flow, self.hook = Receiver(), Receiver(), Receiver()
         self._recent: deque[float] = deque()
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """The app settings that mappings of local/ and of the tests name: where each receiver is, and its secret."""
+        found = {"RELAY_HOOK": f"{self.url}/signed", "RELAY_HOOK_SECRET": SECRET}
+        return found | {"RELAY_FLOW": f"{self.url}/flow", "RELAY_ZAP": f"{self.url}/hooks/catch/1/abc/"}
+
+    def of(self, mapping: Mapping) -> Receiver:
+        """The receiver that a mapping with a relay names."""
+        known = {"RELAY_HOOK": self.signed, "RELAY_FLOW": self.flow, "RELAY_ZAP": self.hook}
+        return known[mapping.relay.url if mapping.relay else ""]
 
     @override
     def locate(self, call: Call) -> None:
@@ -123,8 +142,9 @@ class FakeReceivers(Server):
             problem = self._identity.problem(call.headers.get("authorization", ""), AUDIENCE) or ""
         if problem:
             return Reply(401, {"error": {"code": "MisMatchingOAuthClaims", "message": problem}})
-        self.flow.take(call.headers["webhook-id"], call.body)
-        return Reply(200, {"id": f"made-{call.body['data']['key'][0]}"}) if self.switches.answer else Reply(202)
+        made = f"made-{call.body['data']['key'][0]}" if self.switches.answer else ""
+        self.flow.take(call.headers["webhook-id"], call.body, made)
+        return Reply(200, {"id": made}) if made else Reply(202)
 
     def _hook(self, call: Call) -> Reply:
         if self.switches.off:
@@ -135,8 +155,6 @@ class FakeReceivers(Server):
         if len(self._recent) >= self.switches.per_second:
             return Reply(429, {"status": "error"}, {"Retry-After": "2"})
         self._recent.append(now)
-        self.hook.take(call.headers["webhook-id"], call.body)
-        number = len(self.hook.seen)
-        return Reply(
-            200, {"status": "success", "id": f"zap-{number}", "attempt": f"zap-{number}", "request_id": str(number)}
-        )
+        made = f"zap-{len(self.hook.seen) + 1}"
+        self.hook.take(call.headers["webhook-id"], call.body, made)
+        return Reply(200, {"status": "success", "id": made, "attempt": made, "request_id": made})
