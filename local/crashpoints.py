@@ -229,6 +229,7 @@ class Play:
             if message is None:
                 return
             self.jump(self._delays.pop(message.content, 0.0))
+            self._look_after_sessions()
             while True:
                 with contextlib.suppress(Died), self._app() as factory:
                     sweep(message.content, factory)
