@@ -49,6 +49,11 @@ def paused(environ: Mapping[str, str]) -> bool:
     return environ.get("SYNC_PAUSED", "").strip().lower() in {"1", "true", "t", "yes", "y", "on"}
 
 
+def on_trial(environ: Mapping[str, str]) -> bool:
+    """Whether TEST_MAILBOX is set, told before (and whether or not) all settings can be read."""
+    return bool(environ.get("TEST_MAILBOX", "").strip())
+
+
 def sweep_schedule(environ: Mapping[str, str]) -> str:
     """When sweeps begin, told before all settings can be read; the default in the place of what is no schedule."""
     told = environ.get("SWEEP_SCHEDULE", "").strip()

@@ -9,6 +9,7 @@ from handlers.sync.effects import (
     ClearRecord,
     CreateEvent,
     DeleteEvent,
+    Deliver,
     Done,
     Effect,
     FindEvent,
@@ -36,7 +37,7 @@ from handlers.sync.errors import (
     RecordGone,
 )
 from handlers.sync.link import Entry
-from handlers.sync.mapping import EVENT_ID, Mapping
+from handlers.sync.mapping import Mapping
 from handlers.sync.record import record_update, wants_details
 
 
@@ -60,7 +61,7 @@ def perform(effect: Effect, mapping: Mapping, services: Services, deadline: floa
     except Later as failure:
         return Retry(failure)
     except OutcomeUnknown as failure:
-        if isinstance(effect, AdoptEvent | FindEvent):  # they only look
+        if isinstance(effect, AdoptEvent | FindEvent | Deliver):  # they only look; a message has the same id again
             return Retry(Later(failure.code, failure.reason))
         return Unknown(failure)
 
@@ -83,9 +84,10 @@ def _carried_out(effect: Effect, mapping: Mapping, services: Services, deadline:
             event_id = entry.id or ""
             if comment is None or not graph.cancel(entry.mailbox, event_id, comment, deadline):
                 graph.delete(entry.mailbox, event_id, deadline)
-        case WriteBack(content=content, entry=entry):
-            results = {EVENT_ID: content.event_id or "", "reason": ""}
-            if wants_details(mapping):
+        case Deliver(message=message):
+            return Done(services.relays.deliver(message, mapping.relay, deadline) if mapping.relay else "")
+        case WriteBack(entry=entry, results=results):
+            if entry and wants_details(mapping):
                 results |= _details(entry, graph, deadline)
             services.sessions.put(record_update(mapping, effect.record, results), deadline)
         case ReportFailure() | ReportOutlook() | ClearRecord():

@@ -24,6 +24,7 @@ from handlers.sync.scope import Scope
 if TYPE_CHECKING:
     from handlers.clients.graph import Graph
     from handlers.clients.inquiries import Inquiries
+    from handlers.clients.relay import Relays
     from handlers.clients.sessions import Sessions
 
 log = logging.getLogger(__name__)
@@ -105,6 +106,7 @@ class Services(Intake):
     settings: Settings
     graph: "Graph"
     sessions: "Sessions"
+    relays: "Relays"
 
     @property
     def scope(self) -> Scope:
@@ -179,6 +181,7 @@ class Factory:
         if self._services:
             self._services.sessions.close()
             self._services.graph.close()
+            self._services.relays.close()
         self._activity.close()
         if self._storage:
             self._storage.close()
@@ -202,12 +205,23 @@ class Factory:
         # Not before the first row: Azure waits for the import of function_app.py on every start of an instance.
         from handlers.clients.acumatica import Acumatica  # noqa: PLC0415
         from handlers.clients.graph import Graph  # noqa: PLC0415
+        from handlers.clients.receivers import Receiver, receivers  # noqa: PLC0415
+        from handlers.clients.relay import Relays  # noqa: PLC0415
         from handlers.clients.sessions import Sessions  # noqa: PLC0415
 
+        problems: list[str] = []
+        settings: Settings | None = None
+        found: dict[str, Receiver] = {}
         try:
             settings = load_settings(Settings, self._environ)
         except SettingsProblems as error:
-            raise self._not_ready("settings", error.problems) from None
+            problems += error.problems
+        try:
+            found = receivers(intake.mappings, self._environ)
+        except SettingsProblems as error:
+            problems += error.problems
+        if problems or settings is None:
+            raise self._not_ready("settings", problems)
         return Services(
             settings=settings,
             mappings=intake.mappings,
@@ -216,6 +230,7 @@ class Factory:
             activity=self._activity,
             pinned=intake.pinned,
             graph=Graph(settings, self._clock),
+            relays=Relays(found, settings, self._clock),
             sessions=Sessions(Acumatica(settings, self._clock), intake.storage, settings, self._clock),
         )
 

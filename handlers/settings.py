@@ -13,7 +13,7 @@ from handlers.sync.notification import MAX_ROWS
 CONNECT_SECONDS = 10.0
 # Less than functionTimeout of host.json, at which the host kills the process with all that is under way.
 FUNCTION_SECONDS = 290.0
-_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 NIGHTLY = "0 0 2 * * *"
 SCHEDULE = r"([0-9A-Za-z*/,-]+\s+){5}[0-9A-Za-z*/,-]+"  # six fields; the host reads them
 UNRESOLVED = "@Microsoft.KeyVault("  # what App Service leaves in place of a reference that it could not resolve
@@ -33,7 +33,7 @@ def _address(url: str) -> str:
         raise wrong from None  # its own message holds the value
     if parts.scheme not in {"https", "http"} or not parts.hostname or re.search(r"[\s?#@]", url):
         raise wrong
-    if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
+    if parts.scheme == "http" and parts.hostname not in LOOPBACK:
         raise ValueError("has to begin with https:// (secrets travel to it)")
     return url.rstrip("/")
 

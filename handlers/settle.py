@@ -16,12 +16,12 @@ from handlers.perform import perform
 from handlers.services import Services
 from handlers.sync.after import Failure, after
 from handlers.sync.change import RowChange
-from handlers.sync.effects import Effect, FindEvent, RecordEffect, Result, Retry, Unknown
+from handlers.sync.effects import Deliver, Effect, FindEvent, RecordEffect, Result, Retry, Unknown
 from handlers.sync.errors import Code, Later, Permanent, SyncError
 from handlers.sync.late import in_doubt, late_until
 from handlers.sync.link import DONE, NOTHING, Claim, EventLink
 from handlers.sync.mapping import Mapping
-from handlers.sync.plan import intend, plan, plan_report, waits_until, wanted_event
+from handlers.sync.plan import intend, plan, plan_report, waits_until, wanted
 from handlers.sync.turn import Save, Stop, Work, in_order, no_mapping, take_turn
 
 log = logging.getLogger(__name__)
@@ -72,7 +72,7 @@ def settle(
                     return Settled(failure=failure, link=None if link == stored else link)
             case Work() as work:
                 with ExitStack() as places:
-                    skipped = _enter_mailboxes(work, mapping, services, places)
+                    skipped = _enter(work, mapping, services, places)
                     if new_etag := save_link(work.link, etag, services):
                         job = _Job(
                             change, mapping, services, places, deadline, written_before=bool(stored and stored.written)
@@ -101,14 +101,21 @@ def _forgotten(stored: EventLink | None, change: RowChange, services: Services) 
     return min(moment, stored.first_generation - keep) if stored and stored.first_generation else moment
 
 
-def _enter_mailboxes(work: Work, mapping: Mapping, services: Services, places: ExitStack) -> dict[int, Failure]:
-    """Take a place in each mailbox that the plan needs, until `places` is closed. Raises Later where nothing can be done.
+def _enter(work: Work, mapping: Mapping, services: Services, places: ExitStack) -> dict[int, Failure]:
+    """Take a place in each mailbox that the plan needs, or at the receiver, until `places` is closed.
+
+    Raises Later where nothing can be done.
 
     Returns why events cannot be touched now, by generation: busy mailboxes hold the others back no more than need be.
     """
     limiter, now = services.graph.limiter, services.clock()
     effects = [] if work.failure else plan(work.link, work.wanted, mapping, now)
-    entries = [e.entry for e in effects if not isinstance(e, RecordEffect)]
+    if any(isinstance(effect, Deliver) for effect in effects):
+        receiver = services.relays.name(mapping.name)
+        services.relays.limiter.enter(receiver)
+        places.callback(services.relays.limiter.leave, receiver)
+        return {}
+    entries = [e.entry for e in effects if not isinstance(e, RecordEffect | Deliver)]
     skipped: dict[int, Failure] = {}
     inside = False
     for mailbox in dict.fromkeys(entry.mailbox for entry in entries):
@@ -130,7 +137,7 @@ class _Job:
     change: RowChange
     mapping: Mapping
     services: Services
-    places: ExitStack  # in mailboxes
+    places: ExitStack  # in mailboxes, or at the receiver
     deadline: float
     written_before: bool  # whether the record may have got anything before
 
@@ -216,7 +223,7 @@ class _Settlement:
         self.link, failure = after(self.link, effect, result, began)
         if failure is None and not isinstance(effect, FindEvent):
             self.done.append(type(effect).__name__)
-        if failure and not isinstance(effect, RecordEffect):
+        if failure and not isinstance(effect, RecordEffect | Deliver):
             self.skipped[effect.entry.generation] = failure
             return None
         return failure
@@ -284,7 +291,7 @@ class _Settlement:
             self.given_up = self.unmerged  # what is known by now is older than the change that cannot be merged
         else:
             try:
-                self.wanted = wanted_event(self.link, self.mapping, self.services.scope)
+                self.wanted = wanted(self.link, self.mapping, self.services.scope)
                 self.link = intend(self.link, self.wanted, self.mapping, self.services.clock())
             except Permanent as failure:
                 self.given_up = failure

@@ -25,6 +25,9 @@ param extraTags { *: string } = {}
 @description('The settings of the product: those that main.parameters.json names, by their own names. docs/settings.md explains each; the app checks the bounds, and where one is missing or empty its default counts.')
 param settings { *: string } = {}
 
+@description('The settings with addresses and secrets of relays, by their names (docs/relay.md), as a JSON array.')
+param relays string[] = []
+
 // ---- The platform ----
 
 @description('Memory of an instance in MB.')
@@ -122,7 +125,8 @@ var otherTenant = contains(given, 'GRAPH_TENANT_ID')
 var secretNames = union(
   { ACUMATICA_PASSWORD: 'acumatica-password', RUNS_KEY: 'runs-key' },
   (given.?ACUMATICA_AUTH ?? '') == 'cookie' ? {} : { ACUMATICA_CLIENT_SECRET: 'acumatica-client-secret' },
-  otherTenant ? { GRAPH_CLIENT_SECRET: 'graph-client-secret' } : {}
+  otherTenant ? { GRAPH_CLIENT_SECRET: 'graph-client-secret' } : {},
+  toObject(relays, name => name, name => toLower(replace(name, '_', '-')))
 )
 
 resource identity 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' = {

@@ -1,6 +1,6 @@
 """Crash points, exhaustively: at each request that the app makes, its process dies just before it and just after it.
 
-The real code of receive and apply works on Azurite and on the fakes of Graph and Acumatica, over real HTTP. Every
+The real code of receive and apply works on Azurite and on fakes of Graph, Acumatica and a receiver, over real HTTP. Every
 request of the app is numbered in scenarios that run the same each time; one run per number and side cuts the process off
 there: nothing of it runs any more, and the answer of a request that was carried out reaches nobody. A new process then
 gets what Acumatica and the queue deliver again, and in the end the judge has to find no differences.
@@ -48,7 +48,7 @@ from handlers.sweep_queue import sweep
 from handlers.sweep_start import on_schedule
 from local import judge
 from local.azurite import Azurite, AzuriteError
-from local.fakes import FakeAcumatica, FakeGraph, app_settings
+from local.fakes import FakeAcumatica, FakeGraph, FakeReceivers, Fault, app_settings
 from local.inquiry import COMING, Inquiry, Notification
 from local.world import MAPPING, MAPPINGS
 
@@ -161,6 +161,7 @@ class Play:
         self.acumatica = FakeAcumatica(
             session_limit=2, session_timeout=SESSION_SECONDS, token_seconds=SESSION_SECONDS, echo=self._note_echo
         )
+        self.receivers = FakeReceivers(self.graph.identity)
         self.echo = False
         self.clock = Clock()
         self._known_to_acumatica = self.clock.now
@@ -229,6 +230,7 @@ class Play:
             if message is None:
                 return
             self.jump(self._delays.pop(message.content, 0.0))
+            self._look_after_sessions()
             while True:
                 with contextlib.suppress(Died), self._app() as factory:
                     sweep(message.content, factory)
@@ -259,6 +261,7 @@ class Play:
         with (
             self.graph,
             self.acumatica,
+            self.receivers,
             self._queue(QUEUE) as self._messages,
             self._queue(SWEEP_QUEUE) as self._orders,
             self._taps(),
@@ -274,13 +277,10 @@ class Play:
             return self._verdict()
 
     def _verdict(self) -> list[str]:
-        found = judge.judge(
-            {MAPPING: self.inquiry.rows.values()},
-            load_mappings(Path(self._settings.get("MAPPINGS_DIR", str(MAPPINGS)))),
-            self.graph,
-            self.acumatica,
-            self._connection,
-        )
+        mappings = load_mappings(Path(self._settings.get("MAPPINGS_DIR", str(MAPPINGS))))
+        relays = {name: self.receivers.of(mapping) for name, mapping in mappings.items() if mapping.relay}
+        rows = dict.fromkeys((MAPPING, *relays), self.inquiry.rows.values())
+        found = judge.judge(rows, mappings, self.graph, self.acumatica, self._connection, receivers=relays)
         found += [f"{field} of a removed row still holds something" for field in self.emptied if self._written(field)]
         return found + ["the death did not come: the scenario is not the same each time"] * (
             bool(self._cuts) > self.wire.deaths
@@ -295,7 +295,8 @@ class Play:
         """The wire is tapped; what would wait in real time does not wait."""
         ports = {int(urlsplit(p.split("=", 1)[1]).port or 0): p for p in self._connection.split(";") if "Endpoint=" in p}
         names = {port: text.partition("Endpoint")[0].lower() for port, text in ports.items()}
-        names |= {int(urlsplit(self.graph.url).port or 0): "graph", int(urlsplit(self.acumatica.url).port or 0): "acumatica"}
+        services = {"graph": self.graph, "acumatica": self.acumatica, "receiver": self.receivers}
+        names |= {int(urlsplit(service.url).port or 0): name for name, service in services.items()}
         self.wire = wire = Wire(names, self._cuts)
         request, send = HTTPConnectionPool.urlopen, QueueClient.send_message
 
@@ -323,6 +324,7 @@ class Play:
         environ = {
             "AzureWebJobsStorage": self._connection,
             **app_settings(self.graph, self.acumatica),
+            **self.receivers.settings,
             "ACUMATICA_SESSION_TIMEOUT_SECONDS": str(SESSION_SECONDS),
             "CLAIM_SECONDS": "120",  # the longer, the more often a dead process's message comes in vain
             "REQUEST_TIMEOUT_SECONDS": "10",
@@ -649,6 +651,26 @@ def restored(play: Play) -> None:
     play.sweep()
 
 
+def relayed(play: Play) -> None:
+    """A row goes to a calendar and to a receiver, whose answer is written back; it changes while that is away."""
+    play.acumatica.declare("Opportunity", "Opportunity", "UsrFlowId")
+    play.begin()
+    play.arrive(play.inquiry.save("A"))
+    play.drain()
+    play.receivers.faults.add(Fault("status", "POST", times=2, status=503))
+    play.arrive(play.inquiry.save("A", Subject="changed"))
+
+
+def relayed_removal(play: Play) -> None:
+    """A row of which a receiver knows goes and comes back."""
+    play.acumatica.declare("Opportunity", "Opportunity", "UsrFlowId")
+    play.arrive(play.inquiry.save("A"))
+    play.begin()
+    play.arrive(play.inquiry.remove("A"))
+    play.drain()
+    play.arrive(play.inquiry.save("A", Subject="back again"))
+
+
 def _earlier(notification: Notification) -> Notification:
     """Two hours ago: our clock may be an hour behind, and a sweep judges nothing that is younger than its margin."""
     return {**notification, "TimeStamp": notification["TimeStamp"] - LONG_AGO_TICKS}
@@ -665,13 +687,16 @@ SCENARIOS: dict[str, Scenario] = {
         first_start, new_row, update, two_updates, move, there_and_back, removal, removal_and_return, new_row_and_removal,
         split_pair, large_row, several_rows, write_back, cookie_session, ended_session, left_session, event_deleted,
         event_moved, dead_letter, dead_letter_unread, adopted, adopted_and_changed, emptied, other_calendar, reported,
-        swept, braked, braked_sweep, restored,
+        swept, braked, braked_sweep, restored, relayed, relayed_removal,
     )
 }  # fmt: skip
 EVERYTHING = {"MAPPINGS_DIR": str(Path(__file__).parent / "everything")}
+RELAYED = {"MAPPINGS_DIR": str(Path(__file__).parent / "relayed")}
 SWEPT = {"MAPPINGS_DIR": str(Path(__file__).parent / "swept")}
 SETTINGS = dict.fromkeys(("adopted", "adopted-and-changed", "emptied", "other-calendar", "reported"), EVERYTHING) | {
     "cookie-session": {"ACUMATICA_AUTH": "cookie"},
+    "relayed": RELAYED,
+    "relayed-removal": RELAYED,
     "swept": SWEPT,
     "braked": {"REMOVALS_MAX": "1"},
     "braked-sweep": SWEPT | {"REMOVALS_MAX": "1"},

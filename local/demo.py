@@ -2,7 +2,7 @@
 
 `make demo KEEP=1` leaves all of it running afterwards, with a meeting that is missing: find out why on the runs page.
 
-The app runs as in Azure (on Microsoft's worker library), with Azurite as storage. Outlook and Acumatica are fakes.
+The app runs as in Azure (on Microsoft's worker library), with Azurite as storage. Outlook, Acumatica and a hook are fakes.
 """
 
 import argparse
@@ -104,6 +104,36 @@ class Story:
         if not self.world.wait(lambda: self._field(note_id, name) == value, 30):
             self.differences.append(f"{name} of record {key} is not {value!r}")
         print(f"   record {key}: {name} = {self._field(note_id, name)}")
+
+    def hooked(self, title: str, why: str, *incoming: Notification) -> None:
+        """A chapter after which it is shown what the hook knows."""
+        self.chapter(title, why, *incoming)
+        print(f"     {self._at_the_hook()}")
+
+    def hook_away(self, title: str, why: str, *incoming: Notification) -> None:
+        """The hook is down while notifications come; the calendars have what they say before it is back."""
+        receivers, newest = self.world.receivers, incoming[-1]["Inserted"][0]
+        with self._told(title, why):
+            receivers.down = True
+            print(f"   {paint('✗', 'yellow')} the hook refuses every connection")
+            for notification in incoming:
+                print(f"   {paint('→', 'cyan')} {self._describe(notification)}")
+                self.world.post(notification)
+            if not self.world.wait(lambda: self._has(newest["OwnerEmail"], newest["Subject"]), 30):
+                self.differences.append("the outage of the hook has held up a calendar")
+            print(f"     {newest['OwnerEmail']:<18} already shows {newest['Subject']!r}")
+            print(f"     {self._at_the_hook()}\n   {paint('→', 'cyan')} the hook is back")
+            receivers.down = False
+        print(f"     {self._at_the_hook()}")
+
+    def _at_the_hook(self) -> str:
+        """What the hook was told last; it takes in only what the standardwebhooks library has verified."""
+        hook = self.world.receivers.signed
+        told = f"{hook.last['type']} {hook.last['data']['after']['subject']!r}"
+        return f"{'hook':<18} {told:<51} {paint(f'message {len(hook.seen)}, signature verified', 'green')}"
+
+    def _has(self, mailbox: str, subject: str) -> bool:
+        return any(event["subject"] == subject for event in self.world.graph.events(mailbox))
 
     def _night(self) -> None:
         print(f"   {paint('→', 'cyan')} night: the whole inquiry is read by OData")
@@ -212,6 +242,18 @@ def tell(world: World) -> list[str]:
         "A row that comes back gets a new event; the id in the record follows.",
         inquiry.save("OP000101", Subject="Demo at Contoso, second try", **monday),
     )
+    tour = {"OwnerEmail": "bob@example.com", "Room": "Showroom", **monday}
+    story.hooked(
+        "A meeting in the showroom, whose keepers want to know",
+        "One more mapping with a [relay]: the row goes to its calendar, and as a signed message to a hook.",
+        inquiry.save("OP000104", Subject="Tour for Litware", **tour),
+    )
+    story.hook_away(
+        "Their hook is away for a while",
+        "No calendar waits for it. When it is back, it is told the newest state, and once.",
+        inquiry.save("OP000104", Subject="Tour for Litware (5 guests)"),
+        inquiry.save("OP000104", Subject="Tour for Litware (9 guests)"),
+    )
     inquiry.save("OP000103", Subject="Kick-off, Adventure Works", OwnerEmail="bob@example.com", **monday)
     story.swept(
         "An opportunity is older than the app",
@@ -271,7 +313,7 @@ def main() -> int:
     try:
         with _step("Starting storage (Azurite)", Azurite) as azurite:
             world = World(azurite.connection_string(), SETTINGS | {"RUNS_KEY": key}, echo=True, age=AGE)
-            with _step("Starting the app, and fakes of Outlook and Acumatica", lambda: world):
+            with _step("Starting the app, and fakes of Outlook, Acumatica and a hook", lambda: world):
                 differences = tell(world)
                 verdict(world, differences, time.monotonic() - began)
                 if options.keep:
@@ -292,7 +334,7 @@ def verdict(world: World, differences: list[str], seconds: float) -> None:
         print(paint(f"   ✗ {difference}", "red"))
     if not differences:
         sessions = f"{world.acumatica.sign_ins} sign-ins, {world.acumatica.sign_outs} sign-outs, none left open"
-        print(paint(f"   ✓ Every calendar and record agrees with Acumatica; {sessions}.", "green"))
+        print(paint(f"   ✓ Every calendar, record and hook agrees with Acumatica; {sessions}.", "green"))
     more = "To look at it afterwards: make demo KEEP=1. To play with it yourself: make fakes, and make run."
     print(paint(f"   {seconds:.0f} s in all. {more}", "dim"))
 

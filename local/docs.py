@@ -19,19 +19,10 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from handlers.console import main as command
-from handlers.sync.mapping import (
-    NOT_KEYS,
-    Backfill,
-    Condition,
-    Days,
-    Mapping,
-    On,
-    Shape,
-    Sweep,
-    WriteBackTemplate,
-    WrittenField,
-)
+from handlers.sync.mapping import NOT_KEYS, Backfill, Days, Mapping, On, Shape, Sweep, WriteBackTemplate, WrittenField
+from handlers.sync.mapping_conditions import Condition
 from handlers.sync.mapping_event import Attendee, Body, DateAndTime, Duration, EventChanges, EventTemplate
+from handlers.sync.mapping_relay import RelayTemplate
 from handlers.sync.template import Template
 
 type Schema = dict[str, Any]
@@ -40,6 +31,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SCHEMA = "docs/mapping.schema.json"
 # What the TOML extensions of editors know: https://taplo.tamasfe.dev/configuration/using-schemas.html
 DRAFT = "http://json-schema.org/draft-07/schema#"
+OF_EVENTS = {"event", "mailbox"}  # required where there is no [relay]
 _BLOCK = re.compile(r"(<!-- (preview|file|keys)(?: ([^\n]+?))? -->\n)(?:(?!<!--).)*(<!-- end -->)", re.DOTALL)
 
 # The keys of a mapping file by the table that they stand in.
@@ -50,6 +42,7 @@ TABLES: dict[str, type[BaseModel]] = {
     "event.start.": DateAndTime,  # and event.end
     "event.end.": Duration,
     "event.attendees.": Attendee,
+    "relay.": RelayTemplate,
     "when.<Column>.": Condition,
     "shape.": Shape,
     "shape.event.": EventChanges,
@@ -68,7 +61,8 @@ def schema() -> Schema:
     found = _plain(made, made["$defs"])
     for name in NOT_KEYS:
         del found["properties"][name]
-        found["required"] = [required for required in found["required"] if required != name]
+    found["required"] = [name for name in found["required"] if name not in NOT_KEYS | OF_EVENTS]
+    found["anyOf"] = [{"required": sorted(OF_EVENTS)}, {"required": ["relay"]}]
     return {
         "$schema": DRAFT,
         "title": "Mapping",

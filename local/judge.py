@@ -1,7 +1,7 @@
 """The judge: given what Acumatica holds, is everything else in agreement? Every difference is named.
 
-It looks at what people and services would see (calendars, records, sessions) and at the app's storage (links, queue,
-dead letters), and knows nothing of how the app works.
+It looks at what people and services would see (calendars, records, receivers of relays, sessions) and at the app's storage
+(links, queue, dead letters), and knows nothing of how the app works.
 """
 
 import re
@@ -24,10 +24,12 @@ from handlers.sync.event import calendar_event
 from handlers.sync.link import EventLink
 from handlers.sync.mapping import Mapping as SyncMapping
 from handlers.sync.notification import name_form
+from handlers.sync.relay import told_of
 from handlers.sync.scope import Scope
 from handlers.sync.slots import slot_to_state
 from handlers.sync.template import Template
 from local.fakes import FakeAcumatica, FakeGraph
+from local.fakes.receivers import Receiver
 
 type Row = dict[str, Any]
 type Event = dict[str, Any]
@@ -95,6 +97,7 @@ def judge(
     connection: str,
     *,
     tenant: str = "Production",
+    receivers: Mapping[str, Receiver] | None = None,
     dead: Iterable[str] = (),
     budget: int = 1,
     workers: int = 1,
@@ -102,10 +105,10 @@ def judge(
 ) -> list[str]:
     """All differences, in words; none is the verdict wanted.
 
-    `rows` are the inquiry's rows by mapping; `dead` are the link keys that should be dead letters (and are not looked at
-    otherwise); `budget` is the number of sessions that the app may have; each of the `workers` keeps to
-    Graph's limit of a mailbox, and learns of the others by 429; `resting`: some may be open yet, since a session
-    rests for minutes after a request that nobody answered.
+    `rows` are the inquiry's rows by mapping, `receivers` those of mappings with a relay; `dead` are the link keys that
+    should be dead letters (and are not looked at otherwise); `budget` is the number of sessions that the app may have; each
+    of the `workers` keeps to Graph's limit of a mailbox, and learns of the others by 429; `resting`: some sessions may be
+    open yet, since one rests for minutes after a request that nobody answered.
     """
     stored, let_alone = look(connection), set(dead)
     wanted = {link_key(tenant, mappings[n], row): (mappings[n], row) for n, some in rows.items() for row in some}
@@ -115,8 +118,10 @@ def judge(
             events[str(event.get("stamp") or "no stamp").rsplit("-", 1)[0]].append((mailbox, event))
     found: list[str] = []
     for key, (mapping, row) in wanted.items():
-        if key not in let_alone:
+        if key not in let_alone and not mapping.relay:
             found += _row_differences(mapping, row, events[key], stored.links.get(key), acumatica)
+    for name, receiver in (receivers or {}).items():
+        found += _told_differences(mappings[name], rows[name], receiver, stored, acumatica)
     for key in events.keys() - wanted.keys() - let_alone:
         found += [f"{mailbox}: event {event['subject']!r} belongs to no live row" for mailbox, event in events[key]]
     found += [f"link {key}: still claimed" for key, link in stored.links.items() if link.claim]
@@ -155,13 +160,38 @@ def _row_differences(
         found.append(f"{who}: the link knows of other events: {link.entries if link else 'there is no link'}")
     elif link.last_error:
         found.append(f"{who}: the link still has an error: {link.last_error}")
+    told = {"event_id": event["id"], "webLink": event["webLink"], "iCalUId": event["iCalUId"], "reason": ""}
+    return found + _record_differences(who, mapping, row, told, acumatica)
+
+
+def _record_differences(who: str, mapping: SyncMapping, row: Row, told: Row, acumatica: FakeAcumatica) -> list[str]:
+    found = []
     record = acumatica.record(mapping.write_back.entity, row["NoteID"]) if mapping.write_back else None
     fields = mapping.write_back.fields if mapping.write_back and record else {}
-    told = {"event_id": event["id"], "webLink": event["webLink"], "iCalUId": event["iCalUId"], "reason": ""}
     for name, field in fields.items():
         value = field.value.render(told) if isinstance(field.value, Template) else field.value
         if (written := _field(record or {}, name)) != value:
             found.append(f"{who}: {name} holds {written!r} instead of {value!r}")
+    return found
+
+
+def _told_differences(
+    mapping: SyncMapping, rows: Iterable[Row], receiver: Receiver, stored: Stored, acumatica: FakeAcumatica
+) -> list[str]:
+    """What a receiver does not know, or should not, and what is not written back of its answers."""
+    asked = {mapping.key_of(row): row for row in rows if mapping.matches(mapping.pick(row))}
+    wanted = {key: told_of(mapping, mapping.relay, mapping.pick(row)).data for key, row in asked.items() if mapping.relay}
+    links, found = {link.row_key: link for link in stored.links.values() if link.mapping == mapping.name}, []
+    for key in sorted(wanted.keys() | receiver.present.keys()):
+        who, told = f"row {', '.join(key)} at the receiver of {mapping.name}", receiver.present.get(key)
+        if told != wanted.get(key):
+            found.append(f"{who}: {told} instead of {wanted.get(key)}")
+        if row := asked.get(key):
+            link = links.get(key)
+            if link is None or link.delivery.pending or link.last_error:
+                found.append(f"{who}: the link has {'an error: ' + link.last_error if link else 'never been made'}")
+            answers = {"answer.id": receiver.answers.get(key, ""), "reason": ""}
+            found += _record_differences(who, mapping, row, answers, acumatica)
     return found
 
 

@@ -1,8 +1,9 @@
 """Soak: random load on several hosts while hosts die and everything around them fails; ends with the judge's verdict.
 
 Rows are made, changed, moved, removed and brought back, some in two halves, some several at a time; notifications arrive
-late, in any order and more than once, and our own write-backs come back. Meanwhile hosts are killed and restarted, storage
-hangs or is away, Graph and Acumatica fail in all their ways. Then all faults stop, and what is left has to be in agreement.
+late, in any order and more than once, and our own write-backs come back. Each row goes to a calendar and to a receiver.
+Meanwhile hosts are killed and restarted, storage hangs or is away; Graph, Acumatica and the receiver fail in all their ways.
+Then all faults stop, and what is left has to be in agreement.
 """
 
 import argparse
@@ -27,7 +28,7 @@ from local.fakes import Fault
 from local.host import HostProcess, start
 from local.host.process import HostError
 from local.inquiry import Notification
-from local.world import World
+from local.world import ROOT, World
 
 # What takes minutes in production takes seconds.
 SETTINGS = {
@@ -43,6 +44,7 @@ SETTINGS = {
     "CLAIM_SECONDS": "8",
     "DELETE_GRACE_SECONDS": "1",
     "LOCAL_GRACE_SECONDS": "2",
+    "MAPPINGS_DIR": str(ROOT / "local" / "relayed"),
     "REQUEST_TIMEOUT_SECONDS": "1.5",
 }
 ROWS, OWNERS = 24, 5
@@ -69,6 +71,13 @@ FAULTS = {
         Fault("reset_after", path="/auth/", times=1),
         Fault("status", path="/auth/", times=1, status=429),
     ],
+    "receivers": [
+        Fault("status", probability=0.5, times=10, status=503),
+        Fault("status", probability=0.5, times=3, status=429, headers={"Retry-After": "1"}),
+        Fault("reset_before", probability=0.5, times=5),
+        Fault("reset_after", probability=0.5, times=5),
+        Fault("slow_after", probability=0.5, times=2, seconds=2.5),
+    ],
 }
 
 
@@ -81,6 +90,7 @@ class Soak(World):
         graph = {"latency": 0.01, "seed": seed}
         connection = azurite.connection_string()
         super().__init__(connection, settings, graph=graph, acumatica=acumatica, echo=True, fetch_visibility=3)
+        self.acumatica.declare("Opportunity", "Opportunity", "UsrFlowId")
         self.azurite = azurite
         self.hosts: list[HostProcess] = []
         self.counts: Counter[str] = Counter()
@@ -197,7 +207,7 @@ class Soak(World):
             self.replace_host(rng.randrange(len(self.hosts)), kill=rng.random() < 0.7)
 
     def trouble_with_services(self, over: threading.Event) -> None:
-        """Storage, Graph and Acumatica fail, one at a time."""
+        """Storage, Graph, Acumatica and the receiver fail, one at a time."""
         rng = random.Random(self._seed + 2)
         troubles = [self._storage_hangs, self._storage_is_away, self._service_is_away, self._sessions_end]
         troubles += [self._requests_fail] * 6
@@ -207,11 +217,11 @@ class Soak(World):
             trouble(rng)
 
     def _requests_fail(self, rng: random.Random) -> None:
-        service = rng.choice((self.graph, self.acumatica))
+        service = rng.choice((self.graph, self.acumatica, self.receivers))
         service.faults.add(rng.choice(FAULTS[service.service]))
 
     def _service_is_away(self, rng: random.Random) -> None:
-        service = rng.choice((self.graph, self.acumatica))
+        service = rng.choice((self.graph, self.acumatica, self.receivers))
         service.down = True
         time.sleep(rng.uniform(0.5, 3))
         service.down = False
@@ -245,6 +255,7 @@ class Soak(World):
             act.result()
         self.graph.faults.clear()
         self.acumatica.faults.clear()
+        self.receivers.faults.clear()
         self.tell("no more trouble")
         calm = threading.Event()
         with ThreadPoolExecutor(1) as stage:
@@ -279,7 +290,8 @@ class Soak(World):
         numbers = {name: number for name, number in self.counts.items() if name != "hosts"} | {
             "pending": sum(not delivery.done() for delivery in self.deliveries),
             "echoes": self.echoes,
-            "failed requests": len(self.graph.faults.drawn) + len(self.acumatica.faults.drawn),
+            "failed requests": sum(len(s.faults.drawn) for s in (self.graph, self.acumatica, self.receivers)),
+            "messages": len(self.receivers.flow.seen),
             "sign-ins": self.acumatica.sign_ins,
             "sign-outs": self.acumatica.sign_outs,
         }

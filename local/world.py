@@ -1,4 +1,4 @@
-"""Everything on one machine: the app in its host, storage, and fakes of Graph and Acumatica."""
+"""Everything on one machine: the app in its host, storage, and fakes of Graph, Acumatica and receivers of relays."""
 
 import json
 import threading
@@ -15,7 +15,7 @@ from handlers.clients.sweeps import Sweep
 from handlers.services import load_mappings
 from handlers.sync.mapping import Mapping as SyncMapping
 from local import judge
-from local.fakes import FakeAcumatica, FakeGraph, app_settings
+from local.fakes import FakeAcumatica, FakeGraph, FakeReceivers, app_settings
 from local.host import HostProcess, start
 from local.inquiry import QUERY, Inquiry
 
@@ -47,6 +47,7 @@ class World:
         self._age = age
         self.graph = FakeGraph(**(graph or {}))
         self.acumatica = FakeAcumatica(echo=self._echo if echo else None, **(acumatica or {}))
+        self.receivers = FakeReceivers(self.graph.identity)
         self.inquiry: Inquiry
         self.host: HostProcess
         self.workers = 1
@@ -58,7 +59,9 @@ class World:
     def __enter__(self) -> Self:
         self.graph.start()
         self.acumatica.start()
-        self.mappings = load_mappings(MAPPINGS)
+        self.receivers.start()
+        active = load_mappings(Path(self.settings["MAPPINGS_DIR"]))
+        self.mappings = load_mappings(MAPPINGS) | {name: mapping for name, mapping in active.items() if mapping.relay}
         self.inquiry = Inquiry(self.acumatica, age=self._age)
         self.start_host()
         return self
@@ -67,6 +70,7 @@ class World:
         self.host.__exit__(kind, value, trace)
         self.graph.stop()
         self.acumatica.stop()
+        self.receivers.stop()
 
     @property
     def settings(self) -> dict[str, str]:
@@ -75,6 +79,7 @@ class World:
             "AzureWebJobsStorage": self.connection,
             **self.graph.identity_settings,
             **app_settings(self.graph, self.acumatica),
+            **self.receivers.settings,
             **self._settings,
         }
 
@@ -161,13 +166,14 @@ class World:
         """Wait until all is done, and let the judge look at the result; `resting` sessions are not waited for."""
         if not resting:
             self.rest(timeout)
-        rows = {MAPPING: self.inquiry.rows.values()}
+        relays = {name: self.receivers.of(mapping) for name, mapping in self.mappings.items() if mapping.relay}
         return judge.judge(
-            rows,
+            dict.fromkeys((MAPPING, *relays), self.inquiry.rows.values()),
             self.mappings,
             self.graph,
             self.acumatica,
             self.connection,
+            receivers=relays,
             dead=self.dead,
             budget=budget,
             workers=self.workers,

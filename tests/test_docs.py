@@ -14,7 +14,7 @@ from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
 from handlers.settings import PageSettings, Settings, StorageSettings
-from handlers.sync import mapping, mapping_event
+from handlers.sync import mapping, mapping_conditions, mapping_event, mapping_relay
 from handlers.sync.mapping import NOT_KEYS, RESULTS
 from handlers.sync.mapping_event import EventChanges
 from handlers.sync.mapping_file import MappingProblems, load_mapping
@@ -97,19 +97,24 @@ def test_every_key_of_a_mapping_is_listed_with_its_default_and_meaning() -> None
 
 
 def test_no_table_of_a_mapping_is_forgotten() -> None:
-    models = {model for module in (mapping, mapping_event) for model in vars(module).values() if isinstance(model, type)}
+    models = {
+        model
+        for module in (mapping, mapping_conditions, mapping_event, mapping_relay)
+        for model in vars(module).values()
+        if isinstance(model, type)
+    }
     assert {model for model in models if issubclass(model, BaseModel)} - {BaseModel, Table} == set(docs.TABLES.values())
 
 
 def test_every_placeholder_of_write_back_is_explained() -> None:
     recipe = MAPPING[MAPPING.index("### Write-back") : MAPPING.index("### What happens on changes")]
-    assert set(re.findall(r"^\| `\{(\w+)\}` \|", recipe, re.MULTILINE)) == RESULTS
+    assert set(re.findall(r"^\| `\{([\w.]+)\}` \|", recipe, re.MULTILINE)) == RESULTS
 
 
 def test_what_is_made_is_in_step() -> None:
     """Previews, the table of keys, the JSON Schema."""
     made = docs.files()
-    assert {path.name for path in made} == {"mapping.schema.json", "mapping.md", "ready-made.md"}
+    assert {path.name for path in made} == {"mapping.schema.json", "mapping.md", "ready-made.md", "relay.md"}
     for path, text in made.items():
         assert path.read_text(encoding="utf-8") == text, f"{path.name}: run `make docs`"
 
@@ -140,7 +145,8 @@ def test_every_piece_of_toml_in_the_pages_is_a_mapping_or_fits_into_one() -> Non
     validator = jsonschema.Draft7Validator(docs.schema())
     for piece in pieces:
         given = tomllib.loads(textwrap.dedent(piece))
-        whole = MINIMAL | given
+        of_relay = {name: value for name, value in MINIMAL.items() if name not in docs.OF_EVENTS}
+        whole = (of_relay if "relay" in given else MINIMAL) | given
         if "footer" not in given and "link" not in given and "values" in given:  # its columns have to be used somewhere
             whole["event"] = whole["event"] | {"location": " ".join(f"{{{column}}}" for column in given["values"])}
         load_mapping("piece", as_toml(whole))

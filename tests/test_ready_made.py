@@ -11,6 +11,7 @@ import pytest
 from handlers.console import main
 from handlers.operations.preview import PreviewedRow, preview
 from handlers.services import load_mappings
+from handlers.sync.event import CalendarEvent
 from handlers.sync.notification import parse_notification
 from handlers.sync.scope import Scope
 from local import sample
@@ -126,7 +127,7 @@ def test_other_values_of_a_column_are_shown_as_they_should_be(
     name: str, columns: dict[str, Any], shown: dict[str, Any]
 ) -> None:
     for row in previewed(name, **columns):
-        assert row.wanted, row.problem
+        assert isinstance(row.wanted, CalendarEvent), row.problem
         body = row.wanted.body
         seen = {key: body[key]["dateTime"] if key in {"start", "end"} else body[key] for key in shown}
         assert seen == shown

@@ -65,7 +65,7 @@ def test_a_mailbox_that_is_busy_for_a_moment_is_waited_for(bench: Bench) -> None
     limiter.patience = 30.0
     with ThreadPoolExecutor(1) as threads:
         applied = threads.submit(bench.apply, bench.change(1))
-        while not limiter._mailboxes[ANN].line:
+        while not limiter._boxes[ANN].line:
             assert not applied.done()
             time.sleep(0.001)
         leave()

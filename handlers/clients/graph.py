@@ -16,7 +16,7 @@ import requests
 
 from handlers.clients import requests_to_graph as to_graph
 from handlers.clients.entra import Tokens
-from handlers.clients.limiter import MailboxLimiter
+from handlers.clients.limiter import mailbox_limiter
 from handlers.clients.requests_to_graph import GraphRequest
 from handlers.clients.web import Http, succeeded
 from handlers.settings import CONNECT_SECONDS, Settings
@@ -51,7 +51,7 @@ class Graph:
         self._tokens = Tokens(settings, self._patience)
         self._calendars: dict[tuple[str, str], tuple[list[str], float]] = {}  # ids and expiry by mailbox and name
         self._owners: dict[str, str] = {}  # addresses by object id
-        self.limiter = MailboxLimiter(clock)
+        self.limiter = mailbox_limiter(clock)
 
     def create(self, event: CalendarEvent, stamp: str, deadline: float = math.inf) -> str:
         """POST an event; returns its id. Repeating it with the same stamp makes no second event.

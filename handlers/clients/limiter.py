@@ -1,4 +1,4 @@
-"""Our own concurrency limit for each mailbox: who does not get in waits a moment, or learns when to come again."""
+"""Our own concurrency limit of a mailbox or receiver: who does not get in waits a moment, or learns when to come again."""
 
 import threading
 import time
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from handlers.sync.errors import Code, Later
 
-_CONCURRENT = 4  # requests at a time that Outlook takes per app and mailbox; where others make some too, 429 lowers it
+_IN_A_MAILBOX = 4  # requests at a time that Outlook takes per app and mailbox; where others make some too, 429 lowers it
 _PATIENCE = 2.0  # seconds that a row waits at most for its turn, instead of another round through the queue
 _WAITING = 6  # rows that may wait at a time: half of those that an instance takes (host.json), the others go on
 _CAREFUL_SECONDS = 60.0
@@ -16,48 +16,52 @@ _PACE_SECONDS = 0.5  # that one row takes, about
 
 
 @dataclass
-class _Mailbox:
+class _Box:
     changed: threading.Condition  # of the limiter's lock; waited for by those in line
+    places: int
     line: deque[object] = field(default_factory=deque)
     inside: int = 0
-    places: int = _CONCURRENT
     shut_until: float = 0.0
     next_turn: float = 0.0  # when the last of those who did not get in may come again
 
 
-class MailboxLimiter:
-    """At most 4 rows at a time per mailbox and worker; fewer for a while, and none at first, where Graph throttles it.
+class Limiter:
+    """At most so many rows at a time per name and worker; fewer for a while, and none at first, where it is throttled.
 
-    https://learn.microsoft.com/graph/throttling-limits#outlook-service-limits
+    A name is a mailbox, or that of a receiver. `code` and `reason`: what is said to who does not get in; `patience`: how
+    many seconds somebody waits at most who may.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.time, patience: float = _PATIENCE) -> None:
+    def __init__(
+        self, code: Code, reason: str, places: int, clock: Callable[[], float] = time.time, patience: float = _PATIENCE
+    ) -> None:
         self.patience = patience
+        self._code, self._reason, self._places = code, reason, places
         self._clock = clock
         self._lock = threading.Lock()
-        self._mailboxes: dict[str, _Mailbox] = defaultdict(lambda: _Mailbox(threading.Condition(self._lock)))
+        self._boxes: dict[str, _Box] = defaultdict(lambda: _Box(threading.Condition(self._lock), places))
         self._waiting = 0
 
-    def enter(self, mailbox: str, *, wait: bool = False) -> None:
-        """Take a place in a mailbox; `wait` for it where that does not take long.
+    def enter(self, name: str, *, wait: bool = False) -> None:
+        """Take a place; `wait` for it where that does not take long.
 
         Raises Later with an estimate of the wait, first come first served.
         """
         with self._lock:
-            box = self._mailboxes[mailbox]
+            box = self._boxes[name]
             if (box.line or not self._room(box)) and not (wait and self._waited(box)):
                 box.next_turn = max(self._clock(), box.shut_until, box.next_turn) + _PACE_SECONDS / box.places
                 delay = _PACE_SECONDS + box.next_turn - self._clock()
-                raise Later(Code.MAILBOX_BUSY, "other rows of this mailbox are being written", delay, counted=False)
+                raise Later(self._code, self._reason, delay, counted=False)
             box.inside += 1
 
-    def _room(self, box: _Mailbox) -> bool:
+    def _room(self, box: _Box) -> bool:
         now = self._clock()
         if now >= box.shut_until + _CAREFUL_SECONDS:
-            box.places = _CONCURRENT
+            box.places = self._places
         return box.inside < box.places and now >= box.shut_until
 
-    def _waited(self, box: _Mailbox) -> bool:
+    def _waited(self, box: _Box) -> bool:
         """Stand in line; False if that would take too long, or does: also where the clock is set back, or stands still."""
         shut = box.shut_until - self._clock()
         estimate = max(shut, 0.0) + (len(box.line) + 1) * _PACE_SECONDS / box.places
@@ -78,26 +82,32 @@ class MailboxLimiter:
             self._waiting -= 1
             box.changed.notify_all()  # there may be room for the next one, too
 
-    def leave(self, mailbox: str) -> None:
+    def leave(self, name: str) -> None:
         """Give the place back."""
         with self._lock:
-            box = self._mailboxes[mailbox]
+            box = self._boxes[name]
             box.inside -= 1
             box.changed.notify_all()
             if not (box.inside or box.line):
                 box.next_turn = 0.0
-                if box.places == _CONCURRENT:
-                    del self._mailboxes[mailbox]
+                if box.places == self._places:
+                    del self._boxes[name]
 
-    def throttled(self, mailbox: str, seconds: float) -> None:
-        """Graph has answered 429: nobody enters for that long, and one fewer at a time for a minute after it.
+    def throttled(self, name: str, seconds: float) -> None:
+        """The answer was 429: nobody enters for that long, and one fewer at a time for a minute after it.
 
-        Where several instances write to one mailbox, none knows of the others but by this answer. Requests that are
+        Where several instances write to one place, none knows of the others but by this answer. Requests that are
         throttled together lower the limit once.
         """
         with self._lock:
-            box = self._mailboxes[mailbox]
+            box = self._boxes[name]
             now = self._clock()
             if now >= box.shut_until:
                 box.places = max(box.places - 1, 1)
             box.shut_until = max(box.shut_until, now + max(seconds, 1.0))
+
+
+def mailbox_limiter(clock: Callable[[], float] = time.time, patience: float = _PATIENCE) -> Limiter:
+    """A limiter of mailboxes. https://learn.microsoft.com/graph/throttling-limits#outlook-service-limits."""
+    reason = "other rows of this mailbox are being written"
+    return Limiter(Code.MAILBOX_BUSY, reason, _IN_A_MAILBOX, clock, patience)

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 
 from handlers.clients.tables import Entity, Stored, Table, joined, split
 from handlers.sync.change import canonical
-from handlers.sync.link import EventLink, from_state, to_state
+from handlers.sync.link import EventLink
+from handlers.sync.link_state import from_state, to_state
 
 LINKS = "EventLinks"
 _STATE_BYTES = 900_000  # an entity holds 1 MiB
@@ -108,7 +109,7 @@ def entity_of(link: EventLink) -> Entity:
         "PartitionKey": link.key[:2],
         "RowKey": link.key,
         "Mapping": link.mapping,
-        "Tombstone": not (link.present or link.entries or link.claim or link.buried),
+        "Tombstone": not (link.present or link.entries or link.delivery.pending or link.claim or link.buried),
         "LastError": link.last_error[:_ERROR],
         **split(state, "State"),
     }

@@ -76,7 +76,7 @@ def indexed(link: EventLink, mapping: Mapping | None, *, failed: bool = False) -
 def _state(link: EventLink, *, failed: bool) -> str:
     if failed or link.buried:
         return "failed"
-    return "waiting" if link.last_error or link.claim else "event" if link.live else ""
+    return "waiting" if link.last_error or link.claim else "event" if link.stands else ""
 
 
 def delta(row: IndexedRow) -> tuple[str, Entity]:

@@ -95,7 +95,7 @@ class RowState:
             return "deferred"
         if not link.present:
             return "removed"
-        return "in order" if link.live else "left out"
+        return "in order" if link.stands else "left out"
 
     @property
     def mailbox(self) -> str:

@@ -28,6 +28,7 @@ from handlers.sync.effects import (
     ClearRecord,
     CreateEvent,
     DeleteEvent,
+    Deliver,
     Done,
     Effect,
     EventEffect,
@@ -43,19 +44,22 @@ from handlers.sync.effects import (
 from handlers.sync.errors import Permanent
 from handlers.sync.event import CalendarEvent
 from handlers.sync.link import EventLink, merge, new_link
-from handlers.sync.mapping import EVENT_ID, Mapping
+from handlers.sync.mapping import Mapping
 from handlers.sync.mapping_file import MappingProblems
 from handlers.sync.meeting import particulars, when
 from handlers.sync.notification import PushNotification, parse_notification, row_changes
-from handlers.sync.plan import intend, plan, wanted_event
+from handlers.sync.plan import Wanted, intend, plan
+from handlers.sync.plan import wanted as asked_for
 from handlers.sync.record import RecordUpdate, record_update
+from handlers.sync.relay import RelayState
+from handlers.sync.relay_message import body, headers
 from handlers.sync.scope import Scope
 from handlers.sync.template import MissingColumns, Row
 
 _SITE = "https://ACUMATICA_URL"  # where the setting is not there to be read
+_ANSWER = "<id in the receiver's answer>"
 _EVENT, _NEW_EVENT = "<id of the event>", "<id of the new event>"
-_RESULTS = {"webLink": "<webLink of the event>", "iCalUId": "<iCalUId of the event>"}
-_RESULTS |= {"joinUrl": "<joinUrl of the event>", "reason": ""}
+_DETAILS = {name: f"<{name} of the event>" for name in ("webLink", "iCalUId", "joinUrl")}
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,7 @@ class PreviewedRow:
 
     mapping: str
     key: tuple[str, ...]
-    wanted: CalendarEvent | None = None
+    wanted: Wanted = None
     steps: list[Step] = field(default_factory=list)
     problem: str = ""
     remedy: str = ""
@@ -96,7 +100,7 @@ def _row(change: RowChange, mapping: Mapping, notification: PushNotification, sc
         return replace(shown, problem=change.problem, remedy="Name all key columns in the mapping's key.")
     try:
         link = merge(_known(change, mapping, notification, scope), change, mapping)
-        wanted = wanted_event(link, mapping, scope)
+        wanted = asked_for(link, mapping, scope)
         now = _sent(change)
         steps = [_step(effect, mapping, scope) for effect, _ in _carried_out(link, wanted, mapping, _NEW_EVENT, now)]
     except (Permanent, MissingColumns) as error:
@@ -113,7 +117,7 @@ def _known(change: RowChange, mapping: Mapping, notification: PushNotification, 
             if mapping.key_of(row) != change.key:
                 continue
             link = merge(link, replace(change, row=row, timestamp=change.timestamp - 1), mapping)
-            wanted = wanted_event(link, mapping, scope)
+            wanted = asked_for(link, mapping, scope)
         except (Permanent, MissingColumns):
             continue  # it never had an event
         after_each = [then for _, then in _carried_out(link, wanted, mapping, _EVENT, _sent(change))]
@@ -127,7 +131,7 @@ def _sent(change: RowChange) -> float:
 
 
 def _carried_out(
-    link: EventLink, wanted: CalendarEvent | None, mapping: Mapping, made: str, now: float
+    link: EventLink, wanted: Wanted, mapping: Mapping, made: str, now: float
 ) -> Iterator[tuple[Effect, EventLink]]:
     """Effect after effect as all of them succeed, with the link after each; `made` is the id of an event that is made."""
     link = intend(link, wanted, mapping, now)
@@ -144,6 +148,8 @@ def _success(effect: Effect, made: str) -> Result:
             return Found((_EVENT,))
         case CreateEvent():
             return Done(made)
+        case Deliver():
+            return Done(_ANSWER)
     return Done()
 
 
@@ -152,11 +158,22 @@ def _step(effect: Effect, mapping: Mapping, scope: Scope) -> Step:
     if isinstance(effect, RecordEffect):
         update = _update(effect, mapping)
         return Step(name, "", f"PUT {scope.site}/entity/{update.target} (If-Match: *)", update.body)
+    if isinstance(effect, Deliver):
+        return _delivery(effect, mapping)
     request = _request(effect)
     url = request.url.partition("?")[0]
     for word in re.findall(r"%3C.*?%3E", url):  # what only Graph knows stays readable
         url = url.replace(word, unquote(word))
     return Step(name, request.mailbox, f"{request.method} {url}", request.body)
+
+
+def _delivery(effect: Deliver, mapping: Mapping) -> Step:
+    """The message as it is sent, but for what the sender adds to it: signature, or token."""
+    if not mapping.relay:
+        raise TypeError("only a mapping with a relay delivers")
+    told = headers(effect.message, mapping.relay)
+    request = f"POST <{mapping.relay.url}> ({', '.join(f'{name}: {value}' for name, value in told.items())})"
+    return Step(type(effect).__name__, "", request, json.loads(body(effect.message, mapping.relay)))
 
 
 def _request(effect: EventEffect) -> GraphRequest:
@@ -179,8 +196,8 @@ def _request(effect: EventEffect) -> GraphRequest:
 
 def _update(effect: RecordEffect, mapping: Mapping) -> RecordUpdate:
     match effect:
-        case WriteBack(content=content):
-            return record_update(mapping, effect.record, _RESULTS | {EVENT_ID: content.event_id or ""})
+        case WriteBack(results=results):
+            return record_update(mapping, effect.record, _DETAILS | results)
         case ReportFailure() | ReportOutlook() | ClearRecord():
             return record_update(mapping, effect.record, effect.results)
 
@@ -189,6 +206,9 @@ def shown(row: PreviewedRow) -> dict[str, str]:
     """What a person would see of a row's event, and what happens, by name."""
     if row.problem:
         return {"Dead letter": row.problem, "Remedy": row.remedy}
+    if isinstance(row.wanted, RelayState):
+        told = "is told of this row" if row.wanted.data is not None else "has no such row (removed, or [when] does not hold)"
+        return {"Receiver": told} | ({"Note": " ".join(row.wanted.notes)} if row.wanted.notes else {})
     if not row.wanted:
         return {"Calendar": "not in it (removed, or [when] does not hold)"}
     event = row.wanted
@@ -218,8 +238,8 @@ def as_json(rows: list[PreviewedRow]) -> list[Row]:
             "key": list(row.key),
             "problem": row.problem or None,
             "remedy": row.remedy or None,
-            "mailbox": row.wanted.mailbox if row.wanted else None,
-            "calendar": (row.wanted.calendar or None) if row.wanted else None,
+            "mailbox": row.wanted.mailbox if isinstance(row.wanted, CalendarEvent) else None,
+            "calendar": (row.wanted.calendar or None) if isinstance(row.wanted, CalendarEvent) else None,
             "notes": list(row.wanted.notes) if row.wanted else [],
             "shown": shown(row),
             "steps": [{"effect": s.effect, "request": s.request, "body": s.body} for s in row.steps],

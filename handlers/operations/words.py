@@ -13,6 +13,7 @@ _EFFECTS = {
     "DeleteEvent": "event removed",
     "AdoptEvent": "earlier event taken over",
     "FindEvent": "event looked for",
+    "Deliver": "message delivered",
     "WriteBack": "id written to Acumatica",
     "ReportFailure": "reason written to Acumatica",
     "ReportOutlook": "news from Outlook written to Acumatica",
@@ -21,7 +22,7 @@ _EFFECTS = {
 _VALUE_MAX = 500  # characters of a value that are shown
 _LONG_WORD = 28  # characters; only longer ones may be broken
 STATES = {
-    "in order": "Calendar and record agree with the newest state of the row.",
+    "in order": "Calendar (or receiver) and record agree with the newest state of the row.",
     "left out": "The row is in the inquiry, but the mapping's [when] leaves it out.",
     "removed": "The row is not in the inquiry (any more), and has no event.",
     "waiting": "It is in the queue, and was not looked at yet.",

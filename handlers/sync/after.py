@@ -22,6 +22,8 @@ Requests without an answer: see late.py.
 |                      | NoRecord, Refused       | dead letter                                                           |
 |                      | Retry, Unknown          | written again; a late copy is waited for, the calendar is not         |
 | ReportOutlook        | Done                    | the record holds what was seen in Outlook; otherwise as a WriteBack   |
+| Deliver              | Done                    | the receiver knows this state                                         |
+|                      | Retry, Refused          | sent again under the same id; after Refused, once a person has acted  |
 | ReportFailure        | any                     | the reason stands, or may stand, in the record                        |
 | ClearRecord          | Done, NoRecord          | the record is empty                                                   |
 """
@@ -36,6 +38,7 @@ from handlers.sync.effects import (
     ClearRecord,
     CreateEvent,
     DeleteEvent,
+    Deliver,
     Done,
     Effect,
     EventEffect,
@@ -56,7 +59,7 @@ from handlers.sync.effects import (
 )
 from handlers.sync.errors import Code, Later, Permanent
 from handlers.sync.event import CalendarEvent
-from handlers.sync.link import Entry, EventLink, InOutlook
+from handlers.sync.link import Delivery, Entry, EventLink, InOutlook
 from handlers.sync.record import MAYBE
 
 _MISSES = 3  # looks for an event that Graph speaks of and does not find, before it counts as gone
@@ -87,6 +90,8 @@ def after(link: EventLink, effect: Effect, result: Result, now: float) -> After:
     match effect:
         case WriteBack() | ReportFailure() | ReportOutlook() | ClearRecord():
             return _after_record(link, effect, result, now)
+        case Deliver():
+            return _after_delivery(link, effect, result)
         case _ if effect.entry.leaving:
             return _after_removal(link, effect, result, now)
         case CreateEvent():
@@ -253,12 +258,24 @@ def _followed(link: EventLink, entry: Entry) -> EventLink:
     return link.without_entry(entry)
 
 
+# -- the receiver ------------------------------------------------------------------------------------------------------
+
+
+def _after_delivery(link: EventLink, effect: Deliver, result: Result) -> After:
+    match result:
+        case Done(event_id=answer):
+            known = answer or link.delivery.answer
+            told = Delivery(effect.message.after, answer="" if effect.message.after is None else known)
+            return After(replace(link, delivery=told))
+    return _stopped(link, result)
+
+
 # -- the record --------------------------------------------------------------------------------------------------------
 
 
 def _after_record(link: EventLink, effect: RecordEffect, result: Result, now: float) -> After:
     match effect, result:
-        case WriteBack(entry=entry), Gone():
+        case WriteBack(entry=Entry() as entry), Gone():
             return After(link.with_entry(replace(entry, sought=True)))
         case WriteBack(content=content), Done():
             return After(_recorded(replace(link, written_back=content.event_id, reported=""), now))

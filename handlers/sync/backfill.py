@@ -1,4 +1,4 @@
-"""Which rows a sweep gives an event: what `[backfill]` says, so that nobody gets mail by it who was not to.
+"""Which rows a sweep gives an event (or tells a receiver of): what `[backfill]` says, so that nobody gets mail unasked.
 
 A row that has its event is none of these: whatever it is by now, the event follows it. Only where settings or an edited
 mapping would put it into another mailbox, as at the end of a trial, it is one more event that nobody has asked for.
@@ -16,10 +16,16 @@ WHEN = "when"
 
 
 def why_none(link: EventLink | None, row: Row, mapping: Mapping, scope: Scope, now: float) -> str | None:
-    """Why a row (of picked columns) gets no event by a sweep (`when`, `unusable`, `past`, `would-invite`); None: it does."""
+    """Why a row (of picked columns) gets no event by a sweep (`when`, `unusable`, `past`, `would-invite`); None: it does.
+
+    By a relay (`when`, `not-asked-for`): why nobody is told of it.
+    """
     made = link.live if link and link.live and _may_be_there(link.live) else None
+    told = link is not None and link.stands and mapping.relay is not None
     if not mapping.matches(row):
-        return None if made else WHEN
+        return None if made or told else WHEN
+    if mapping.relay:
+        return None if told or mapping.backfill.rows == "all" else "not-asked-for"
     try:
         event = calendar_event(mapping, row, scope)
     except Permanent:

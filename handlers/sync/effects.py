@@ -1,4 +1,4 @@
-"""What can be done to Outlook and Acumatica for a row, and what can come of it: both are data.
+"""What can be done to Outlook, to Acumatica and to receivers for a row, and what can come of it: both are data.
 
 `plan` makes effects, the clients carry them out, and `after` reads the results.
 """
@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from handlers.sync.errors import Later, OutcomeUnknown, Permanent
 from handlers.sync.event import CalendarEvent
 from handlers.sync.link import Entry, InOutlook, Record
+from handlers.sync.mapping import ANSWER_ID, EVENT_ID
+from handlers.sync.relay_message import Message
 
 
 @dataclass(frozen=True)
@@ -55,12 +57,28 @@ class DeleteEvent:
 
 
 @dataclass(frozen=True)
+class Deliver:
+    """POST of a message to the receiver, under the same id until it is confirmed."""
+
+    message: Message
+
+
+@dataclass(frozen=True)
 class WriteBack:
-    """PUT of the event's id (and of no failure) into the record; rendered last, so that its failure holds no event back."""
+    """PUT of an id (and of no failure) into the record; rendered last, so that its failure holds no event back.
+
+    `entry`: of the event; None where the id is that of a receiver's answer.
+    """
 
     record: str
     content: Record
-    entry: Entry
+    entry: Entry | None
+
+    @property
+    def results(self) -> dict[str, str]:
+        """What is written, by placeholder, but for what else Graph tells of the event."""
+        found = self.content.event_id or ""
+        return {EVENT_ID: found, ANSWER_ID: found, "reason": ""}
 
 
 @dataclass(frozen=True)
@@ -106,12 +124,12 @@ class ClearRecord:
 
 type EventEffect = CreateEvent | AdoptEvent | UpdateEvent | FindEvent | DeleteEvent
 RecordEffect = WriteBack | ReportFailure | ReportOutlook | ClearRecord  # no `type`: isinstance takes it
-type Effect = EventEffect | RecordEffect
+type Effect = EventEffect | Deliver | RecordEffect
 
 
 @dataclass(frozen=True)
 class Done:
-    """It is carried out; `event_id` is the id of what was made."""
+    """It is carried out; `event_id` is the id of what was made, or the one in a receiver's answer."""
 
     event_id: str | None = None
 

@@ -70,6 +70,13 @@ class Code(StrEnum):
     INQUIRY_ANSWER_EMPTY = "inquiry-answer-empty"  # success, and no list of rows
     INQUIRY_PAGES_REPEAT = "inquiry-pages-repeat"
     INQUIRY_FILTER_IGNORED = "inquiry-filter-ignored"
+    # Receivers of relays
+    RELAY_GONE = "relay-gone"  # 410: it wants no more messages
+    RELAY_REFUSED = "relay-refused"
+    RELAY_THROTTLED = "relay-throttled"
+    RELAY_UNAVAILABLE = "relay-unavailable"
+    RELAY_BUSY = "relay-busy"  # our own concurrency limit
+    RELAY_TOKEN = "relay-token"  # noqa: S105  (a code)
     # Any service
     NOT_REACHED = "not-reached"  # certainly not sent
     NOT_ANSWERED = "not-answered"  # nobody can tell whether it was carried out

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 from handlers.sync.change import SNAPSHOT, RowChange, canonical, digest, link_key
 from handlers.sync.mapping import Mapping
 
-STATE_VERSION = 1
 _HISTORY = 8  # changes; older ones are forgotten
 _OUTCOME_MAX = 300  # characters
 # What came of a change, as the history says it; anything else is the reason of a failure.
@@ -101,6 +100,17 @@ class Claim:
     record_late: float = 0.0
 
 
+@dataclass(frozen=True)
+class Delivery:
+    """What a receiver knows of the row, and the message to it that is under way; relay.py says how they go together."""
+
+    confirmed: dict[str, Any] | None = None  # the state that it has confirmed; None = none, or that it was removed
+    pending: bool = False  # the message with the link's generation is not confirmed
+    intent: str = ""  # hash of the state that it tells
+    timestamp: int = 0  # TimeStamp of that state when it was new
+    answer: str = ""  # the id in the receiver's answer
+
+
 class InOutlook(NamedTuple):
     """What a look at the calendar has shown of the event, as its record is told it.
 
@@ -137,6 +147,7 @@ class EventLink:
     written: bool = False  # whether the record may have got anything
     record_late_until: float = 0.0  # until when a write-back without an answer may still be carried out
     record_late: Record | None = None  # what it writes; None = several, or what is in Outlook
+    delivery: Delivery = Delivery()
     in_outlook: InOutlook | None = None  # what people made of the event, as last seen; None = nothing to tell of
     outlook_told: InOutlook | None = None  # what of that is known to be in the record
     claim: Claim | None = None
@@ -184,6 +195,11 @@ class EventLink:
     def live(self) -> Entry | None:
         """The one event that stays."""
         return next((entry for entry in self.entries if not entry.leaving), None)
+
+    @property
+    def stands(self) -> bool:
+        """Whether there is an event, or a receiver that was told of the row."""
+        return self.live is not None or self.delivery.pending or self.delivery.confirmed is not None
 
     @property
     def record_endangered(self) -> bool:
@@ -307,43 +323,3 @@ def merge(link: EventLink, change: RowChange, mapping: Mapping) -> EventLink:
         elif value is None:
             columns.setdefault(name, Column(-1, None))  # the inquiry has it; any value is newer
     return replace(link, version=version if latest else link.version, columns=columns)
-
-
-def to_state(link: EventLink) -> dict[str, Any]:
-    """As JSON, with a version of its own."""
-    claim, entries = link.claim, [vars(entry) for entry in link.entries]
-    return {"v": STATE_VERSION, **vars(link), "entries": entries, "claim": vars(claim) if claim else None}
-
-
-def from_state(state: dict[str, Any]) -> EventLink:
-    """The reverse of `to_state`."""
-    if state["v"] != STATE_VERSION:
-        raise ValueError(f"an event link of version {state['v']} was stored by a newer version of this app")
-    return EventLink(
-        company=state["company"],
-        mapping=state["mapping"],
-        row_key=tuple(state["row_key"]),
-        version=Version(*state["version"]) if state["version"] else None,
-        columns={name: Column(*column) for name, column in state["columns"].items()},
-        entries=tuple(Entry(**entry | {"others": tuple(entry.get("others", ()))}) for entry in state["entries"]),
-        generation=state["generation"],
-        written_back=state["written_back"],
-        written_to=state.get("written_to"),
-        first_generation=state.get("first_generation", 0),
-        written=state.get("written", state.get("written_to") is not None),
-        record_late_until=state.get("record_late_until", 0.0),
-        record_late=Record(*state["record_late"]) if state.get("record_late") else None,
-        in_outlook=InOutlook(*state["in_outlook"]) if state.get("in_outlook") else None,
-        outlook_told=InOutlook(*state["outlook_told"]) if state.get("outlook_told") else None,
-        claim=Claim(**state["claim"]) if state["claim"] else None,
-        last_effect=state["last_effect"],
-        last_error=state["last_error"],
-        last_code=state.get("last_code", ""),
-        repairs=state["repairs"],
-        settled=state.get("settled", 0),
-        buried=state.get("buried", 0),
-        buried_row=state.get("buried_row", False),
-        notes=tuple(state.get("notes", ())),
-        reported=state.get("reported", ""),
-        history=tuple(Past(*past) for past in state.get("history", ())),
-    )

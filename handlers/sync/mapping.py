@@ -1,4 +1,4 @@
-"""Mappings: which inquiry becomes which event in whose calendar, as data (one TOML file each).
+"""Mappings: which inquiry becomes which event in whose calendar, or which messages to whom, as data (one TOML file each).
 
 Columns, templates and conditions only: nothing computes here, since the Generic Inquiry can. How a file is read stands in
 mapping_file.py, how a row is rendered in event.py, where a mapping is active in scope.py. `python -m local.docs` makes
@@ -10,10 +10,12 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, Discriminator, Field, Tag, WithJsonSchema, field_validator
+from pydantic import BaseModel, BeforeValidator, Discriminator, Field, Tag, field_validator
 
 from handlers.sync.change import KEY_MAX
+from handlers.sync.mapping_conditions import Conditions
 from handlers.sync.mapping_event import EventChanges, EventTemplate
+from handlers.sync.mapping_relay import RelayTemplate
 from handlers.sync.mapping_values import (
     SCALAR_SCHEMA,
     LocaleName,
@@ -25,16 +27,16 @@ from handlers.sync.mapping_values import (
     as_it_is,
     scalar,
 )
-from handlers.sync.template import MissingColumns, Row, Template, as_text, compared, folded, pick
+from handlers.sync.template import MissingColumns, Row, Template, as_text, folded, pick
 
 _SYSTEM_FIELDS = {"id", "rowNumber", "delete", "custom", "Attributes", "note"}  # of an entity in JSON; no plain fields
 EVENT_ID = "event_id"
+ANSWER_ID = "answer.id"  # of a relay: in the receiver's answer
 DETAILS = {"webLink", "iCalUId", "joinUrl"}  # of an event; Graph has to be asked for them
 OUTLOOK = {"outlook_status", "outlook_start", "outlook_end", "responses"}  # what a look at the calendar shows
-RESULTS = {EVENT_ID, "reason", *DETAILS, *OUTLOOK}  # what write_back can write, and nothing else can use
+RESULTS = {EVENT_ID, ANSWER_ID, "reason", *DETAILS, *OUTLOOK}  # what write_back can write, and nothing else can use
 LINK = "link"  # the one placeholder of `footer`
 ELSE = "*"  # in [values]: every other label
-_COMPARISON = re.compile(r"\s*(?:[<>=!]=?|<>)\s*-?[\d{]")
 NOT_KEYS = {"name"}  # of a mapping; told by its file's name
 
 
@@ -65,7 +67,8 @@ class WrittenField(Table):
 
     value: Annotated[Any, BeforeValidator(_field_value), SCALAR_SCHEMA] = Field(
         description="Template of `{event_id}`, `{webLink}`, `{iCalUId}`, `{joinUrl}`, `{reason}`; or of what people did in "
-        "Outlook: `{outlook_status}`, `{outlook_start}`, `{outlook_end}`, `{responses}`; or true, false, a number."
+        "Outlook: `{outlook_status}`, `{outlook_start}`, `{outlook_end}`, `{responses}`; of a relay, `{answer.id}` and "
+        "`{reason}`; or true, false, a number."
     )
     type: Literal[_CUSTOM_TYPES] | None = Field(  # type: ignore[valid-type]
         None, description="Type of a custom field, where it does not follow from the value; `$adHocSchema` tells it."
@@ -115,38 +118,6 @@ class WriteBackTemplate(Table):
         if problems:
             raise ValueError("; ".join(problems))
         return fields
-
-
-def _as_condition(value: Any) -> Any:
-    if isinstance(value, dict) and isinstance(value.get("not"), list | None):
-        return value
-    if isinstance(value, dict):
-        return value | {"not": [value["not"]]}
-    return {"one_of": value if isinstance(value, list) else [value]}
-
-
-class Condition(Table):
-    """What a column has to hold; several members have to be true together. Text is compared without regard to case."""
-
-    one_of: list[Scalar] | None = Field(None, min_length=1, description="One of these.")
-    none_of: list[Scalar] | None = Field(None, alias="not", min_length=1, description="None of these.")
-    empty: bool | None = Field(None, description="`true`: has to be empty; `false`: must not be.")
-
-    @field_validator("one_of", "none_of")
-    @classmethod
-    def _compares_nothing(cls, values: list[Scalar] | None) -> list[Scalar] | None:
-        if found := next((value for value in values or () if isinstance(value, str) and _COMPARISON.match(value)), ""):
-            raise ValueError(f"{found!r} would be compared as text: greater, less are conditions of the inquiry")
-        return values
-
-    def holds(self, value: Any) -> bool:
-        """Whether a column's value fulfils the condition."""
-        text = compared(value)
-        return (
-            (self.one_of is None or text in map(compared, self.one_of))
-            and (self.none_of is None or text not in map(compared, self.none_of))
-            and (self.empty is None or self.empty == (not text))
-        )
 
 
 class On(Table):
@@ -200,32 +171,10 @@ class Backfill(Table):
     invite: bool = Field(default=False, description="`true`: events with attendees are made, too. Outlook mails them.")
 
 
-_TEXT_OR_TABLE = WithJsonSchema(
-    {
-        "anyOf": [
-            {"type": ["string", "boolean", "number"]},
-            {"type": "array", "items": {"type": ["string", "boolean", "number"]}, "minItems": 1},
-            {
-                "type": "object",
-                "additionalProperties": False,
-                "properties": {
-                    "not": {"type": ["string", "boolean", "number", "array"]},
-                    "one_of": {"type": "array"},
-                    "empty": {"type": "boolean"},
-                },
-            },
-        ]
-    }
-)
-
-
-type _Conditions = dict[str, Annotated[Condition, BeforeValidator(_as_condition), _TEXT_OR_TABLE]]
-
-
 class Shape(Table):
     """How an event is shown for some of the rows."""
 
-    when: _Conditions = Field(min_length=1, description="Which rows: a condition per column; all have to hold.")
+    when: Conditions = Field(min_length=1, description="Which rows: a condition per column; all have to hold.")
     event: EventChanges = Field(description="Properties of `[event]` that are other ones for these rows.")
 
 
@@ -258,7 +207,8 @@ class Mapping(Table):
     )
     footer: Text | None = Field(None, description="Last line of the body; `{link}` is the address of the record.")
     event: EventTemplate
-    when: _Conditions = Field(
+    relay: RelayTemplate | None = None
+    when: Conditions = Field(
         default_factory=dict, description="Which rows are in the calendar: a condition per column; all have to hold."
     )
     values: dict[str, dict[str, Scalar]] = Field(
@@ -294,9 +244,15 @@ class Mapping(Table):
         """All columns that the mapping reads, each once, the key columns first."""
         shapes = [shape.event for shape in self.shape]
         parts = (self.mailbox, self.event, shapes, self.write_back and self.write_back.id, self.calendar, self.time_zone)
-        templates = [template for part in (*parts, self.adopt, self.link) for template in _templates(part)]
+        templates = [template for part in (*parts, self.adopt, self.link, self.relay) for template in _templates(part)]
         conditions = [*self.when, *(column for shape in self.shape for column in shape.when)]
-        return tuple(dict.fromkeys([*self.key, *(column for t in templates for column in t.columns), *conditions]))
+        named = [*self.attributes, *self.values] if self.whole else []
+        return tuple(dict.fromkeys([*self.key, *(column for t in templates for column in t.columns), *conditions, *named]))
+
+    @property
+    def whole(self) -> bool:
+        """Whether every column of the row is read, since a relay tells of all of them."""
+        return self.relay is not None and not self.relay.fields
 
     def key_of(self, row: Row) -> tuple[str, ...]:
         """The row's key values, trimmed, since Acumatica pads segmented keys. Raises MissingColumns."""
@@ -310,8 +266,12 @@ class Mapping(Table):
         return key
 
     def pick(self, row: Row) -> Row:
-        """The columns that the mapping reads. Raises MissingColumns."""
-        return pick(row, self.columns)
+        """The columns that the mapping reads; a relay without fields reads all that there are. Raises MissingColumns."""
+        picked = pick(row, self.columns)
+        if not self.whole:
+            return picked
+        named = set(map(folded, picked))
+        return picked | {name: value for name, value in row.items() if folded(name) not in named}
 
     def matches(self, row: Row) -> bool:
         """Whether a row (of picked columns) belongs into the calendar."""
@@ -322,7 +282,7 @@ class Mapping(Table):
         return next((mapping for conditions, mapping in self._shapes if _hold(conditions, row)), self)
 
     @cached_property
-    def _shapes(self) -> "list[tuple[_Conditions, Mapping]]":
+    def _shapes(self) -> "list[tuple[Conditions, Mapping]]":
         if not self.shape:
             return []
         said = {name for shape in self.shape for name in shape.event.model_fields_set} | self.event.model_fields_set
@@ -330,7 +290,7 @@ class Mapping(Table):
         return [(when, self.model_copy(update={"event": self.event.changed(event, said)})) for when, event in changes]
 
 
-def _hold(conditions: _Conditions, row: Row) -> bool:
+def _hold(conditions: Conditions, row: Row) -> bool:
     return all(condition.holds(row.get(column)) for column, condition in conditions.items())
 
 
@@ -345,3 +305,5 @@ def _templates(part: Any) -> Iterator[Template]:
         case list():
             for item in part:
                 yield from _templates(item)
+        case dict():
+            yield from _templates([*part.values()])

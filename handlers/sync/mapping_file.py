@@ -9,12 +9,12 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from handlers.sync.mapping import (
+    ANSWER_ID,
     LINK,
     NOT_KEYS,
     OUTLOOK,
     RESULTS,
     Backfill,
-    Condition,
     Days,
     Mapping,
     On,
@@ -23,13 +23,16 @@ from handlers.sync.mapping import (
     WriteBackTemplate,
     WrittenField,
 )
+from handlers.sync.mapping_conditions import Condition
 from handlers.sync.mapping_event import Attendee, Body, DateAndTime, Duration, EventTemplate
+from handlers.sync.mapping_relay import RelayTemplate
 from handlers.sync.mapping_words import decoded, home_of, known_keys, tables, toml_problem, unknown_key, wrong_value
 from handlers.sync.template import PLACEHOLDER, Row, placeholder
 
 _TAGS = {"text", "table", "length", "since"}  # of the forms of start, end and rows; no key is called so
 _NESTED: dict[str, type[BaseModel]] = {
     "event": EventTemplate,
+    "relay": RelayTemplate,
     "write_back": WriteBackTemplate,
     "on": On,
     "shape": Shape,
@@ -43,6 +46,10 @@ _NESTED: dict[str, type[BaseModel]] = {
     "length": Duration,
     "table": DateAndTime,
 }
+
+
+_NO_EVENT = {"mailbox": "", "event": {"subject": "", "start": ""}}
+_OF_EVENTS = ("event", "mailbox", "calendar", "default_minutes", "adopt", "footer", "shape", "on")
 
 
 class MappingProblems(Exception):
@@ -65,7 +72,7 @@ def load_mapping(name: str, text: str) -> Mapping:
     except RecursionError:
         raise MappingProblems([f"{name}.toml: it is nested too deeply"]) from None
     try:
-        mapping = Mapping(**{**data, "name": name})
+        mapping = Mapping(**{**_unsaid(data), **data, "name": name})
     except ValidationError as error:
         problems = [*_explain(error, data), *problems]
     else:
@@ -89,7 +96,7 @@ def load_mappings(files: Iterable[tuple[str, str | bytes]]) -> dict[str, Mapping
     problems += [f"{name}.toml: another file has this name" for name in mappings if names[name.casefold()] > 1]
     unconditional: dict[str, str] = {}
     for name, mapping in mappings.items():
-        if mapping.when:
+        if mapping.when or mapping.relay:
             continue
         other = unconditional.setdefault(mapping.query.strip().casefold(), name)
         if other != name:
@@ -112,6 +119,10 @@ def _joint_problems(data: Row) -> Iterator[str]:
     for result in sorted(RESULTS & used):
         yield f"{{{result}}} stands only in write_back.fields: elsewhere it would feed an event from its own id"
     yield from _footer_problems(data)
+    yield from _relay_problems(data)
+    if "relay" in data and not _member(data["relay"], "fields"):
+        yield from _on_problems(data)
+        return  # the whole row is told, so any column may be an attribute or have values
     attributes, key = data.get("attributes"), data.get("key")
     used |= set(map(str, key if isinstance(key, list) else []))
     for table in [data, *(data["shape"] if isinstance(data.get("shape"), list) else [])]:
@@ -122,6 +133,10 @@ def _joint_problems(data: Row) -> Iterator[str]:
     for column in data["values"] if isinstance(data.get("values"), dict) else ():
         if column not in used:
             yield f"values: {column!r} is not used by any template"
+    yield from _on_problems(data)
+
+
+def _on_problems(data: Row) -> Iterator[str]:
     on = data.get("on")
     if _member(on, "clear") is True and "write_back" not in data:
         yield "on.clear: there is no write_back, so nothing to empty"
@@ -132,15 +147,46 @@ def _joint_problems(data: Row) -> Iterator[str]:
     yield from _outlook_problems(data, on)
 
 
+def _unsaid(data: Row) -> Row:
+    """What a mapping with a [relay] is read with. OData may name columns otherwise, so a whole row is not swept."""
+    if "relay" not in data:
+        return {}
+    return _NO_EVENT if _member(data["relay"], "fields") else _NO_EVENT | {"sweep": {"mode": "off"}}
+
+
+def _relay_problems(data: Row) -> Iterator[str]:
+    written = _written(data)
+    if "relay" not in data:
+        if ANSWER_ID in written:
+            yield f"write_back.fields: {{{ANSWER_ID}}} is of the answer to a [relay], and this mapping has none"
+        return
+    for name in sorted((RESULTS - {ANSWER_ID, "reason"}) & written):
+        yield f"write_back.fields: {{{name}}} is of events; with a [relay], {{{ANSWER_ID}}} and {{reason}} can be written"
+    for name in _OF_EVENTS:
+        if name in data:
+            yield f"{name}: is of events, and this mapping has a [relay]; what has both is two files, with a [when] each"
+    if _member(data.get("backfill"), "rows") not in {None, "all"} or _member(data.get("backfill"), "invite"):
+        yield 'backfill: with a [relay] it can only say rows = "all"; without that, rows that never came are left out'
+    if "sweep" in data and _member(data["sweep"], "mode") != "off" and not _member(data["relay"], "fields"):
+        yield 'sweep: needs relay.fields (or mode = "off"): by OData, columns that nobody names may be called otherwise'
+    if _member(data["relay"], "audience") is not None and _member(data["relay"], "auth") != "entra":
+        yield 'relay.audience: counts only with auth = "entra"'
+
+
 def _outlook_problems(data: Row, on: Any) -> Iterator[str]:
     if _member(on, "moved") == "restore" and _member(on, "update") == "ignore":
         yield 'on.moved: with update = "ignore" nothing writes the event\'s times again'
-    fields = _texts(_member(data.get("write_back"), "fields"))
-    used = {match[1].strip() for text in fields for match in PLACEHOLDER.finditer(text) if match[1]}
+    used = _written(data)
     if "report" in {_member(on, "moved"), _member(on, "deleted")}:
         return
     for name in sorted(OUTLOOK & used):
         yield f'write_back.fields: {{{name}}} is written only with on.moved = "report" or on.deleted = "report"'
+
+
+def _written(data: Row) -> set[str]:
+    """What the fields of write_back hold."""
+    fields = _texts(_member(data.get("write_back"), "fields"))
+    return {match[1].strip() for text in fields for match in PLACEHOLDER.finditer(text) if match[1]}
 
 
 def _footer_problems(data: Row) -> Iterator[str]:

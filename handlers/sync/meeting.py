@@ -37,6 +37,8 @@ def meeting_of(link: EventLink, mapping: Mapping | None, site: str = "") -> Meet
     if not mapping or not link.columns:
         return Meeting(mailbox=there)
     row, scope = link.row, Scope(site)
+    if mapping.relay:
+        return Meeting(record=record_address(mapping, row, scope))
     try:
         event = calendar_event(mapping, row, scope)
         row = translated(mapping, row)

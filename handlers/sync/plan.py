@@ -17,6 +17,8 @@ after.py is the second half of the table: what the results of these effects mean
 | an event               | its record does not hold what was seen of it    | ReportOutlook, last                        |
 | none                   | an id may be in a record                        | ClearRecord, last, where the mapping says  |
 | none                   | the reason of a failure may be in a record      | ClearRecord, last                          |
+
+A mapping with a [relay] has Deliver in place of what is done to events (relay.py says when), and its answer to write back.
 """
 
 from collections.abc import Iterator
@@ -27,6 +29,7 @@ from handlers.sync.effects import (
     ClearRecord,
     CreateEvent,
     DeleteEvent,
+    Deliver,
     Effect,
     FindEvent,
     ReportFailure,
@@ -38,9 +41,17 @@ from handlers.sync.event import CalendarEvent, calendar_event
 from handlers.sync.link import Entry, EventLink, Record
 from handlers.sync.mapping import Mapping
 from handlers.sync.record import adopted_id, names_record, record_id, reports, short_reason, tells_of_outlook
+from handlers.sync.relay import RelayState, intend_message, message, wanted_state
 from handlers.sync.scope import Scope
 
 NO_SKIPS: frozenset[int] = frozenset()
+
+type Wanted = CalendarEvent | RelayState | None
+
+
+def wanted(link: EventLink, mapping: Mapping, scope: Scope) -> Wanted:
+    """What the newest row asks for: an event (or none), or what a receiver is to know. Raises Permanent."""
+    return wanted_state(link, mapping) if mapping.relay else wanted_event(link, mapping, scope)
 
 
 def wanted_event(link: EventLink, mapping: Mapping, scope: Scope) -> CalendarEvent | None:
@@ -57,8 +68,10 @@ def wanted_event(link: EventLink, mapping: Mapping, scope: Scope) -> CalendarEve
     return wanted
 
 
-def intend(link: EventLink, wanted: CalendarEvent | None, mapping: Mapping, now: float) -> EventLink:
+def intend(link: EventLink, wanted: Wanted, mapping: Mapping, now: float) -> EventLink:
     """The link as it must be saved before the first effect: what leaves is marked, what will be made has its generation."""
+    if isinstance(wanted, RelayState):
+        return _intend_message(link, wanted, mapping)
     if wanted is None:
         if mapping.on.delete == "keep":
             return replace(link, notes=())
@@ -96,6 +109,12 @@ def _until(entry: Entry, wanted: CalendarEvent, mapping: Mapping) -> Entry:
     return replace(entry, over=max(entry.over, wanted.over))
 
 
+def _intend_message(link: EventLink, wanted: RelayState, mapping: Mapping) -> EventLink:
+    if mapping.write_back and wanted.data is not None:
+        link = _addressed(link, record_id(mapping, link.row))
+    return intend_message(link, wanted, mapping.relay) if mapping.relay else link
+
+
 def _stays_in_the_past(entry: Entry, mapping: Mapping, now: float) -> bool:
     """Whether an event is over, and stays therefore; what is leaving by then still leaves."""
     return mapping.on.past == "keep" and not entry.leaving and entry.id is not None and 0 < entry.over <= now
@@ -126,14 +145,14 @@ def _addressed(link: EventLink, record: str) -> EventLink:
     return replace(link, record_late_until=0.0, record_late=None)
 
 
-def plan(
-    link: EventLink, wanted: CalendarEvent | None, mapping: Mapping, now: float, skipped: frozenset[int] = NO_SKIPS
-) -> list[Effect]:
+def plan(link: EventLink, wanted: Wanted, mapping: Mapping, now: float, skipped: frozenset[int] = NO_SKIPS) -> list[Effect]:
     """All effects that can be carried out at `now`, in order, for a link that `intend` has prepared.
 
     Make before break; write back last. `skipped`: generations of events with which nothing can be done just now; that holds
     back nothing but what has to wait for an event that is not there yet.
     """
+    if isinstance(wanted, RelayState):
+        return [Deliver(message(link, wanted))] if link.delivery.pending else [*_told_answer(link, wanted, mapping, now)]
     effects: list[Effect] = []
     if wanted and (live := link.live):
         if live.generation not in skipped:
@@ -185,9 +204,17 @@ def _told(link: EventLink, wanted: CalendarEvent | None, mapping: Mapping, now: 
             yield ClearRecord(link.written_to or "", everything=False)
 
 
-def waits_until(
-    link: EventLink, wanted: CalendarEvent | None, mapping: Mapping, now: float, skipped: frozenset[int] = NO_SKIPS
-) -> float:
+def _told_answer(link: EventLink, wanted: RelayState, mapping: Mapping, now: float) -> Iterator[Effect]:
+    """What tells the record of the receiver's answer, or that a failure is over."""
+    over = link.record_endangered and now >= link.record_late_until
+    answer = link.delivery.answer if mapping.write_back and wanted.data is not None else ""
+    if answer and (link.written_back != answer or link.reported or over):
+        yield WriteBack(link.written_to or "", Record(answer, ""), None)
+    elif not answer and reports(mapping) and names_record(link.written_to) and (link.reported or over):
+        yield ClearRecord(link.written_to or "", everything=False)
+
+
+def waits_until(link: EventLink, wanted: Wanted, mapping: Mapping, now: float, skipped: frozenset[int] = NO_SKIPS) -> float:
     """The next moment at which a late request is over, and there is something to do for that; 0 where none is waited for."""
     moments = sorted({link.record_late_until, *(entry.late_until for entry in link.entries)})
     possible = plan(link, wanted, mapping, now, skipped)
@@ -202,7 +229,7 @@ def plan_report(link: EventLink, reason: str, mapping: Mapping) -> list[Effect]:
     return [ReportFailure(link.written_to or "", content)]
 
 
-def settled(link: EventLink, wanted: CalendarEvent | None, mapping: Mapping, now: float) -> bool:
+def settled(link: EventLink, wanted: Wanted, mapping: Mapping, now: float) -> bool:
     """Whether nothing is left to do."""
     return (
         intend(link, wanted, mapping, now) == link

@@ -21,7 +21,8 @@ from handlers.sync.errors import RUN_AGAIN, Code, Later, Permanent
 from handlers.sync.event import CalendarEvent
 from handlers.sync.link import LEFT, Claim, EventLink, merge, new_link
 from handlers.sync.mapping import Mapping
-from handlers.sync.plan import intend, plan_report, settled, wanted_event, with_end
+from handlers.sync.plan import Wanted, intend, plan_report, settled, with_end
+from handlers.sync.plan import wanted as asked_for
 from handlers.sync.record import MAYBE, names_record, record_id
 from handlers.sync.scope import Scope
 from handlers.sync.template import MissingColumns, pick
@@ -49,7 +50,7 @@ class Work:
     """Save the link with its claim, and settle it. With a failure, only the record is told of that."""
 
     link: EventLink
-    wanted: CalendarEvent | None
+    wanted: Wanted
     failure: Permanent | None = None
     unmerged: bool = False  # the failure is of a change that the link does not know
 
@@ -91,7 +92,7 @@ def take_turn(  # noqa: PLR0917  (all that a decision depends on)
     if settled(link, wanted, mapping, now):
         return Save(in_order(link), settled=True)
     intended = intend(link, wanted, mapping, now)
-    if change.origin == SNAPSHOT and wanted and wanted.moment("start") <= now:
+    if change.origin == SNAPSHOT and isinstance(wanted, CalendarEvent) and wanted.moment("start") <= now:
         intended = _silent(intended)
     return Work(replace(intended, claim=claim), wanted)
 
@@ -123,7 +124,7 @@ def _with_end(stored: EventLink, mapping: Mapping, scope: Scope) -> EventLink:
     if mapping.on.past != "keep" or not live or live.over or stored.unknown(mapping):
         return stored
     wanted, _ = _wanted(stored, mapping, scope)
-    return with_end(stored, wanted)
+    return with_end(stored, wanted) if isinstance(wanted, CalendarEvent) else stored
 
 
 def _silent(link: EventLink) -> EventLink:
@@ -166,9 +167,9 @@ def _under_another_claim(
     return Save(merged.noted(now, change, "", LEFT), left=True)
 
 
-def _wanted(link: EventLink, mapping: Mapping, scope: Scope) -> tuple[CalendarEvent | None, Permanent | None]:
+def _wanted(link: EventLink, mapping: Mapping, scope: Scope) -> tuple[Wanted, Permanent | None]:
     try:
-        return wanted_event(link, mapping, scope), None
+        return asked_for(link, mapping, scope), None
     except Permanent as failure:
         return None, failure
 

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from handlers.sync.backfill import WHEN, why_none
 from handlers.sync.change import Row
 from handlers.sync.errors import Permanent
-from handlers.sync.link import Entry, EventLink
+from handlers.sync.link import EventLink
 from handlers.sync.mapping import Mapping
-from handlers.sync.plan import settled, wanted_event
+from handlers.sync.plan import settled, wanted
 from handlers.sync.scope import Scope
 from handlers.sync.snapshot_values import Times, as_pushed, forms, known_zone, same
 from handlers.sync.template import folded
@@ -55,8 +55,8 @@ class TooYoung:
 class Skipped:
     """Nothing is done.
 
-    It gets no event (`past`, `would-invite`, `unusable`), keeps the one it has (`would-remove`), or has a midnight in UTC
-    that may be a date without a time (`time-unknown`).
+    It gets no event (`past`, `would-invite`, `unusable`) or message (`not-asked-for`), keeps the event that it has
+    (`would-remove`), or has a midnight in UTC that may be a date without a time (`time-unknown`).
     """
 
     why: str
@@ -89,7 +89,7 @@ def judge(
         return TooYoung()
     if any(len(told[name]) > 1 for name in other):
         return Skipped("time-unknown")
-    if link and link.live and _leaves(link.live, shown | kept, mapping, scope):
+    if link and _leaves(link, shown | kept, mapping, scope):
         return Withdrawn(upsert.row)
     why = why_none(link, shown | kept, mapping, scope, now)
     return upsert if why is None else Equal() if why == WHEN else Skipped(why)
@@ -100,13 +100,14 @@ def _in_order(link: EventLink, mapping: Mapping, scope: Scope, now: float) -> bo
     if link.buried:
         return True
     try:
-        return not link.claim and settled(link, wanted_event(link, mapping, scope), mapping, now)
+        return not link.claim and settled(link, wanted(link, mapping, scope), mapping, now)
     except Permanent:
         return False
 
 
-def _leaves(event: Entry, row: Row, mapping: Mapping, scope: Scope) -> bool:
-    """Whether a row that is there has an event that would be taken out of its calendar."""
+def _leaves(link: EventLink, row: Row, mapping: Mapping, scope: Scope) -> bool:
+    """Whether a row that is there has an event that would leave its calendar, or would be told as removed."""
     if not mapping.matches(row):
-        return mapping.on.delete != "keep"
-    return scope.test_mailbox not in {"", event.mailbox} and mapping.on.update != "ignore"
+        return link.stands and mapping.on.delete != "keep"
+    event = link.live
+    return event is not None and scope.test_mailbox not in {"", event.mailbox} and mapping.on.update != "ignore"

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from common import PYTHON, az, setting
-from set_secrets import SECRETS
+from set_secrets import RELAY, secret_of
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 WAIT_SECONDS = 180.0
@@ -92,10 +92,12 @@ def remaining(health: dict[str, Any]) -> list[str]:
     """What is missing, by the app's own word, and what no app can see."""
     missing = health.get("missing", [])
     lines = ["", "What remains to be done:"]
-    if settings := [item for item in missing if item not in SECRETS]:
+    if settings := [item for item in missing if not secret_of(item)]:
         lines += ["  - Set what is missing (docs/settings.md says what each is), then `azd provision`:"]
         lines += [f"      azd env set {item} …" for item in settings]
-    if secrets := [item for item in missing if item in SECRETS]:
+    if relays := [item for item in missing if item.startswith(RELAY)]:
+        lines += [f"  - Name {', '.join(relays)} in RELAYS (docs/relay.md), then `azd provision`."]
+    if secrets := [item for item in missing if secret_of(item)]:
         lines += [f"  - Set the secrets {', '.join(secrets)}:", f"      {PYTHON} infra/hooks/set_secrets.py"]
     parts = [part for part in health.get("not_ready", []) if part != "settings" or not missing]
     lines += [f"  - {REMAINS.get(part, f'The part {part} is not ready.')}" for part in parts]

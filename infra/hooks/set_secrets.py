@@ -24,30 +24,36 @@ SECRETS = {
     "GRAPH_CLIENT_SECRET": "graph-client-secret",
     "RUNS_KEY": "runs-key",
 }
+RELAY = "RELAY_"  # begins the names of settings with the address or the secret of a relay
 WAIT_SECONDS = 120.0
 PAUSE_SECONDS = 5.0
 
 
 def main(names: list[str]) -> int:
     """Ask and store; returns the exit status."""
-    if unknown := [name for name in names if name not in SECRETS]:
-        print(f"There is no secret {', '.join(unknown)}; there are: {', '.join(SECRETS)}.", file=sys.stderr)
+    if unknown := [name for name in names if not secret_of(name)]:
+        print(f"There is no secret {', '.join(unknown)}; there are: {', '.join(SECRETS)}, {RELAY}….", file=sys.stderr)
         return 2
     vault, app, group = setting("AZURE_KEY_VAULT_NAME"), setting("AZURE_FUNCTION_NAME"), setting("AZURE_RESOURCE_GROUP")
     settings: list[dict[str, Any]] = az("functionapp", "config", "appsettings", "list", "-n", app, "-g", group)
-    used = [str(item["name"]) for item in settings if item["name"] in SECRETS]
+    used = [str(item["name"]) for item in settings if secret_of(item["name"])]
     stored = {secret["name"] for secret in az("keyvault", "secret", "list", "--vault-name", vault)}
     versions = {}
-    for name in names or [name for name in used if SECRETS[name] not in stored]:
+    for name in names or [name for name in used if secret_of(name) not in stored]:
         value = secrets.token_hex(32) if name == "RUNS_KEY" else getpass.getpass(f"{name}: ").strip()
         if not value:
             print(f"{name}: nothing was typed in; left as it is.")
             continue
-        versions[name] = store(vault, SECRETS[name], value)
-        print(f"{name}: stored in {vault} as {SECRETS[name]}.")
+        versions[name] = store(vault, secret_of(name), value)
+        print(f"{name}: stored in {vault} as {secret_of(name)}.")
     if not versions:
         print("Nothing was stored. Name those to replace.")
     return hand_over(app, group, versions)
+
+
+def secret_of(setting: str) -> str:
+    """What the secret of a setting is called in the vault; empty for other settings."""
+    return SECRETS.get(setting) or (setting.lower().replace("_", "-") if setting.startswith(RELAY) else "")
 
 
 def store(vault: str, name: str, value: str) -> str:
@@ -76,7 +82,7 @@ def hand_over(app: str, group: str, versions: dict[str, str]) -> int:
     deadline = time.monotonic() + float(os.environ.get("SECRETS_WAIT_SECONDS") or WAIT_SECONDS)
     while True:
         found = az("rest", "--method", "get", "--url", f"{address}?api-version=2022-03-01")["value"]
-        states = {item["name"]: item["properties"] for item in found if item["name"] in SECRETS}
+        states = {item["name"]: item["properties"] for item in found if secret_of(item["name"])}
         waiting = [name for name, state in states.items() if not resolved(state, versions.get(name))]
         if not waiting or time.monotonic() > deadline:
             break

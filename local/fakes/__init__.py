@@ -1,4 +1,6 @@
-"""Fakes of Microsoft Graph and Acumatica over real HTTP: they hold state, enforce rules, throttle, and fail on demand.
+"""Fakes of Microsoft Graph, Acumatica and receivers of relays over real HTTP.
+
+They hold state, enforce rules, throttle, and fail on demand.
 
 `switches` say how a service behaves where the facts leave two readings; `faults` are what goes wrong for some requests.
 """
@@ -7,12 +9,14 @@ from local.fakes.acumatica import AcumaticaSwitches, FakeAcumatica, Session
 from local.fakes.calls import Call
 from local.fakes.faults import Fault, Faults
 from local.fakes.graph import FakeGraph, GraphSwitches, Invitation
+from local.fakes.receivers import FakeReceivers
 
 __all__ = [
     "AcumaticaSwitches",
     "Call",
     "FakeAcumatica",
     "FakeGraph",
+    "FakeReceivers",
     "Fault",
     "Faults",
     "GraphSwitches",

@@ -1,4 +1,4 @@
-"""Both fakes as a program: `python -m local.fakes`. Prints the app settings to use, and serves until Ctrl-C or SIGTERM."""
+"""The fakes as a program: `python -m local.fakes`. Prints the app settings to use, and serves until Ctrl-C or SIGTERM."""
 
 import argparse
 import os
@@ -9,7 +9,7 @@ import sys
 import threading
 from pathlib import Path
 
-from local.fakes import FakeAcumatica, FakeGraph, app_settings
+from local.fakes import FakeAcumatica, FakeGraph, FakeReceivers, app_settings
 from local.sample import NOTIFICATIONS, make_records
 
 _HINTS = """
@@ -17,6 +17,7 @@ _HINTS = """
 #   runs page            {runs}, with the RUNS_KEY above
 #   calendars            {curl} {graph}/_fake/state
 #   records, sessions    {curl} {acumatica}/_fake/state
+#   what hooks know      {curl} {receivers}/_fake/state
 #   make a record        {curl} {acumatica}/_fake/records -d entity=Opportunity -d fields.OpportunityID=OP1
 #   switches             {curl} {graph}/_fake/switches
 #                        {curl} {acumatica}/_fake/switches
@@ -48,10 +49,10 @@ def main() -> None:
     acumatica = FakeAcumatica(
         options.acumatica_port, options.latency_acumatica / 1000, tenant=options.tenant, session_limit=options.session_limit
     )
-    with graph, acumatica:
+    with graph, acumatica, FakeReceivers(graph.identity) as receivers:
         make_records(acumatica)
         key = secrets.token_hex(16)
-        settings = graph.identity_settings | app_settings(graph, acumatica)
+        settings = graph.identity_settings | app_settings(graph, acumatica) | receivers.settings
         settings |= {"RUNS_KEY": secrets.token_hex(16), "LOCAL_FUNCTION_KEY": key}
         if any(Path("mappings").glob("*.toml")):
             settings["MAPPINGS_DIR"] = "mappings"
@@ -62,7 +63,8 @@ def main() -> None:
         python = Path(sys.executable)
         python = python.relative_to(Path.cwd()) if python.is_relative_to(Path.cwd()) else python
         runs = f"http://127.0.0.1:{os.environ.get('PORT', '7071')}/api/runs"
-        about = {"graph": graph.url, "acumatica": acumatica.url, "python": python, "sample": _SAMPLE, "key": key}
+        about = {"graph": graph.url, "acumatica": acumatica.url, "receivers": receivers.url}
+        about |= {"python": str(python), "sample": str(_SAMPLE), "key": key}
         print(_HINTS.format(curl=curl, runs=runs, **about), file=sys.stderr, flush=True)
         ended.wait()
 

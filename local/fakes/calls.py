@@ -34,6 +34,7 @@ class Call:
     path: str  # with query, undecoded
     headers: Mapping[str, str]  # names in lower case
     body: Any  # JSON where it is such, else text, or None
+    raw: bytes = field(default=b"", repr=False)
     started: float = field(default_factory=time.monotonic)
     carried_out: float | None = None  # when it took effect, by time.monotonic; None where it did not
     finished: float | None = None

@@ -1,4 +1,4 @@
-"""What both fakes share: HTTP in a thread of its own, the list of calls, faults, outages, and a control API."""
+"""What the fakes share: HTTP in a thread of its own, the list of calls, faults, outages, and a control API."""
 
 import asyncio
 import contextlib
@@ -174,7 +174,7 @@ class Server(ABC):
         reply: Reply | None = None
         raw = await request.content.read()
         headers = {name.lower(): value for name, value in request.headers.items()}
-        call = Call(request.method, request.raw_path, headers, _body(raw, headers), client=request)
+        call = Call(request.method, request.raw_path, headers, _body(raw, headers), raw, client=request)
         if call.path.startswith("/_fake/"):
             call.body = _control_body(raw)
             return _response(self._control(call))

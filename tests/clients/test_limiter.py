@@ -6,7 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from handlers.clients.limiter import MailboxLimiter
+from handlers.clients.limiter import Limiter, mailbox_limiter
 from handlers.sync.errors import Later
 
 
@@ -26,11 +26,11 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def limiter(clock: Clock) -> MailboxLimiter:
-    return MailboxLimiter(clock)
+def limiter(clock: Clock) -> Limiter:
+    return mailbox_limiter(clock)
 
 
-def refused(limiter: MailboxLimiter, mailbox: str) -> float:
+def refused(limiter: Limiter, mailbox: str) -> float:
     """The delay that someone gets who does not get in."""
     with pytest.raises(Later) as caught:
         limiter.enter(mailbox)
@@ -38,7 +38,7 @@ def refused(limiter: MailboxLimiter, mailbox: str) -> float:
     return caught.value.delay
 
 
-def test_four_get_in(limiter: MailboxLimiter) -> None:
+def test_four_get_in(limiter: Limiter) -> None:
     """A fifth does not, and takes nothing; one who leaves makes room for one."""
     for _ in range(4):
         limiter.enter("a")
@@ -48,14 +48,14 @@ def test_four_get_in(limiter: MailboxLimiter) -> None:
     refused(limiter, "a")
 
 
-def test_other_mailboxes_are_not_affected(limiter: MailboxLimiter) -> None:
+def test_other_mailboxes_are_not_affected(limiter: Limiter) -> None:
     for _ in range(4):
         limiter.enter("a")
     limiter.enter("b")
     refused(limiter, "a")
 
 
-def test_each_one_who_waits_gets_a_longer_estimate(limiter: MailboxLimiter, clock: Clock) -> None:
+def test_each_one_who_waits_gets_a_longer_estimate(limiter: Limiter, clock: Clock) -> None:
     """Half a second, and a quarter of it per place, so that each is deferred about once."""
     for _ in range(4):
         limiter.enter("a")
@@ -65,7 +65,7 @@ def test_each_one_who_waits_gets_a_longer_estimate(limiter: MailboxLimiter, cloc
     assert refused(limiter, "a") == pytest.approx(0.5 + 0.5 / 4)
 
 
-def test_nobody_waits_for_an_empty_mailbox(limiter: MailboxLimiter) -> None:
+def test_nobody_waits_for_an_empty_mailbox(limiter: Limiter) -> None:
     """Who waited for it would find it empty."""
     for _ in range(4):
         limiter.enter("a")
@@ -78,7 +78,7 @@ def test_nobody_waits_for_an_empty_mailbox(limiter: MailboxLimiter) -> None:
     assert refused(limiter, "a") == pytest.approx(0.5 + 0.5 / 4)
 
 
-def test_many_threads(limiter: MailboxLimiter) -> None:
+def test_many_threads(limiter: Limiter) -> None:
     """Never more than four inside, and all places are given back."""
     inside, most, lock = 0, 0, threading.Lock()
     start = threading.Barrier(16)
@@ -109,7 +109,7 @@ def test_many_threads(limiter: MailboxLimiter) -> None:
     refused(limiter, "a")
 
 
-def test_a_throttled_mailbox_is_shut_for_as_long_as_graph_says(limiter: MailboxLimiter, clock: Clock) -> None:
+def test_a_throttled_mailbox_is_shut_for_as_long_as_graph_says(limiter: Limiter, clock: Clock) -> None:
     """Each further request would count against it; the others go on."""
     limiter.throttled("a", 7.0)
     limiter.enter("b")
@@ -120,14 +120,14 @@ def test_a_throttled_mailbox_is_shut_for_as_long_as_graph_says(limiter: MailboxL
     limiter.enter("a")
 
 
-def test_those_who_wait_for_a_throttled_mailbox_come_one_after_the_other(limiter: MailboxLimiter) -> None:
+def test_those_who_wait_for_a_throttled_mailbox_come_one_after_the_other(limiter: Limiter) -> None:
     """Else all of them would come back at once."""
     limiter.throttled("a", 7.0)
     delays = [refused(limiter, "a") for _ in range(3)]
     assert delays == pytest.approx([0.5 + 7 + n * 0.5 / 3 for n in (1, 2, 3)])
 
 
-def test_a_throttled_mailbox_gets_fewer_places_for_a_minute(limiter: MailboxLimiter, clock: Clock) -> None:
+def test_a_throttled_mailbox_gets_fewer_places_for_a_minute(limiter: Limiter, clock: Clock) -> None:
     """Other instances write to it too; those that were refused together count once, and one place is always left."""
     for places in (3, 2, 1, 1):
         limiter.throttled("a", 5.0)
@@ -148,26 +148,26 @@ def test_a_throttled_mailbox_gets_fewer_places_for_a_minute(limiter: MailboxLimi
 
 
 @pytest.fixture
-def patient() -> MailboxLimiter:
+def patient() -> Limiter:
     """Its patience decides no test."""
-    return MailboxLimiter(patience=30.0)
+    return mailbox_limiter(patience=30.0)
 
 
-def full(limiter: MailboxLimiter, mailbox: str) -> None:
+def full(limiter: Limiter, mailbox: str) -> None:
     for _ in range(4):
         limiter.enter(mailbox)
 
 
-def in_line(limiter: MailboxLimiter, threads: ThreadPoolExecutor, mailbox: str, number: int) -> Future[None]:
+def in_line(limiter: Limiter, threads: ThreadPoolExecutor, mailbox: str, number: int) -> Future[None]:
     """Someone who waits, behind so many others."""
     waiting = threads.submit(limiter.enter, mailbox, wait=True)
-    while len(limiter._mailboxes[mailbox].line) <= number:
+    while len(limiter._boxes[mailbox].line) <= number:
         assert not waiting.done()
         time.sleep(0.001)
     return waiting
 
 
-def test_who_waits_gets_in_as_soon_as_there_is_a_place_first_come_first_served(patient: MailboxLimiter) -> None:
+def test_who_waits_gets_in_as_soon_as_there_is_a_place_first_come_first_served(patient: Limiter) -> None:
     """Nobody who comes later is faster."""
     full(patient, "a")
     with ThreadPoolExecutor(2) as threads:
@@ -183,7 +183,7 @@ def test_who_waits_gets_in_as_soon_as_there_is_a_place_first_come_first_served(p
     full(patient, "a")
 
 
-def test_six_wait_at_a_time_whatever_for(patient: MailboxLimiter) -> None:
+def test_six_wait_at_a_time_whatever_for(patient: Limiter) -> None:
     """The threads of the others go on with other mailboxes."""
     full(patient, "a")
     full(patient, "b")
@@ -201,7 +201,7 @@ def test_six_wait_at_a_time_whatever_for(patient: MailboxLimiter) -> None:
 
 def test_nobody_waits_longer_than_his_patience_on_a_clock_that_stands_still(clock: Clock) -> None:
     """Neither for a place, nor until a throttled mailbox opens; and nothing is taken."""
-    limiter = MailboxLimiter(clock, patience=1.5)
+    limiter = mailbox_limiter(clock, patience=1.5)
     full(limiter, "a")
     limiter.throttled("b", 1.0)
     for mailbox in ("a", "b"):
@@ -211,7 +211,7 @@ def test_nobody_waits_longer_than_his_patience_on_a_clock_that_stands_still(cloc
     limiter.enter("a")
 
 
-def test_what_takes_longer_is_not_waited_for(limiter: MailboxLimiter) -> None:
+def test_what_takes_longer_is_not_waited_for(limiter: Limiter) -> None:
     """Else threads would be held in vain: no thread leaves the mailbox here."""
     limiter.patience = 600.0
     limiter.throttled("a", 600.0)
@@ -221,7 +221,7 @@ def test_what_takes_longer_is_not_waited_for(limiter: MailboxLimiter) -> None:
 
 
 def test_a_mailbox_that_is_throttled_for_a_moment_is_waited_for() -> None:
-    limiter = MailboxLimiter(patience=30.0)
+    limiter = mailbox_limiter(patience=30.0)
     limiter.throttled("a", 1.0)
     refused(limiter, "a")
     limiter.enter("a", wait=True)

@@ -139,13 +139,14 @@ def test_after_deployment_the_values_for_acumatica_are_told(desk: Desk) -> None:
 
 
 def test_what_is_missing_is_told_with_the_command_that_sets_it(desk: Desk) -> None:
-    missing = ["ACUMATICA_PASSWORD", "ACUMATICA_URL"]
+    missing = ["ACUMATICA_PASSWORD", "ACUMATICA_URL", "RELAY_CRM"]
     with app(503, health("settings", missing=missing)) as url:
         done = desk.run("postdeploy.py", SERVICE_APP_URI=url)
     assert done.returncode == 0, done.stderr
     assert "azd env set ACUMATICA_URL …" in done.stdout
     python = "python" if os.name == "nt" else "python3"
-    assert f"Set the secrets ACUMATICA_PASSWORD:\n      {python} infra/hooks/set_secrets.py" in done.stdout
+    assert "Name RELAY_CRM in RELAYS" in done.stdout
+    assert f"Set the secrets ACUMATICA_PASSWORD, RELAY_CRM:\n      {python} infra/hooks/set_secrets.py" in done.stdout
     assert "azd env set ACUMATICA_PASSWORD" not in done.stdout
 
 
@@ -246,6 +247,15 @@ def test_an_app_that_does_not_get_the_new_value_is_told_of(desk: Desk, state: di
     assert done.returncode == 1
     assert "ACUMATICA_PASSWORD: the app does not have it" in done.stderr
     assert "RUNS_KEY: the app has it." in done.stdout
+
+
+@types_secrets
+def test_addresses_and_secrets_of_relays_are_secrets_too(desk: Desk) -> None:
+    desk.answers["az rest --method get"] = {"value": [reference("RELAY_CRM", version="version-2")]}
+    assert desk.run("set_secrets.py", "RELAY_CRM", typed="https://a.example.com\n").returncode == 0
+    assert [call["arguments"][call["arguments"].index("--name") + 1] for call in desk.calls("az keyvault secret set")] == [
+        "relay-crm"
+    ]
 
 
 def test_a_secret_that_does_not_exist_is_refused(desk: Desk) -> None:

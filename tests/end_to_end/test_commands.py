@@ -55,7 +55,7 @@ def running_command(command: list[str], env: dict[str, str], until: str) -> Iter
 @pytest.mark.slow
 def test_the_demo_tells_its_story_and_ends_with_a_verdict() -> None:
     with running("local.demo", {"PYTHONUNBUFFERED": "1"}, "Ctrl-C stops", "--keep") as printed:
-        assert "✓ Every calendar and record agrees with Acumatica" in printed
+        assert "✓ Every calendar, record and hook agrees with Acumatica" in printed
         assert "\x1b" not in printed
         older, lost, emptied, moved, accepted = re.split(r"\n\d+\. ", printed.partition("\nVerdict")[0])[-5:]
         assert "1  added or changed (OP000103)\n" in older
@@ -97,6 +97,7 @@ def test_what_the_fakes_print_works_as_printed(azurite: Azurite) -> None:
             commands = dict(re.findall(r"^#   (\S.*?)  +(\S.*)$", printed, re.MULTILINE))
             assert {"make a record", "turn a switch", "make it fail", "calendars", "send a notification"} <= commands.keys()
             assert '"id"' in shell(commands["make a record"])
+            assert '"signed": {"messages": 0' in shell(commands["what hooks know"])
             shell(commands["turn a switch"].replace("true", "false"))
             shell(commands["make it fail"])  # the event's POST is answered with a gateway's page
             assert '"maintenance": {"value": false' in shell(commands["records, sessions"].replace("state", "switches"))

@@ -6,6 +6,7 @@ from unittest.mock import patch
 import pytest
 
 from handlers.clients.notifications import Notifications, ReceivedNotification
+from handlers.clients.relay import Relays
 from local.azurite import Azurite
 from local.crashpoints import SCENARIOS, Cut, Run, crash_points, double_death, play
 
@@ -42,3 +43,12 @@ def test_a_notification_that_is_dropped_too_early_is_found_out(azurite: Azurite)
     with patch.object(Notifications, "begin", hasty):
         outcome = play(Run("new-row", (Cut(2, "after"),)), azurite.new_account())
     assert outcome.differences == ["row A: 0 events instead of one"]
+
+
+def test_a_message_that_is_not_sent_is_found_out(azurite: Azurite) -> None:
+    with patch.object(Relays, "deliver", lambda *_: "made-A"):
+        outcome = play(Run("relayed"), azurite.new_account())
+    assert [difference.partition(":")[0] for difference in outcome.differences] == [
+        "row A at the receiver of opportunities-to-flow",
+        "row A at the receiver of opportunities-to-flow",
+    ]

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from handlers.sync.change import MESSAGE_VERSION, NotARowChange, RowChange
-from handlers.sync.link import STATE_VERSION, Claim, Column, Entry, EventLink, Past, Version, from_state, to_state
+from handlers.sync.link import Claim, Column, Entry, EventLink, Past, Version
+from handlers.sync.link_state import STATE_VERSION, from_state, to_state
 from local import fuzz
 
 STORED = Path(__file__).resolve().parents[1] / "fixtures/stored"

@@ -9,7 +9,8 @@ from dataclasses import replace
 from handlers.clients.dead_letters import DeadLetter
 from handlers.sync.change import RowChange, canonical
 from handlers.sync.event import CalendarEvent, calendar_event
-from handlers.sync.link import EventLink, from_state, merge, to_state
+from handlers.sync.link import EventLink, merge
+from handlers.sync.link_state import from_state, to_state
 from tests.laws.outlook import Event
 from tests.laws.scheduler import Endless
 from tests.laws.shrinking import simplest

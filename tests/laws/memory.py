@@ -15,7 +15,8 @@ from handlers.clients.notifications import ReceivedNotification
 from handlers.clients.tables import Entity, Stored
 from handlers.sync.change import RowChange, canonical
 from handlers.sync.errors import Code
-from handlers.sync.link import EventLink, from_state, to_state
+from handlers.sync.link import EventLink
+from handlers.sync.link_state import from_state, to_state
 from tests.laws.memory_of_sweeps import Held, Sweeps
 
 if TYPE_CHECKING:

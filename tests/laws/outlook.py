@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from handlers.clients.acumatica import Read
-from handlers.clients.limiter import MailboxLimiter
+from handlers.clients.limiter import mailbox_limiter
 from handlers.sync.errors import Code, DuplicateTransaction, EventGone, Later, MailboxGone, Permanent
 from handlers.sync.event import CalendarEvent
 from handlers.sync.record import RecordUpdate
@@ -44,7 +44,7 @@ class Outlook:
     def __init__(self, sim: "Simulation") -> None:
         self._sim = sim
         self._made: dict[tuple[str, str], tuple[str, str]] = {}
-        self.limiter = MailboxLimiter(lambda: sim.now, patience=0.0)
+        self.limiter = mailbox_limiter(lambda: sim.now, patience=0.0)
 
     def _step[T](self, call: str, words: str, mailbox: str, deadline: float, effect: Callable[[], T]) -> T:
         _check_time(self._sim, deadline)

@@ -14,6 +14,7 @@ from handlers.sync.effects import (
     AlreadyCreated,
     CreateEvent,
     DeleteEvent,
+    Deliver,
     Done,
     Effect,
     FindEvent,
@@ -108,7 +109,7 @@ def planning(change_plan: Any) -> Switch:
 
 
 def _leaving(effect: Effect) -> bool:
-    return not isinstance(effect, RecordEffect) and effect.entry.leaving
+    return not isinstance(effect, RecordEffect | Deliver) and effect.entry.leaving
 
 
 # -- 7. Events ---------------------------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from handlers.again import Refused
 from handlers.clients.dead_letters import DeadLetter
 from handlers.clients.graph import Graph
 from handlers.clients.held import Hold
+from handlers.clients.relay import Relays
 from handlers.clients.sessions import Sessions
 from handlers.clients.storage import Storage
 from handlers.operations import sweeps
@@ -82,6 +83,7 @@ class Simulation:
             storage=cast("Storage", self.store),
             graph=cast("Graph", self.outlook),
             sessions=cast("Sessions", Acumatica(self)),
+            relays=Relays({}, SETTINGS),
             clock=lambda: self.now,
             activity=Activity(),
         )

@@ -13,6 +13,7 @@ from handlers.sync.effects import (
     ClearRecord,
     CreateEvent,
     DeleteEvent,
+    Deliver,
     Done,
     Effect,
     FindEvent,
@@ -63,7 +64,7 @@ def update(entry: Entry = MADE, event: CalendarEvent = EVENT) -> UpdateEvent:
 
 def entry_after(effect: Effect, result: Result, *, now: float = NOW) -> tuple[Entry | None, Any]:
     """The effect's entry as the link has it afterwards, and the failure."""
-    assert not isinstance(effect, RecordEffect)
+    assert not isinstance(effect, RecordEffect | Deliver)
     there, failure = after(link(effect.entry), effect, result, now)
     return next((e for e in there.entries if e.generation == effect.entry.generation), None), failure
 

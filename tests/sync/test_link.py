@@ -10,20 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from handlers.sync.change import RowChange, canonical, digest
-from handlers.sync.link import (
-    STATE_VERSION,
-    Claim,
-    Column,
-    Entry,
-    EventLink,
-    InOutlook,
-    Record,
-    Version,
-    from_state,
-    merge,
-    new_link,
-    to_state,
-)
+from handlers.sync.link import Claim, Column, Entry, EventLink, InOutlook, Record, Version, merge, new_link
+from handlers.sync.link_state import STATE_VERSION, from_state, to_state
 from handlers.sync.mapping_file import load_mapping
 from handlers.sync.template import MissingColumns
 

@@ -15,8 +15,8 @@ from local.sample import ROW, TEXT, changed
 
 COMPARED = "greater, less and the like are conditions of the inquiry"
 KEYS = (
-    "query, key, mailbox, calendar, time_zone, locale, attributes, default_minutes, adopt, link, footer, event, when, "
-    "values, shape, on, sweep, backfill, write_back"
+    "query, key, mailbox, calendar, time_zone, locale, attributes, default_minutes, adopt, link, footer, event, relay, "
+    "when, values, shape, on, sweep, backfill, write_back"
 )
 EVENT = (
     "subject, body, start, end, isAllDay, location, attendees, showAs, sensitivity, importance, categories, isReminderOn, "
@@ -126,7 +126,7 @@ def test_a_byte_order_mark_is_no_part_of_the_text() -> None:
             ('"{event_id}"', '"{Subject}"'),
             (
                 'm.toml: write_back.fields: "custom.Opportunity.AttributeCALEVT": '
-                "{Subject} cannot be written back; what can: {event_id}, {iCalUId}, {joinUrl}, {outlook_end}, "
+                "{Subject} cannot be written back; what can: {answer.id}, {event_id}, {iCalUId}, {joinUrl}, {outlook_end}, "
                 "{outlook_start}, {outlook_status}, {reason}, {responses}, {webLink}"
             ),
         ),

@@ -116,7 +116,8 @@ def test_a_whole_run_touches_nothing() -> None:
 import sys
 from datetime import UTC, datetime
 from handlers.sync.answers import acumatica_error, graph_error
-from handlers.sync.link import from_state, merge, new_link, to_state
+from handlers.sync.link import (merge, new_link)
+from handlers.sync.link_state import (from_state, to_state)
 from handlers.sync.mapping_file import load_mapping
 from handlers.sync.notification import parse_notification, row_changes
 from handlers.sync.plan import intend, plan, wanted_event

@@ -8,6 +8,7 @@ import pytest
 from handlers.sync.change import PUSH, SNAPSHOT, RowChange, datetime_to_ticks, ticks_to_datetime
 from handlers.sync.effects import ClearRecord, DeleteEvent
 from handlers.sync.errors import Code, Later, Permanent
+from handlers.sync.event import CalendarEvent
 from handlers.sync.link import Claim, Entry, EventLink, merge, new_link
 from handlers.sync.mapping import Mapping
 from handlers.sync.mapping_file import load_mapping
@@ -37,7 +38,7 @@ def settled_link() -> EventLink:
     """As it is once the row of `change()` is in order."""
     work = turn(None, change())
     assert isinstance(work, Work)
-    assert work.wanted
+    assert isinstance(work.wanted, CalendarEvent)
     entry = replace(work.link.entries[0], id="id1", fingerprint=work.wanted.fingerprint)
     return replace(work.link, entries=(entry,), claim=None, written_back="id1", settled=TICKS)
 
