@@ -34,7 +34,7 @@ from local.world import MAPPING, MAPPINGS, World
 
 PAGE = 1000
 _FIRST = "K0"
-_MIB_MAX = 300
+_MIB_MAX = 300e6 / 2**20
 
 
 def main() -> int:
@@ -107,7 +107,7 @@ def _measured(mode: Mode, world: World, azurite: Azurite, options: argparse.Name
         yield f"{mode}: {paths['page']} pages of Acumatica"
     if _graph(world) > graph or writes:
         yield f"{mode}: Graph was called, or links were written"
-    if operations[f"{LINKS} read"] > steps * (math.ceil(options.rows / PAGE) + 256):
+    if operations[f"{LINKS} read"] > steps * (math.ceil(options.rows / PAGE) + 1):
         yield f"{mode}: {operations[f'{LINKS} read']} list requests"
     if cost.mib > _MIB_MAX:
         yield f"{mode}: {cost.mib:.0f} MiB"

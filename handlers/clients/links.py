@@ -14,6 +14,7 @@ _STATE_BYTES = 900_000  # an entity holds 1 MiB
 _LETTER_BYTES = 60_000  # more, for what a dead letter notes: that has to fit in any case
 _LISTED = 1000  # entities that one request returns at most
 _ERROR = 1000  # characters
+_ALIKE = 16_000  # bytes of a link that others are packed by: zlib looks no further back than twice that
 
 
 class StateTooLarge(Exception):
@@ -75,7 +76,7 @@ class ListedLinks:
         self.present += present
         self.newest = max(self.newest, timestamp)
         text = json.dumps(state).encode()
-        self._first = self._first or text
+        self._first = self._first or text[:_ALIKE]
         packer = zlib.compressobj(1, zdict=self._first)
         self._packed[bytes.fromhex(stored.entity["RowKey"])] = packer.compress(text) + packer.flush()
 

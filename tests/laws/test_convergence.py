@@ -23,10 +23,12 @@ from tests.laws.story import (
     Change,
     Deed,
     Edit,
+    Fault,
     Look,
     Pause,
     Plot,
     Story,
+    Sweep,
     stories,
     tell,
 )
@@ -161,3 +163,21 @@ def test_a_removed_row_does_not_come_back_after_a_pause() -> None:
     changes = (Change(10, "A", ("ann", "s0", "r0"), (75,)), Change(20, "A", None, (5,)))
     story = Story(changes, workers=1, echo=None, pause=Pause(60, 40, (40 * DAY,)))
     assert simulate(story) == [], explained(story)
+
+
+def test_events_that_the_brake_keeps_leave_once_its_limit_is_raised() -> None:
+    """Three rows at once were closed by an edit, one more than may leave in a sweep: its event stayed, and left some day."""
+    rows = {"A": ("ann", 52, 2), "B": ("bob", 82, 134), "E": ("bob", 179, 106)}
+    changes = tuple(Change(at, row, (owner, "s2", "r1"), (delay,)) for row, (owner, at, delay) in rows.items())
+    story = Story(changes, workers=1, echo=None, edits=(Edit(424, "open"),), healed=True)
+    assert simulate(story) == [], explained(story)
+
+
+def test_whoever_is_told_of_an_error_releases_again() -> None:
+    """What the brake holds was decided on while storage was away for a moment: the story ended there."""
+    changes = tuple(Change(10, row, ("ann", "s0", "r0"), (5,)) for row in "ABC")
+    faults, sweeps = (Fault(300, 200, "emptied"),), (Sweep(320),)
+    for call, kind in (("order", "refused"), ("hold", "refused, yet done"), ("order", "dies before")):
+        mishaps = tuple(Mishap(call, nth, kind) for nth in range(2, 5))  # type: ignore[arg-type]
+        story = Story(changes, mishaps, workers=1, sweeps=sweeps, faults=faults, healed=True)
+        assert simulate(story) == [], explained(story)
