@@ -110,10 +110,12 @@ def _enter_mailboxes(work: Work, mapping: Mapping, services: Services, places: E
     effects = [] if work.failure else plan(work.link, work.wanted, mapping, now)
     entries = [e.entry for e in effects if not isinstance(e, RecordEffect)]
     skipped: dict[int, Failure] = {}
+    inside = False
     for mailbox in dict.fromkeys(entry.mailbox for entry in entries):
         try:
-            limiter.enter(mailbox)
+            limiter.enter(mailbox, wait=not inside)  # who has a place waits for no other: two could wait for each other
             places.callback(limiter.leave, mailbox)
+            inside = True
         except Later as failure:
             skipped |= {entry.generation: failure for entry in entries if entry.mailbox == mailbox}
     if skipped and not plan(work.link, work.wanted, mapping, now, frozenset(skipped)):

@@ -522,7 +522,7 @@ def test_a_mailbox_with_rows_under_way_is_looked_at_later(swept: Swept) -> None:
     bench.apply(row(bench))
     services = bench.factory.services()
     (one,) = looks(services)
-    for _ in range(3):
+    for _ in range(4):
         services.graph.limiter.enter(ANN)
     with pytest.raises(Later) as caught:
         sweep_mailbox(one, services)

@@ -1,6 +1,8 @@
 """What a settlement does between its effects: places in mailboxes, deadlines, repetitions, claims."""
 
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -23,6 +25,7 @@ EVENT = CalendarEvent(ANN, {"subject": "s"})
 def fill(bench: Bench, mailbox: str) -> Callable[[], None]:
     """Take all places of a mailbox; returns what gives them back."""
     limiter, taken = bench.factory.services().graph.limiter, 0
+    limiter.patience = 0.0
     try:
         while True:
             limiter.enter(mailbox)
@@ -54,6 +57,35 @@ def test_a_mailbox_that_is_busy_leaves_the_row_unclaimed(bench: Bench) -> None:
     leave()
     bench.apply(bench.change(1))
     assert bench.subjects() == ["s"]
+
+
+def test_a_mailbox_that_is_busy_for_a_moment_is_waited_for(bench: Bench) -> None:
+    """Without another round through the queue."""
+    leave, limiter = fill(bench, ANN), bench.factory.services().graph.limiter
+    limiter.patience = 30.0
+    with ThreadPoolExecutor(1) as threads:
+        applied = threads.submit(bench.apply, bench.change(1))
+        while not limiter._mailboxes[ANN].line:
+            assert not applied.done()
+            time.sleep(0.001)
+        leave()
+        applied.result(30)
+    assert (bench.subjects(), bench.sent()) == (["s"], 0)
+
+
+def test_who_has_a_place_in_one_mailbox_waits_for_no_other(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two rows that move the other way round would wait for each other."""
+    bench.apply(bench.change(1, "one"))
+    limiter, entered = bench.factory.services().graph.limiter, []
+    enter = limiter.enter
+
+    def noted(mailbox: str, *, wait: bool = False) -> None:
+        entered.append((mailbox, wait))
+        enter(mailbox, wait=wait)
+
+    monkeypatch.setattr(limiter, "enter", noted)
+    bench.apply(bench.change(2, "two", OwnerEmail=BOB))
+    assert entered == [(BOB, True), (ANN, False)]
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ class Outlook:
     def __init__(self, sim: "Simulation") -> None:
         self._sim = sim
         self._made: dict[tuple[str, str], tuple[str, str]] = {}
-        self.limiter = MailboxLimiter(lambda: sim.now)
+        self.limiter = MailboxLimiter(lambda: sim.now, patience=0.0)
 
     def _step[T](self, call: str, words: str, mailbox: str, deadline: float, effect: Callable[[], T]) -> T:
         _check_time(self._sim, deadline)

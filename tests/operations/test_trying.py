@@ -41,7 +41,7 @@ def test_an_event_that_cannot_be_removed_is_told_with_its_name(bench: Bench) -> 
 
 def test_a_mailbox_that_is_busy_is_tried_later(bench: Bench) -> None:
     limiter = bench.factory.services().graph.limiter
-    for _ in range(3):
+    for _ in range(4):
         limiter.enter("ann@example.com")
     assert tried(bench) == {"Event made": "fails"}
     limiter.leave("ann@example.com")
