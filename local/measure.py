@@ -69,6 +69,12 @@ def additions() -> float:
     return statistics.median(timeit.repeat("for i in range(5_000_000): n += i", "n = 0", number=1, repeat=5))
 
 
+def machine() -> str:
+    """What it all ran on."""
+    model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text(encoding="utf-8"))
+    return f"Machine: {os.cpu_count()} cores ({model[1] if model else 'unknown'}), Python {sys.version.split()[0]}"
+
+
 @dataclass(frozen=True)
 class Operations:
     """Operations of storage by table or queue and kind, as `EventLinks read` or `queue row-changes send`."""

@@ -156,11 +156,21 @@ class World:
             time.sleep(0.05)
         return True
 
-    def differences(self, *, timeout: float = 60.0, budget: int = 1) -> list[str]:
-        """Wait until all is done, and let the judge look at the result."""
-        self.rest(timeout)
+    def differences(self, *, timeout: float = 60.0, budget: int = 1, resting: bool = False) -> list[str]:
+        """Wait until all is done, and let the judge look at the result; `resting` sessions are not waited for."""
+        if not resting:
+            self.rest(timeout)
         rows = {MAPPING: self.inquiry.rows.values()}
-        return judge.judge(rows, self.mappings, self.graph, self.acumatica, self.connection, dead=self.dead, budget=budget)
+        return judge.judge(
+            rows,
+            self.mappings,
+            self.graph,
+            self.acumatica,
+            self.connection,
+            dead=self.dead,
+            budget=budget,
+            resting=resting,
+        )
 
     def link_key(self, key: str, owner: str = "") -> str:
         """The key of a row's event link."""

@@ -35,6 +35,7 @@ class Call:
     headers: Mapping[str, str]  # names in lower case
     body: Any  # JSON where it is such, else text, or None
     started: float = field(default_factory=time.monotonic)
+    carried_out: float | None = None  # when it took effect, by time.monotonic; None where it did not
     finished: float | None = None
     status: int = 0
     mailbox: str = ""

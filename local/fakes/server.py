@@ -218,9 +218,12 @@ class Server(ABC):
     def _carry_out(self, call: Call) -> Reply:
         with self.lock:
             try:
-                return self.answer(call)
+                reply = self.answer(call)
             except Refused as refused:
                 return refused.reply
+            if reply.status < 300:
+                call.carried_out = time.monotonic()
+            return reply
 
     def _fail(self, fault: Fault) -> Reply:
         usual = ANSWERS[fault.answer] if fault.answer else self.error(fault.status or 503)
