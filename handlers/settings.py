@@ -245,7 +245,7 @@ class Settings(IntakeSettings):
         alias="REQUEST_TIMEOUT_SECONDS",
         gt=0,
         le=300,
-        description="How long an answer of Graph or Acumatica is waited for.",
+        description="How long an answer of Graph or Acumatica is waited for; of Graph to a change, at most 30 s.",
     )
 
     retention_days: float = Field(

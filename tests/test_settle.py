@@ -108,6 +108,25 @@ def test_no_request_to_graph_starts_that_might_end_too_late(bench: Bench, reques
     assert (told.value.code, bench.graph.calls) == (Code.NO_TIME_LEFT, [])
 
 
+@pytest.mark.parametrize(("setting", "write", "read"), [("100", 30.0, 100.0), ("5", 5.0, 5.0)])
+def test_an_answer_to_a_write_is_waited_for_half_a_minute(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, setting: str, write: float, read: float
+) -> None:
+    """Then it is repeated, which does no harm; a list may take longer."""
+    bench.reconfigure(REQUEST_TIMEOUT_SECONDS=setting)
+    graph, waits = bench.factory.services().graph, []
+    request = graph._http.request
+
+    def noted(method: str, url: str, *, timeout: float | None = None, **options: Any) -> Any:
+        waits.append((method, timeout))
+        return request(method, url, timeout=timeout, **options)
+
+    monkeypatch.setattr(graph._http, "request", noted)
+    bench.apply(bench.change(1))
+    graph.find(ANN, "stamp-1", "", bench.now + 1000)
+    assert (waits[0], waits[-1]) == (("POST", write), ("GET", read))
+
+
 def test_a_look_up_stops_where_its_time_is_over(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """A look-up in many calendars is many requests."""
     bench.graph.add_calendar(ANN, "Second")

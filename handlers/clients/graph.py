@@ -27,6 +27,7 @@ from handlers.sync.event import CalendarEvent
 log = logging.getLogger(__name__)
 
 _CALENDARS_SECONDS = 600.0
+_WRITE_SECONDS = 30.0  # that the answer to a write is waited for: the repetition follows, and does no harm
 _PAGES = 50
 _VIEW_PAGES = 1000
 _CALENDAR_ID = re.compile(r"[A-Za-z0-9_=+/-]{60,}")
@@ -42,7 +43,9 @@ class Graph:
 
     def __init__(self, settings: Settings, clock: Callable[[], float] = time.time) -> None:
         self._settings = settings
-        self._http = Http(settings.request_timeout_seconds)
+        self._read_seconds = settings.request_timeout_seconds
+        self._write_seconds = min(_WRITE_SECONDS, settings.request_timeout_seconds)
+        self._http = Http(self._read_seconds)
         self._clock = clock
         self._patience = min(CONNECT_SECONDS, settings.request_timeout_seconds)
         self._tokens = Tokens(settings, self._patience)
@@ -262,7 +265,8 @@ class Graph:
             # https://learn.microsoft.com/graph/best-practices-concept: client-request-id finds a call in Microsoft's logs
             headers = {"Authorization": f"Bearer {token}", "client-request-id": request_id}
             url = self._settings.graph_url + request.url
-            answer = self._http.request(request.method, url, headers=headers, json=request.body)
+            timeout = self._read_seconds if request.method == "GET" else self._write_seconds
+            answer = self._http.request(request.method, url, timeout=timeout, headers=headers, json=request.body)
             if answer.status_code != requests.codes.unauthorized:
                 break
         if succeeded(answer):
