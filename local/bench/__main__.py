@@ -14,6 +14,7 @@ from local.bench.options import Options, parse
 from local.bench.result import Result
 from local.bench.running import tell
 from local.bench.table import costs, felt, put_into
+from local.bench.targets import targets
 from local.host.process import HostError
 from local.measure import additions, cold_start, machine
 
@@ -52,6 +53,7 @@ def _report(options: Options, about: dict[str, Any], results: Sequence[Result], 
     alone, app = about["cold_start"]["azure.functions"], about["cold_start"]["function_app"]
     told = [
         felt(results),
+        targets(results, app / alone),
         costs(results),
         f"{machine()}; 5 million additions take {about['additions']:.2f} s. Seed {options.seed}.",
         f"Cold start: function_app {app * 1000:.0f} ms = {app / alone:.2f} x azure.functions ({alone * 1000:.0f} ms).",

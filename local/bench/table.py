@@ -1,15 +1,21 @@
 """The tables of the bench, as Markdown."""
 
+import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from local.bench.result import PERCENTS, Result, percentile
 
+_COLUMNS = 9
 _BEGIN, _END = "<!-- bench -->\n", "<!-- end -->"
 
 
 def costs(results: Sequence[Result]) -> str:
-    """What each case took and what binds it, a column for each."""
+    """What each case took and what binds it, a column for each; nine in one table."""
+    return "\n\n".join(map(_costs, itertools.batched(results, _COLUMNS, strict=False)))
+
+
+def _costs(results: Sequence[Result]) -> str:
     operations = sorted({name for result in results for name in result.operations})
     lines: list[tuple[str, Callable[[Result], str]]] = [
         ("hosts", lambda r: f"{r.hosts}"),
@@ -33,31 +39,26 @@ def costs(results: Sequence[Result]) -> str:
         *((f"{name}/row", lambda r, name=name: f"{r.per_row(name):.3f}") for name in operations),
         ("differences", lambda r: "not judged" if r.unfinished else f"{len(r.differences)}"),
     ]
-    return _markdown([["", *(r.case for r in results)], *([name, *map(show, results)] for name, show in lines)])
+    return markdown([["", *(r.case for r in results)], *([name, *map(show, results)] for name, show in lines)])
 
 
 def felt(results: Sequence[Result]) -> str:
-    """How long each row took to the calendar, beside the floor, a line for each case in which events were made."""
-    shown = [result for result in results if result.calendar]
-    heads = ["", "Graph, Acumatica, ms", "rows", "faults", *(f"{_name(percent)}, s" for percent in PERCENTS)]
-    heads += [f"floor {_name(percent)}" for percent in PERCENTS] + [f"ratio {_name(percent)}" for percent in PERCENTS]
-    return _markdown([heads, *(_felt(result) for result in shown)])
+    """Seconds to the calendar as a multiple of the floor, a line for each case in which events were made."""
+    heads = ["", "Graph, Acumatica, ms", "rows", "faults", *("max" if p == 100 else f"p{p}" for p in PERCENTS)]
+    return markdown([heads, *(_felt(result) for result in results if result.calendar)])
 
 
 def _felt(result: Result) -> list[str]:
-    times = [percentile(result.calendar, percent) for percent in PERCENTS]
-    floors = [percentile(result.floor, percent) for percent in PERCENTS]
     graph, acumatica = result.latency
     cells = [result.case, f"{graph * 1000:.0f}, {acumatica * 1000:.0f}", f"{len(result.calendar):,}", f"{result.faults}"]
-    cells += [f"**{seconds:.2f}**" for seconds in times] + [f"{seconds:.2f}" for seconds in floors]
-    return cells + [f"{time / floor:.2f}" if floor else "-" for time, floor in zip(times, floors, strict=True)]
+    for percent in PERCENTS:
+        took, floor = percentile(result.calendar, percent), percentile(result.floor, percent)
+        cells.append(f"**{took:.2f}** = {took / floor:.1f} × {floor:.2f}")
+    return cells
 
 
-def _name(percent: int) -> str:
-    return "max" if percent == 100 else f"p{percent}"
-
-
-def _markdown(rows: list[list[str]]) -> str:
+def markdown(rows: list[list[str]]) -> str:
+    """A table; its first row is its head."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     written = ["| " + " | ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)) + " |" for row in rows]
     return "\n".join([written[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *written[1:]])

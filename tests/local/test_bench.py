@@ -13,6 +13,7 @@ from local.bench.limits import in_the_calendar
 from local.bench.result import Latency, Result, percentile
 from local.bench.running import Bench
 from local.bench.table import costs, felt, put_into
+from local.bench.targets import targets
 from local.measure import Operations, cold_start, spent
 
 LOG = """
@@ -69,8 +70,21 @@ def test_times_to_the_calendar_are_told_beside_the_floor() -> None:
     result.calendar, result.floor = [0.6, 0.3, 0.9, 9.0], [0.3] * 4
     assert [percentile(result.calendar, percent) for percent in (50, 95, 100)] == [0.9, 9.0, 9.0]
     cells = [cell.strip() for cell in felt([result]).splitlines()[2].strip("|").split("|")]
-    assert cells[:8] == ["a case", "300, 400", "4", "0", "**0.90**", "**9.00**", "**9.00**", "**9.00**"]
-    assert cells[8:] == ["0.30"] * 4 + ["3.00", "30.00", "30.00", "30.00"]
+    assert cells == ["a case", "300, 400", "4", "0", "**0.90** = 3.0 × 0.30", *["**9.00** = 30.0 × 0.30"] * 3]
+
+
+def test_a_target_is_met_or_not_and_left_out_where_its_case_was_not_run() -> None:
+    result = Result("trickle, as in life", 1, rows=100, notifications=100)
+    result.calendar, result.floor = [0.4] * 90 + [0.8] * 10, [0.3] * 100
+    said = targets([result], 2.0)
+    met = {line.split("|")[1].strip(): line.split("|")[3].strip() for line in said.splitlines()[2:]}
+    assert met == {
+        "Single rows, Graph 300 ms: p50 ≤ 1.5 × the floor": "met",
+        "The same: p95 ≤ 2.5 × the floor": "**not met**",
+        "Cold start ≤ 2.1 × `import azure.functions`": "met",
+        "Host memory ≤ 250 MiB, in all cases": "met",
+        "Correct in all cases": "met",
+    }
 
 
 def test_the_tables_have_their_place_in_the_documentation(tmp_path: Path) -> None:
