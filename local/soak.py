@@ -86,7 +86,7 @@ class Soak(World):
         self.counts: Counter[str] = Counter()
         self.deliveries: list[Future[None]] = []
         self._seed = seed
-        self._wanted = hosts
+        self.workers = self._wanted = hosts
         self._logs = logs
         self._turn = itertools.count()
         self._courier = ThreadPoolExecutor(24, "courier")

@@ -49,6 +49,7 @@ class World:
         self.acumatica = FakeAcumatica(echo=self._echo if echo else None, **(acumatica or {}))
         self.inquiry: Inquiry
         self.host: HostProcess
+        self.workers = 1
         self.dead: set[str] = set()
         self.echoes = 0
         self.lock = threading.Lock()  # of the inquiry, for tests that change it in several threads
@@ -169,6 +170,7 @@ class World:
             self.connection,
             dead=self.dead,
             budget=budget,
+            workers=self.workers,
             resting=resting,
         )
 

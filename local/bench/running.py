@@ -72,7 +72,7 @@ class Bench(World):
         self.hosts: list[HostProcess] = []
         self.random = random.Random(options.seed)
         self._azurite = azurite
-        self._wanted = hosts
+        self.workers = self._wanted = hosts
         self._until = options.until
         # The SDK would wait 15 s after a kept connection has been closed meanwhile.
         self._queue = QueueClient.from_connection_string(self.connection, QUEUE, initial_backoff=0.1, increment_base=1)
