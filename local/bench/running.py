@@ -232,7 +232,8 @@ class Bench(World):
         seen = sorted((when, made[subject]) for subject, when in told if subject in made)
         arrivals = [when for when, _ in seen]
         result.calendar = [max(done - when, 0.0) for when, done in seen]
-        best = in_the_calendar(arrivals, result.latency, result.hosts * at_a_time(self.settings))
+        most, _ = at_a_time(self.settings)
+        best = in_the_calendar(arrivals, result.latency, result.hosts * most)
         result.floor = [done - when for when, done in zip(arrivals, best, strict=True)]
 
     def _look(self) -> dict[str, Any]:
