@@ -34,6 +34,8 @@ _SENDERS = 8
 SETTINGS = {
     "ACUMATICA_MAX_SESSIONS": str(SESSIONS),
     "ACUMATICA_LINGER_SECONDS": "2",  # 20 in production: how long an idle session is kept
+    # 900 in production: until a record is written once more that a host was killed over; no calendar waits for it.
+    "ACUMATICA_LATE_SECONDS": "4",
     "PYTHON_THREADPOOL_THREAD_COUNT": "16",
 }
 # Where hosts and workers die, or faults are many: what takes minutes in production takes seconds, and little enough for the
