@@ -14,10 +14,10 @@ SESSIONS = 4
 _PER_MAILBOX = 4  # https://learn.microsoft.com/graph/throttling-limits#limits-per-mailbox
 
 
-def at_a_time(settings: Mapping[str, str]) -> int:
-    """How many rows one host takes at a time."""
+def at_a_time(settings: Mapping[str, str]) -> tuple[int, float]:
+    """How many rows one host takes at a time: at most, and on average, since it fetches a batch below a threshold."""
     queues = HostJson.read(ROOT / "host.json", settings).queues
-    return queues.batch_size + queues.threshold
+    return queues.batch_size + queues.threshold, queues.threshold + queues.batch_size / 2
 
 
 def in_the_calendar(arrivals: Iterable[float], latency: Latency, lanes: int, sessions: int = SESSIONS) -> list[float]:
@@ -41,7 +41,7 @@ class Bounds:
 
     def __init__(self, until: float, settings: Mapping[str, str], tell: Callable[[str], None]) -> None:
         self._until = until
-        self._lanes = at_a_time(settings)
+        _, self._lanes = at_a_time(settings)
         self._tell = tell
         self._alone: dict[tuple[int, int], float] = {}
 
@@ -56,7 +56,7 @@ class Bounds:
         if "offered" in result.bounds or result.latency != QUICK:
             return
         saves = round(sum(result.per_row(f"{LINKS} {kind}") for kind in ("insert", "replace")))
-        kind = (saves, result.rows // result.notifications)
+        kind = (saves, round(result.rows / result.notifications))
         if result.hosts == 1 and kind not in self._alone and self._until - time.monotonic() > result.seconds:
             self._tell(f"Azurite alone, as for: {result.case}")
             self._alone[kind] = azurite_alone(rows=result.rows, each=kind[1], saves=saves)

@@ -19,7 +19,7 @@ class Sizes:
     minutes: float  # the most that it may take
 
 
-SHORT = Sizes(rows=250, large=1000, trickle=15, troubled=40, pauses=4, lease=20, minutes=5.0)
+SHORT = Sizes(rows=200, large=400, trickle=12, troubled=30, pauses=3, lease=10, minutes=5.0)
 FULL = Sizes(rows=1000, large=10_000, trickle=100, troubled=300, pauses=20, lease=600, minutes=60.0)
 
 

@@ -62,7 +62,7 @@ def _cpu(cases: Mapping[str, Result]) -> Reached:
 
 def _calls(cases: Mapping[str, Result]) -> Reached:
     new = cases["new rows"]
-    graph, acumatica = new.graph_calls / new.rows, (new.acumatica_calls - 2 * new.sign_ins) / new.rows
+    graph, acumatica = new.each(new.graph_calls), new.each(new.acumatica_calls - 2 * new.sign_ins)
     links = sum(new.per_row(f"{LINKS} {kind}") for kind in ("read", "insert", "replace"))
     return f"{graph:.3f}, {acumatica:.3f}, {links:.3f}", graph == 1 and acumatica == 1 and links <= 2
 

@@ -172,7 +172,10 @@ class Server(ABC):
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         reply: Reply | None = None
-        raw = await request.content.read()
+        try:
+            raw = await request.content.read()
+        except ConnectionError:  # the client has died over it
+            return _reset(request)
         headers = {name.lower(): value for name, value in request.headers.items()}
         call = Call(request.method, request.raw_path, headers, _body(raw, headers), raw, client=request)
         if call.path.startswith("/_fake/"):
