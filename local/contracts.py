@@ -2,8 +2,9 @@
 
 FOLDER holds graph-calendar.v1.0.strict.yaml, graph-calendar.v1.0.yaml and openapi_subset.Default_*.json; a RECORD has one
 JSON object per line, as the fakes write it when FAKES_RECORD names a file. Every request whose path a document has must
-satisfy it, and so must what a fake answered of its own accord; the others are listed. The exit status is 1 with any
-violation, and where nothing could be checked.
+satisfy it, and so must what a fake answered of its own accord; the others are listed. CloudEvents (structured, binary) must
+satisfy cloudevents.json of their specification, where FOLDER holds it. The exit status is 1 with any violation, and where
+nothing could be checked.
 """
 
 import argparse
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+import jsonschema
 import yaml
 from openapi_core import OpenAPI
 from openapi_core.testing import MockRequest, MockResponse
@@ -24,6 +26,7 @@ from openapi_core.testing import MockRequest, MockResponse
 GRAPH = "graph-calendar.v1.0.strict.yaml"
 GRAPH_ANSWERS = "graph-calendar.v1.0.yaml"  # the strict one knows only what a client may write
 ACUMATICA = "openapi_subset.Default_*.json"
+EVENTS = "cloudevents.json"  # https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/cloudevents.json
 
 
 @dataclass(frozen=True)
@@ -108,18 +111,44 @@ def problems(contract: Contract, path: str, call: dict[str, Any]) -> Iterator[st
         yield f"{text}{': ' + detail if detail else ''}"
 
 
+def cloud_event(call: dict[str, Any]) -> dict[str, Any] | None:
+    """The CloudEvent of a call in the JSON format, whichever way it was sent; None where it is none."""
+    headers = call.get("headers", {})
+    kind = headers.get("content-type", "")
+    if kind.startswith("application/cloudevents+json"):
+        return dict(call["body"])
+    if "ce-specversion" not in headers:
+        return None
+    attributes = {name[3:]: unquote(value) for name, value in headers.items() if name.startswith("ce-")}
+    return attributes | {"datacontenttype": kind, "data": call["body"]}
+
+
+def event_problems(schema: Any, event: dict[str, Any]) -> Iterator[str]:
+    """Violations of one CloudEvent; names are of small letters and digits, which the schema does not say."""
+    for name in event:
+        if not re.fullmatch(r"[a-z0-9]+|data_base64", name):
+            yield f"{name} is no name of an attribute"
+    for error in jsonschema.Draft7Validator(schema, format_checker=jsonschema.FormatChecker()).iter_errors(event):
+        yield f"{'.'.join(map(str, error.absolute_path))}: {error.message[:200]}"
+
+
 def main() -> int:
     """Check records; see the module's docstring."""
     parser = argparse.ArgumentParser(prog="python -m local.contracts", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("record", type=Path, nargs="+")
     arguments = parser.parse_args()
-    contracts = load(arguments.folder)
+    contracts, of_events = load(arguments.folder), arguments.folder / EVENTS
+    schema = json.loads(of_events.read_text(encoding="utf-8")) if of_events.exists() else None
     checked: Counter[str] = Counter()
     others: Counter[str] = Counter()
     violations: Counter[str] = Counter()
     for line in (line for file in arguments.record for line in file.read_text(encoding="utf-8").splitlines()):
         request = json.loads(line)
+        if (event := cloud_event(request)) and schema:
+            checked[EVENTS] += 1
+            violations.update(f"{EVENTS}: {problem}" for problem in event_problems(schema, event))
+            continue
         path = urlsplit(request["path"]).path
         held = [(contract, rest) for contract in contracts if (rest := contract.path_of(path)) is not None]
         if not held:
@@ -133,7 +162,9 @@ def main() -> int:
     print("Not in any document: " + (", ".join(f"{what} ({count})" for what, count in sorted(others.items())) or "none"))
     for what, count in violations.most_common(20):
         print(f"VIOLATION ({count} times) {what}")
-    missing = [contract.name for contract in contracts if not checked[contract.name]]
+    if schema is None:
+        print(f"NOT CHECKED: CloudEvents, since {arguments.folder} has no {EVENTS}.")
+    missing = [name for name in (*(c.name for c in contracts), *([EVENTS] if schema else [])) if not checked[name]]
     if missing:
         print(f"No request was held against {', '.join(missing)}: is the record complete?")
     print(f"{sum(violations.values())} violations")

@@ -16,7 +16,8 @@ from handlers.clients.web import Http, succeeded
 from handlers.settings import CONNECT_SECONDS, Settings
 from handlers.sync.errors import Code, Later
 from handlers.sync.mapping_relay import RelayTemplate
-from handlers.sync.relay import Message, answer_id, body, gone, headers, relay_error
+from handlers.sync.relay_answers import answer_id, gone, relay_error
+from handlers.sync.relay_message import Message, body, headers
 
 log = logging.getLogger(__name__)
 

@@ -51,7 +51,8 @@ from handlers.sync.notification import PushNotification, parse_notification, row
 from handlers.sync.plan import Wanted, intend, plan
 from handlers.sync.plan import wanted as asked_for
 from handlers.sync.record import RecordUpdate, record_update
-from handlers.sync.relay import RelayState, body, headers
+from handlers.sync.relay import RelayState
+from handlers.sync.relay_message import body, headers
 from handlers.sync.scope import Scope
 from handlers.sync.template import MissingColumns, Row
 

@@ -9,7 +9,7 @@ from handlers.sync.errors import Later, OutcomeUnknown, Permanent
 from handlers.sync.event import CalendarEvent
 from handlers.sync.link import Entry, InOutlook, Record
 from handlers.sync.mapping import ANSWER_ID, EVENT_ID
-from handlers.sync.relay import Message
+from handlers.sync.relay_message import Message
 
 
 @dataclass(frozen=True)

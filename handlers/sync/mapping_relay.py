@@ -21,8 +21,10 @@ class RelayTemplate(Table):
         description="Name of the app setting that holds the address (`https://…`), which is a secret: `RELAY_` and more.",
         examples=["RELAY_CRM"],
     )
-    format: Literal["standard", "cloudevents"] = Field(
-        "standard", description="`standard`: as Standard Webhooks has it; `cloudevents`: CloudEvents 1.0, structured."
+    format: Literal["standard", "cloudevents", "cloudevents-binary"] = Field(
+        "standard",
+        description="`standard`: as Standard Webhooks has it; `cloudevents`, `cloudevents-binary`: CloudEvents 1.0, "
+        "structured (all of it in the body) or binary (its attributes in headers).",
     )
     auth: Literal["signature", "entra", "none"] = Field(
         "signature",

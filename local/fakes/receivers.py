@@ -18,7 +18,7 @@ from local.fakes.server import Server
 from local.fakes.switches import Switches
 
 SECRET = "whsec_c2VjcmV0IG9mIHRoZSBmYWtlIHJlY2VpdmVycw=="  # noqa: S105
-AUDIENCE = "https://service.flow.microsoft.com"
+AUDIENCE = "https://service.flow.microsoft.com/"
 
 
 class ReceiverSwitches(Switches):
@@ -29,6 +29,12 @@ class ReceiverSwitches(Switches):
 
     https://learn.microsoft.com/azure/connectors/connectors-native-reqres
     """
+
+    tenant: str = ""
+    """Whose tokens the flow takes: a tenant's id; empty: those of the tenant that it is in."""
+
+    caller: str = ""
+    """Object id of the only one who may start the flow (*Specific users in my tenant*); empty: whoever is in the tenant."""
 
     off: bool = False
     """Whether the Zap is turned off for good: 410, by which a hook says that it wants no more."""
@@ -129,22 +135,27 @@ class FakeReceivers(Server):
 
     def _signed(self, call: Call) -> Reply:
         try:
-            body = Webhook(SECRET).verify(call.raw, dict(call.headers))
+            Webhook(SECRET).verify(call.raw, dict(call.headers))
         except WebhookVerificationError as error:
             return Reply(401, {"error": str(error)})
-        self.signed.take(call.headers["webhook-id"], body)
+        self.signed.take(call.headers["webhook-id"], _message(call))
         return Reply(204)
 
     def _flow(self, call: Call) -> Reply:
-        """https://learn.microsoft.com/power-automate/oauth-authentication."""
-        problem = "There are no tokens here."
-        if self._identity:
-            problem = self._identity.problem(call.headers.get("authorization", ""), AUDIENCE) or ""
-        if problem:
+        if problem := self._mismatch(call.headers.get("authorization", "")):
             return Reply(401, {"error": {"code": "MisMatchingOAuthClaims", "message": problem}})
-        made = f"made-{call.body['data']['key'][0]}" if self.switches.answer else ""
-        self.flow.take(call.headers["webhook-id"], call.body, made)
+        message = _message(call)
+        made = f"made-{message['data']['key'][0]}" if self.switches.answer else ""
+        self.flow.take(call.headers["webhook-id"], message, made)
         return Reply(200, {"id": made}) if made else Reply(202)
+
+    def _mismatch(self, authorization: str) -> str:
+        """Which claim is missing or wrong: https://learn.microsoft.com/power-automate/oauth-authentication."""
+        claims = self._identity.claims(authorization) if self._identity else {}
+        tenant = self.switches.tenant or (self._identity.tenant_id if self._identity else "")
+        wanted = {"aud": AUDIENCE, "iss": f"https://sts.windows.net/{tenant}/", "tid": tenant}
+        wanted |= {"oid": self.switches.caller} if self.switches.caller else {}
+        return next((f"{name} does not match." for name, value in wanted.items() if claims.get(name) != value), "")
 
     def _hook(self, call: Call) -> Reply:
         if self.switches.off:
@@ -156,5 +167,10 @@ class FakeReceivers(Server):
             return Reply(429, {"status": "error"}, {"Retry-After": "2"})
         self._recent.append(now)
         made = f"zap-{len(self.hook.seen) + 1}"
-        self.hook.take(call.headers["webhook-id"], call.body, made)
+        self.hook.take(call.headers["webhook-id"], _message(call), made)
         return Reply(200, {"status": "success", "id": made, "attempt": made, "request_id": made})
+
+
+def _message(call: Call) -> Any:
+    """A message with type and data; a binary CloudEvent has its type in a header, and only the data in the body."""
+    return {"type": call.headers["ce-type"], "data": call.body} if "ce-type" in call.headers else call.body

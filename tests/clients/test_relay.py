@@ -12,7 +12,7 @@ from handlers.settings import Settings
 from handlers.sync.errors import Code, Later, OutcomeUnknown, Permanent
 from handlers.sync.mapping import Mapping
 from handlers.sync.mapping_file import load_mapping
-from handlers.sync.relay import Message
+from handlers.sync.relay_message import Message
 from local.fakes import FakeAcumatica, FakeGraph, FakeReceivers, Fault, app_settings
 from local.fakes.receivers import SECRET
 
@@ -79,8 +79,9 @@ def test_a_wrong_secret_is_a_dead_letter(settings: Settings, fakes: FakeReceiver
     assert (told.value.code, "secret" in told.value.remedy) == (Code.RELAY_REFUSED, True)
 
 
-def test_a_cloud_event_is_signed_too(settings: Settings, fakes: FakeReceivers) -> None:
-    Sender(settings, f"{fakes.url}/signed", format="cloudevents").send(message())
+@pytest.mark.parametrize("form", ["cloudevents", "cloudevents-binary"])
+def test_a_cloud_event_is_signed_too(settings: Settings, fakes: FakeReceivers, form: str) -> None:
+    Sender(settings, f"{fakes.url}/signed", format=form).send(message())
     assert fakes.signed.present == {("A",): {"Key": "A"}}
 
 
@@ -90,10 +91,41 @@ def test_a_flow_gets_a_token_for_its_audience(settings: Settings, fakes: FakeRec
     assert "webhook-signature" not in fakes.calls[-1].headers
 
 
-def test_a_token_for_somebody_else_is_refused(settings: Settings, fakes: FakeReceivers) -> None:
+@pytest.mark.parametrize("audience", ["api://other", "https://service.flow.microsoft.com"])
+def test_a_token_for_somebody_else_is_refused(settings: Settings, fakes: FakeReceivers, audience: str) -> None:
+    """The slash at the end of Power Automate's audience is part of it."""
     with pytest.raises(Permanent) as told:
-        Sender(settings, f"{fakes.url}/flow", auth="entra", audience="api://other").send(message())
+        Sender(settings, f"{fakes.url}/flow", auth="entra", audience=audience).send(message())
+    assert (told.value.code, "auth (and audience)" in told.value.remedy) == (Code.RELAY_REFUSED, True)
+
+
+def test_a_flow_of_another_tenant_refuses_the_token(settings: Settings, fakes: FakeReceivers) -> None:
+    fakes.switches.tenant = "another"
+    with pytest.raises(Permanent) as told:
+        Sender(settings, f"{fakes.url}/flow", auth="entra").send(message())
     assert told.value.code == Code.RELAY_REFUSED
+
+
+def test_a_flow_may_take_the_apps_identity_alone(settings: Settings, fakes: FakeReceivers, graph: FakeGraph) -> None:
+    fakes.switches.caller = graph.identity.object_id
+    assert Sender(settings, f"{fakes.url}/flow", auth="entra").send(message()) == "made-A"
+    fakes.switches.caller = "somebody-else"
+    with pytest.raises(Permanent):
+        Sender(settings, f"{fakes.url}/flow", auth="entra").send(message(2))
+
+
+def test_a_client_secret_gets_a_token_for_the_same_audience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By scope: https://learn.microsoft.com/entra/identity-platform/scopes-oidc#trailing-slash-and-default."""
+    with FakeGraph(tls=True) as graph, FakeReceivers(graph.identity) as fakes:
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", graph.ca_file)
+        registration = {
+            "GRAPH_AUTHORITY": graph.authority_url,
+            "GRAPH_TENANT_ID": graph.identity.tenant_id,
+            "GRAPH_CLIENT_ID": graph.identity.client_id,
+            "GRAPH_CLIENT_SECRET": graph.identity.client_secret,
+        }
+        settings = Settings(**(app_settings(graph, FakeAcumatica()) | registration))
+        assert Sender(settings, f"{fakes.url}/flow", auth="entra").send(message()) == "made-A"
 
 
 def test_a_token_that_is_refused_is_replaced_once(settings: Settings, fakes: FakeReceivers, graph: FakeGraph) -> None:

@@ -49,7 +49,7 @@ def test_without_fields_every_column_is_read_and_named_ones_by_the_names_of_the_
     [
         (BEGIN + '[relay]\nurl = "https://hooks.example.com"\n', "relay.url"),
         (BEGIN + "[relay]\n", "relay.url: missing"),
-        (BEGIN + RELAY + 'format = "xml"\n', "relay.format: 'xml' is none of standard, cloudevents"),
+        (BEGIN + RELAY + 'format = "xml"\n', "relay.format: 'xml' is none of standard, cloudevents, cloudevents-binary"),
         (BEGIN + RELAY + 'types = ["row.insert"]\n', "did you mean 'row.inserted'?"),
         (BEGIN + RELAY + "types = []\n", "relay.types: has to hold at least one"),
         (BEGIN + RELAY + 'audience = "api://x"\n', 'relay.audience: counts only with auth = "entra"'),

@@ -18,7 +18,8 @@ from handlers.sync.mapping import Mapping
 from handlers.sync.mapping_file import load_mapping
 from handlers.sync.plan import intend, plan, settled, wanted
 from handlers.sync.record import record_update
-from handlers.sync.relay import answer_id, body, headers, relay_error
+from handlers.sync.relay_answers import answer_id, relay_error
+from handlers.sync.relay_message import body, headers
 from handlers.sync.scope import Scope
 from handlers.sync.sweep_plan import Equal, Skipped, Upsert, Verdict, judge
 from local.fakes.receivers import Receiver
@@ -207,6 +208,27 @@ def test_the_body_of_a_cloud_event() -> None:
     }
     assert (data["before"], data["after"]["amount"]) == (None, 2)
     assert headers(effect.message, mapping.relay)["Content-Type"] == "application/cloudevents+json; charset=utf-8"
+
+
+def test_a_binary_cloud_event_has_its_attributes_in_headers() -> None:
+    """Percent-encoded, as the binding has it: what is encoded already is encoded once more."""
+    text = TEXT.replace('url = "RELAY_CRM"', 'url = "RELAY_CRM"\nformat = "cloudevents-binary"')
+    mapping = load_mapping("m", text)
+    (effect,) = deliveries(begun(new(), change(1, 2), mapping), mapping)
+    assert mapping.relay
+    message = replace(effect.message, key=("Ä 1", "b/c"))
+    assert headers(message, mapping.relay) == {
+        "Content-Type": "application/json",
+        "ce-specversion": "1.0",
+        "ce-id": message.id,
+        "ce-source": "/acumatica/p/m",
+        "ce-type": "row.inserted",
+        "ce-subject": "%25C3%2584%25201/b%252Fc",
+        "ce-time": "2025-11-29T08:00:00Z",
+        "ce-sequence": "00000000000000001001",
+        "webhook-id": message.id,
+    }
+    assert json.loads(body(message, mapping.relay))["after"]["amount"] == 2
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """What gives out tokens for Graph: App Service's managed identity endpoint, and Microsoft Entra ID."""
 
+import base64
+import json
 import math
 import time
 import uuid
@@ -17,24 +19,30 @@ class Identity:
         self.header = str(uuid.UUID(int=seed + 1))
         self.tenant_id = str(uuid.UUID(int=seed + 2))
         self.client_id = str(uuid.UUID(int=seed + 3))
+        self.object_id = str(uuid.UUID(int=seed + 4))
         self.client_secret = "graph-secret"  # noqa: S105
         self.user_assigned: set[str] = set()  # client ids of identities; empty means that any is taken
         self.token_seconds = 86400.0
-        self._tokens: dict[str, tuple[str, float]] = {}
+        self._tokens: dict[str, tuple[dict[str, str], float]] = {}  # claims and expiry
 
     def problem(self, authorization: str, audience: str) -> str | None:
         """What is wrong with an Authorization header; None if nothing is."""
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer" or not token:
             return "Access token is empty."
-        meant_for, expiry = self._tokens.get(token, ("", math.inf))
-        if meant_for.rstrip("/") != audience:
+        claims, expiry = self._tokens.get(token, ({"aud": ""}, math.inf))
+        if (meant_for := claims["aud"]).rstrip("/") != audience:
             return "Access token validation failure. Invalid audience." if meant_for else "JWT is not well formed."
         return None if expiry > time.time() else "Access token has expired or is not yet valid."
 
     def expire(self) -> None:
         """All tokens that were given out have expired."""
-        self._tokens = {token: (audience, 0.0) for token, (audience, _) in self._tokens.items()}
+        self._tokens = {token: (claims, 0.0) for token, (claims, _) in self._tokens.items()}
+
+    def claims(self, authorization: str) -> dict[str, str]:
+        """What a token says, if it was given out and has not expired; else nothing."""
+        claims, expiry = self._tokens.get(authorization.partition(" ")[2], ({}, 0.0))
+        return claims if expiry > time.time() else {}
 
     def managed(self, call: Call) -> Reply:
         """https://learn.microsoft.com/azure/app-service/overview-managed-identity#rest-endpoint-reference."""
@@ -100,8 +108,12 @@ class Identity:
         return None
 
     def _token(self, audience: str) -> str:
-        token = f"eyJ0eXAiOiJKV1QifQ.{uuid.uuid4().hex}.fake"
-        self._tokens[token] = (audience, time.time() + self.token_seconds)
+        """https://learn.microsoft.com/entra/identity-platform/access-token-claims-reference, version 1.0."""
+        who = {"tid": self.tenant_id, "oid": self.object_id, "appid": self.client_id}
+        claims = {"aud": audience, "iss": f"https://sts.windows.net/{self.tenant_id}/", **who}
+        payload = json.dumps(claims | {"uti": uuid.uuid4().hex}).encode()
+        token = f"eyJ0eXAiOiJKV1QifQ.{base64.urlsafe_b64encode(payload).decode().rstrip('=')}.fake"
+        self._tokens[token] = (claims, time.time() + self.token_seconds)
         return token
 
 
