@@ -156,7 +156,7 @@ def test_a_hook_that_throttles_is_left_alone_for_as_long_as_it_says(settings: Se
         sender.send(message())
     assert (told.value.code, told.value.delay) == (Code.RELAY_THROTTLED, 2.0)
     with pytest.raises(Later) as told:
-        sender.relays.limiter.enter(sender.relays.name("m"))
+        sender.relays.limiter.enter(sender.relays.receiver("m").name)
     assert (told.value.code, told.value.counted) == (Code.RELAY_BUSY, False)
 
 
