@@ -5,6 +5,7 @@ from handlers.bury import CORRECT_IT, bury, bury_unreadable
 from handlers.clients.storage import Storage
 from handlers.clients.tables import StorageError, is_away
 from handlers.outcome import Outcome, carry_out, decide, given_up, tell
+from handlers.put_back import waiting_for_storage
 from handlers.services import Factory, NotReady, Services
 from handlers.settings import FUNCTION_SECONDS
 from handlers.settle import Settled, settle
@@ -14,15 +15,9 @@ from handlers.sync.errors import Code, Later, Permanent
 
 def apply(message: str, factory: Factory) -> None:
     """Take one message of queue row-changes. Returns when it may be acknowledged; raises on bugs, and without the queue."""
-    storage = factory.storage()
-    try:
+    storage, taken = factory.storage(), None
+    with waiting_for_storage(message, storage.queue.put_back):
         taken = _taken(message, factory, storage)
-    except StorageError as error:
-        if not is_away(error):
-            raise
-        storage.queue.put_back(message, 30.0)  # the host would give up after five tries, and a person be asked
-        telemetry.emit(telemetry.DEFERRED, code=Code.STORAGE_AWAY)
-        return
     if taken:
         tell(*taken)
 
@@ -69,13 +64,14 @@ def _settled(change: RowChange, services: Services, deadline: float, gave_up: Pe
 
 
 def bury_poison(message: str, factory: Factory) -> None:
-    """Keep what the host gave up on, after it had raised five times."""
+    """Keep what the host gave up on, after it had raised five times; while storage is away, it is tried anew instead."""
     storage = factory.storage()
     reason = "The app failed on this change again and again; its log of that time says why."
-    try:
-        change = storage.queue.read(message)
-    except NotARowChange:
-        bury_unreadable(message, reason, storage)
-        return
-    bury(change, Permanent(Code.APP_FAILED, reason, CORRECT_IT), storage)
-    factory.activity().failed(change)
+    with waiting_for_storage(message, storage.queue.put_back):
+        try:
+            change = storage.queue.read(message)
+        except NotARowChange:
+            bury_unreadable(message, reason, storage)
+            return
+        bury(change, Permanent(Code.APP_FAILED, reason, CORRECT_IT), storage)
+        factory.activity().failed(change)

@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 
 from handlers import calendar_sweep
 from handlers.bury import bury_look, bury_unreadable
+from handlers.clients.storage import Storage
 from handlers.clients.sweeps import Look, NotAnOrder, Order
-from handlers.clients.tables import StorageError, is_away
+from handlers.put_back import waiting_for_storage
 from handlers.release import release
 from handlers.services import Factory, NotReady, Services
 from handlers.sweep import Overtaken, step
@@ -22,26 +23,22 @@ _FAILED = "The app failed on this again and again; its log of that time says why
 
 
 def sweep(message: str, factory: Factory) -> None:
-    """Take one message of queue sweeps. Returns when it may be acknowledged; raises only on bugs and lost storage."""
+    """Take one message of queue sweeps. Returns when it may be acknowledged; raises on bugs, and without the queue."""
     storage = factory.storage()
-    try:
-        order = storage.sweeps.read(message)
-    except NotAnOrder as error:
-        bury_unreadable(message, f"The queue of sweeps held a message that is none of its own: {error}.", storage)
-        return
-    try:
-        services = factory.services()
-    except NotReady:
-        storage.sweeps.send(order, 60.0)
-        return
-    try:
+    with waiting_for_storage(message, storage.sweeps.put_back):
+        try:
+            order = storage.sweeps.read(message)
+        except NotAnOrder as error:
+            bury_unreadable(message, f"The queue of sweeps held a message that is none of its own: {error}.", storage)
+            return
+        try:
+            services = factory.services()
+        except NotReady:
+            storage.sweeps.send(order, 60.0)
+            return
         delay = _taken(order, services)
-    except StorageError as error:
-        if not is_away(error):
-            raise
-        delay = 60.0
-    if delay is not None:
-        storage.sweeps.send(replace(order, tries=order.tries + 1), delay)
+        if delay is not None:
+            storage.sweeps.send(replace(order, tries=order.tries + 1), delay)
 
 
 def _taken(order: Order, services: Services) -> float | None:
@@ -85,19 +82,27 @@ def _go_on(order: Order, services: Services) -> float | None:
 
 
 def bury_poison(message: str, factory: Factory) -> None:
-    """Keep what the host gave up on, after it had raised five times, where people see it and can begin it anew."""
-    storage, at = factory.storage(), datetime.now(UTC)
-    try:
-        order = storage.sweeps.read(message)
-    except NotAnOrder:
-        bury_unreadable(message, _FAILED, storage)
-        return
+    """Keep what the host gave up on, after it had raised five times, where people see it and can begin it anew.
+
+    While storage is away, it is tried anew instead.
+    """
+    storage = factory.storage()
+    with waiting_for_storage(message, storage.sweeps.put_back):
+        try:
+            order = storage.sweeps.read(message)
+        except NotAnOrder:
+            bury_unreadable(message, _FAILED, storage)
+            return
+        _give_up(order, storage)
+
+
+def _give_up(order: Order, storage: Storage) -> None:
     if order.look:
         bury_look(order.look, _FAILED, storage)
         return
     hold = storage.held.get(order.hold) if order.hold else None
     if hold and hold.state == "releasing":
-        storage.held.decide(hold, "held", at, hold.by, _FAILED)
+        storage.held.decide(hold, "held", datetime.now(UTC), hold.by, _FAILED)
     found = storage.sweeps.get(order.mapping) if order.mapping else None
     if found and found.id == order.sweep and found.phase != "done":
         remedy = "Correct the cause, and begin the sweep anew; the next one of the schedule begins anew by itself."

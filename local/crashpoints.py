@@ -54,7 +54,7 @@ from local.world import MAPPING, MAPPINGS
 
 SESSION_SECONDS = 600.0  # after which Acumatica ends a session by itself
 NEXT_NIGHT = 86_400.0
-HOUR_OF_TICKS = 3600 * 10_000_000
+LONG_AGO_TICKS = 2 * 3600 * 10_000_000
 REDELIVERY_SECONDS = 5.0  # from a death until the queue delivers again, with the dead one's claim still live
 ACUMATICA_TRIES = 20
 MESSAGES_AT_MOST = 500  # in one run; more means that it would never end
@@ -672,8 +672,8 @@ def relayed_removal(play: Play) -> None:
 
 
 def _earlier(notification: Notification) -> Notification:
-    """An hour ago: older than what a sweep believes."""
-    return {**notification, "TimeStamp": notification["TimeStamp"] - HOUR_OF_TICKS}
+    """Two hours ago: our clock may be an hour behind, and a sweep judges nothing that is younger than its margin."""
+    return {**notification, "TimeStamp": notification["TimeStamp"] - LONG_AGO_TICKS}
 
 
 def _everything(play: Play) -> Play:

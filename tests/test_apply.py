@@ -396,6 +396,14 @@ def test_without_tables_the_reason_of_a_dead_letter_is_kept(bench: Bench, monkey
     assert "OwnerEmail" in reason
 
 
+def test_without_tables_what_the_host_gave_up_on_is_tried_anew(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the host would put it where no function looks."""
+    with monkeypatch.context() as patch:
+        patch.setattr(bench.factory.storage().dead_letters, "put", away)
+        bury_poison(json.dumps(bench.change(1).encode()), bench.factory)
+    assert (bench.sent(), bench.letters()) == (1, {})
+
+
 def test_what_storage_refuses_is_counted_by_the_host(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     error = ResourceExistsError("no")
     error.status_code = 409

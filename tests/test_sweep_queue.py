@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from azure.core.exceptions import ServiceRequestError
 from azure.storage.queue import QueueClient, TextBase64DecodePolicy
 
 from handlers import sweep_queue
@@ -109,6 +110,24 @@ def test_where_no_mapping_wants_to_know_nothing_is_sent(
     sent = orders(looking, monkeypatch)
     on_schedule(looking.factory)
     assert [(order.mapping, order.look) for order, _ in sent] == [(MAPPING, None)]
+
+
+def test_while_storage_is_away_a_message_waits_in_its_queue(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether it is an order, or what the host gave up on: that would end where no function looks."""
+
+    def away(*_: object) -> None:
+        raise ServiceRequestError("nothing answers")
+
+    storage, put_back = bench.factory.storage(), list[tuple[str, float]]()
+    monkeypatch.setattr(storage.sweeps, "put_back", lambda *message: put_back.append(message))
+    monkeypatch.setattr(storage.dead_letters, "put", away)
+    monkeypatch.setattr(storage.sweeps, "get", away)
+    sweep("{", bench.factory)
+    sweep(text(mapping=MAPPING, sweep="s"), bench.factory)
+    bury_poison("not this either", bench.factory)
+    bury_poison(text(mapping=MAPPING, sweep="s"), bench.factory)
+    messages = ["{", text(mapping=MAPPING, sweep="s"), "not this either", text(mapping=MAPPING, sweep="s")]
+    assert put_back == [(message, 30.0) for message in messages]
 
 
 def test_a_message_that_is_none_of_the_queues_is_a_dead_letter(bench: Bench) -> None:

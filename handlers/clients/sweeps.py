@@ -174,7 +174,10 @@ class Sweeps:
         """Put an order into the queue, to be seen after `delay` seconds. It never expires."""
         content = {"v": MESSAGE_VERSION, "mapping": order.mapping, "sweep": order.sweep, "hold": order.hold}
         look = {"look": order.look.encode(), "tries": order.tries} if order.look else {}
-        text = canonical(content | look)
+        self.put_back(canonical(content | look), delay)
+
+    def put_back(self, text: str, delay: float) -> None:
+        """Put a message into the queue once more, as it was received."""
         self._connect().send_message(text, visibility_timeout=max(math.ceil(delay), 0), time_to_live=-1)
 
     @staticmethod

@@ -10,7 +10,7 @@ import requests
 
 from handlers.services import ROOT
 from local.azurite import Azurite
-from local.crashpoints import HOUR_OF_TICKS, SWEPT
+from local.crashpoints import LONG_AGO_TICKS, SWEPT
 from local.judge import look
 from local.world import MAPPING, World
 from tests.end_to_end.conftest import new_world
@@ -28,7 +28,7 @@ def known(world: World, *keys: str) -> None:
     """Rows whose notifications came an hour ago: older than what a sweep believes."""
     for key in keys:
         told = world.inquiry.save(key)
-        world.deliver({**told, "TimeStamp": told["TimeStamp"] - HOUR_OF_TICKS})
+        world.deliver({**told, "TimeStamp": told["TimeStamp"] - LONG_AGO_TICKS})
 
 
 def page(world: World) -> dict[str, Any]:
@@ -87,7 +87,7 @@ def test_an_event_that_a_person_moves_is_reported_or_put_back(azurite: Azurite, 
         world.acumatica.declare("Opportunity", "Opportunity", "UsrStatus")
         day = datetime.now(UTC).date() + timedelta(days=3)
         told = world.inquiry.save("MOVED", MeetingStart=f"{day}T09:00:00", MeetingEnd=f"{day}T10:00:00")
-        world.deliver({**told, "TimeStamp": told["TimeStamp"] - HOUR_OF_TICKS})
+        world.deliver({**told, "TimeStamp": told["TimeStamp"] - LONG_AGO_TICKS})
         assert world.rest()
         row = world.inquiry.rows["MOVED"]
         [event] = world.graph.events(row["OwnerEmail"])

@@ -419,3 +419,11 @@ def test_an_emptied_record_holds_nothing_of_outlook() -> None:
         link(in_outlook=SEEN, outlook_told=SEEN, written=True), ClearRecord("note1", everything=True), Done(), NOW
     )
     assert (there.in_outlook, there.outlook_told) == (None, None)
+
+
+@pytest.mark.parametrize(("late", "over"), [(0.0, 3600.0), (NOW + 60, 7200.0), (NOW - 1, 3600.0)])
+def test_while_a_late_request_may_move_it_an_event_is_over_at_the_latest_end(late: float, over: float) -> None:
+    sooner = CalendarEvent("a@x.com", {"end": {"dateTime": "1970-01-01T01:00:00", "timeZone": "UTC"}})
+    entry = replace(MADE, over=7200.0, late_until=late, late_print="other" if late else "")
+    result = after(link(entry), update(entry, sooner), Done(), NOW)
+    assert [entry.over for entry in result.link.entries] == [over]

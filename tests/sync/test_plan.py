@@ -327,6 +327,16 @@ def test_what_is_over_may_stay(delete: str) -> None:
     assert intend(intend(with_entries(past), None, mapping), WANTED, mapping).live == past, "a row that comes back"
 
 
+@pytest.mark.parametrize(("hour", "goes"), [(0, False), (1, False), (2, True)])
+def test_an_event_stays_only_if_it_is_over_whatever_was_carried_out(hour: int, *, goes: bool) -> None:
+    """Its newest state is saved before the request for it: whether that was carried out may never be known."""
+    mapping = writing('[on]\npast = "keep"')
+    entry = Entry("a@x.com", 1, "id1", EQUAL, over=3600.0)
+    wanted = CalendarEvent("a@x.com", {"end": {"dateTime": f"1970-01-01T0{hour}:00:00", "timeZone": "UTC"}})
+    link = intend(with_entries(entry), wanted, mapping)
+    assert [e.leaving for e in intend(link, None, mapping, 3600.0).entries] == [goes]
+
+
 def test_the_end_of_an_event_that_an_older_version_has_written() -> None:
     """Is that of the row's last state; what is known is not changed."""
     wanted = CalendarEvent("a@x.com", {"end": {"dateTime": "1970-01-01T01:00:00", "timeZone": "UTC"}})

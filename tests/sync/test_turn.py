@@ -6,11 +6,13 @@ from typing import Any
 import pytest
 
 from handlers.sync.change import PUSH, SNAPSHOT, RowChange, datetime_to_ticks, ticks_to_datetime
+from handlers.sync.effects import ClearRecord, DeleteEvent
 from handlers.sync.errors import Code, Later, Permanent
 from handlers.sync.event import CalendarEvent
 from handlers.sync.link import Claim, Entry, EventLink, merge, new_link
 from handlers.sync.mapping import Mapping
 from handlers.sync.mapping_file import load_mapping
+from handlers.sync.plan import plan
 from handlers.sync.scope import Scope
 from handlers.sync.turn import Save, Stop, Turn, Work, take_turn
 from local.sample import NOTE_ID, ROW, TEXT, changed
@@ -159,6 +161,28 @@ def test_a_change_that_is_given_up_is_only_reported() -> None:
     work = turn(settled_link(), change(1, Subject="new"), REPORTING, gave_up=gave_up)
     assert isinstance(work, Work)
     assert work.failure == gave_up
+
+
+def test_a_report_under_way_is_known_before_it_is_made() -> None:
+    """Should its worker die, the reason is taken back once the row is sound or gone."""
+    gave_up = Permanent(Code.GAVE_UP, "Tried for 48 hours.", "Correct the cause.")
+    work = turn(settled_link(), change(1, Subject="new"), REPORTING, gave_up=gave_up)
+    assert isinstance(work, Work)
+    assert work.link.reported
+    died = replace(work.link, claim=replace(CLAIM, expires=NOW - 1))
+    gone = turn(died, replace(change(2), row=None), REPORTING)
+    assert isinstance(gone, Work)
+    effects = plan(gone.link, gone.wanted, REPORTING, NOW)
+    assert [type(effect) for effect in effects] == [DeleteEvent, ClearRecord]
+
+
+@pytest.mark.parametrize(("written_to", "late"), [(NOTE_ID, NOW + 900), (None, 0.0)])
+def test_what_a_dead_worker_asked_of_acumatica_may_come_late(written_to: str | None, late: float) -> None:
+    """Where the row has a record: it is written again once that is over, and the row is not in order before."""
+    dead = replace(settled_link(), written_to=written_to, claim=Claim("theirs", NOW - 1, record_late=NOW + 900))
+    work = turn(dead, change())
+    assert isinstance(work, Work)
+    assert (work.link.record_late_until, work.link.record_late) == (late, None)
 
 
 # -- mappings that are edited -------------------------------------------------------------------------------------------
