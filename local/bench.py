@@ -33,9 +33,10 @@ from local.host import HostProcess, start
 from local.host.process import HostError
 from local.inquiry import Notification
 from local.measure import Cost, Operations, additions, azurite_alone, cold_start, machine_cpu, spent
-from local.world import World
+from local.world import ROOT, World
 
 GRAPH_SECONDS, ACUMATICA_SECONDS, SESSIONS = 0.020, 0.030, 4
+RECEIVER_SECONDS = 0.2
 MAILBOXES, ROWS_EACH = 20, 10  # rows of one notification
 OFFERED = 100.0  # rows that Acumatica sends per second, above what is to be reached
 THREADS = 16
@@ -247,7 +248,7 @@ class Bench(World):
     def _quiet(self) -> bool:
         """Whether no message is left. The queue is asked only when calls have ceased: for Azurite, a deep one is work."""
         time.sleep(0.2)
-        seen, self._seen = self._seen, len(self.graph.calls) + len(self.acumatica.calls)
+        seen, self._seen = self._seen, len(self.graph.calls) + len(self.acumatica.calls) + len(self.receivers.calls)
         return seen == self._seen and not self._queue.get_queue_properties().approximate_message_count
 
     def _look(self) -> dict[str, Any]:
@@ -357,6 +358,16 @@ def trouble(options: argparse.Namespace, until: float) -> Iterator[Result]:
         yield bench.measure(f"trouble, {hosts} hosts", sent, sum(len(n["Inserted"] or n["Deleted"]) for n in sent))
 
 
+def relayed(options: argparse.Namespace, until: float) -> Iterator[Result]:
+    """Each row goes to a calendar and to a receiver that takes its time, whose answer is written back as well."""
+    both = argparse.Namespace(**vars(options) | {"set": [*options.set, ("MAPPINGS_DIR", str(ROOT / "local" / "relayed"))]})
+    with Azurite(access_log=True) as azurite, Bench(azurite, 1, both, until) as bench:
+        bench.acumatica.declare("Opportunity", "Opportunity", "UsrFlowId")
+        bench.receivers.latency = RECEIVER_SECONDS
+        rows = options.rows // 4
+        yield bench.measure("relayed", bench.transactions(range(rows), ROWS_EACH, bench.new), rows)
+
+
 CASES = {
     "common": common,
     "hot": hot_mailbox,
@@ -364,6 +375,7 @@ CASES = {
     "trouble": trouble,
     "trickle": trickle,
     "large": large,
+    "relayed": relayed,
 }
 
 
