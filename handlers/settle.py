@@ -111,7 +111,7 @@ def _enter(work: Work, mapping: Mapping, services: Services, places: ExitStack) 
     limiter, now = services.graph.limiter, services.clock()
     effects = [] if work.failure else plan(work.link, work.wanted, mapping, now)
     if any(isinstance(effect, Deliver) for effect in effects):
-        receiver = services.relays.name(mapping.name)
+        receiver = services.relays.receiver(mapping.name).name
         services.relays.limiter.enter(receiver)
         places.callback(services.relays.limiter.leave, receiver)
         return {}

@@ -2,7 +2,8 @@
 
 - docs/mapping.schema.json, the JSON Schema of mapping files, of the models in handlers/sync/mapping.py.
 - The blocks of docs/*.md that end with `<!-- end -->` and begin with `<!-- preview ARGUMENTS -->` (what the preview prints),
-  `<!-- file NAME -->` (that file), or `<!-- keys -->` (the table of a mapping's keys).
+  `<!-- file NAME -->` (that file), `<!-- keys -->` (the table of a mapping's keys), or `<!-- sent KEYS -->` (what a receiver
+  is sent).
 """
 
 import contextlib
@@ -24,6 +25,7 @@ from handlers.sync.mapping_conditions import Condition
 from handlers.sync.mapping_event import Attendee, Body, DateAndTime, Duration, EventChanges, EventTemplate
 from handlers.sync.mapping_relay import RelayTemplate
 from handlers.sync.template import Template
+from local.docs_relay import sent
 
 type Schema = dict[str, Any]
 
@@ -32,7 +34,7 @@ SCHEMA = "docs/mapping.schema.json"
 # What the TOML extensions of editors know: https://taplo.tamasfe.dev/configuration/using-schemas.html
 DRAFT = "http://json-schema.org/draft-07/schema#"
 OF_EVENTS = {"event", "mailbox"}  # required where there is no [relay]
-_BLOCK = re.compile(r"(<!-- (preview|file|keys)(?: ([^\n]+?))? -->\n)(?:(?!<!--).)*(<!-- end -->)", re.DOTALL)
+_BLOCK = re.compile(r"(<!-- (preview|file|keys|sent)(?: ([^\n]+?))? -->\n)(?:(?!<!--).)*(<!-- end -->)", re.DOTALL)
 
 # The keys of a mapping file by the table that they stand in.
 TABLES: dict[str, type[BaseModel]] = {
@@ -101,7 +103,7 @@ def page(text: str) -> str:
     """A page of the documentation with its blocks made anew."""
 
     def made(block: re.Match[str]) -> str:
-        make = {"preview": _preview, "file": _file, "keys": _keys}[block[2]]
+        make = {"preview": _preview, "file": _file, "keys": _keys, "sent": sent}[block[2]]
         return f"{block[1]}{make(block[3])}{block[4]}"
 
     return _BLOCK.sub(made, text)

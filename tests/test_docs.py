@@ -123,7 +123,7 @@ def test_every_made_block_has_its_end() -> None:
     for page in PAGES:
         marks = re.findall(r"^<!-- (\w+)", page, re.MULTILINE)
         assert marks[1::2] == ["end"] * (len(marks) // 2)
-        assert set(marks[::2]) <= {"preview", "file", "keys", "run", "bench"}
+        assert set(marks[::2]) <= {"preview", "file", "keys", "run", "sent", "bench"}
         assert len(marks) % 2 == 0
 
 

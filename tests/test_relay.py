@@ -165,7 +165,7 @@ def test_a_busy_receiver_leaves_the_row_unclaimed(relay_bench: Bench, fakes: Fak
 def test_the_secret_that_the_command_makes_is_taken(relay_bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["relay-secret"]) == 0
     relay_bench.reconfigure(RELAY_CRM_SECRET=capsys.readouterr().out)
-    assert relay_bench.factory.services().relays.name("relay") == "RELAY_CRM"
+    assert relay_bench.factory.services().relays.receiver("relay").name == "RELAY_CRM"
 
 
 def test_an_address_that_is_missing_is_named_beside_all_else(relay_bench: Bench) -> None:

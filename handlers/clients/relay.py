@@ -43,9 +43,17 @@ class Relays:
         self._gone: set[str] = set()  # addresses
         self.limiter = Limiter(Code.RELAY_BUSY, "other rows are being told to this receiver", _AT_A_TIME, clock)
 
-    def name(self, mapping: str) -> str:
-        """What the limiter calls the receiver of a mapping."""
-        return self._receivers[mapping].name
+    def receiver(self, mapping: str) -> Receiver:
+        """The receiver of a mapping; by its name the limiter knows it."""
+        return self._receivers[mapping]
+
+    def stopped(self, receiver: Receiver) -> bool:
+        """Whether it has answered 410, so that nothing is sent to it."""
+        return receiver.url in self._gone
+
+    def check_token(self, audience: str) -> None:
+        """Get a token. Raises Later."""
+        self._tokens_for(audience).get()
 
     def deliver(self, message: Message, relay: RelayTemplate, deadline: float) -> str:
         """Send a message; returns the id in the receiver's answer, if there is one.
@@ -53,7 +61,7 @@ class Relays:
         No request starts that might end after `deadline` (seconds since 1970). Raises Later, Permanent, OutcomeUnknown.
         """
         receiver = self._receivers[message.mapping]
-        if receiver.url in self._gone:
+        if self.stopped(receiver):
             raise gone(receiver.name)
         if self._clock() + self._longest > deadline:
             raise Later(Code.NO_TIME_LEFT, "no time left for one more request", counted=False)

@@ -11,6 +11,7 @@ from handlers.clients.tables import StorageError, in_words
 from handlers.operations import dead_letters, sweeps, words
 from handlers.operations.check import Check
 from handlers.operations.inquiry_checks import inquiries
+from handlers.operations.relay_checks import relays, tokens
 from handlers.services import Factory, NotReady, Services
 from handlers.settings import Settings
 from handlers.sync.errors import MailboxGone, OutcomeUnknown, Permanent, RecordGone, SyncError
@@ -38,17 +39,18 @@ def quick(factory: Factory) -> list[Check]:
     except NotReady as error:
         checks.append(_not_ready(error))
     if services:
-        checks += _modes(services.settings)
+        checks += [*relays(services), *_modes(services.settings)]
     if checks[0].verdict == "ok":
         checks += list(_in_storage(storage, services))
     return checks
 
 
 def deep(services: Services, mailbox: str = "") -> Iterator[Check]:
-    """What needs the other services: the clock, Graph and one mailbox, Acumatica within the budget of sessions."""
+    """What needs the other services: clock, Graph and one mailbox, tokens for receivers, Acumatica within its budget."""
     settings = services.settings
     yield _clock(services)
     yield from _graph(services, mailbox or settings.test_mailbox)
+    yield from tokens(services)
     yield from _acumatica(services)
     yield from inquiries(services)
 

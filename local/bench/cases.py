@@ -3,17 +3,20 @@
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 
 from local.azurite import Azurite
 from local.bench.options import Options
 from local.bench.result import LIFE, SLOW_GRAPH, Result
 from local.bench.running import Bench
 from local.fakes import Fault
+from local.world import ROOT
 
 _EACH = 10  # rows of one notification
 _PAUSE = 7.0  # seconds without a row: the host's looks into the queue are as rare by then as they get
 _KILLED = 30.0  # rows a second
 _HURRIED = 20  # seconds
+_RECEIVER = 0.2  # seconds
 TROUBLE = {
     "graph": [
         Fault("status", probability=0.02, status=503),
@@ -134,6 +137,15 @@ def large(options: Options) -> Iterator[Result]:
         yield bench.measure(f"one of {rows:,}", bench.transactions(range(rows), rows, bench.new))
 
 
+def relayed(options: Options) -> Iterator[Result]:
+    """Each row goes to a calendar and to a receiver that takes its time, whose answer is written back as well."""
+    both = replace(options, settings={**options.settings, "MAPPINGS_DIR": str(ROOT / "local" / "relayed")})
+    with _bench(both) as bench:
+        bench.acumatica.declare("Opportunity", "Opportunity", "UsrFlowId")
+        bench.receivers.latency = _RECEIVER
+        yield bench.measure("relayed", bench.transactions(range(options.sizes.rows // 4), _EACH, bench.new))
+
+
 CASES: Mapping[str, Callable[[Options], Iterator[Result]]] = {
     "common": common,
     "mailboxes": mailboxes,
@@ -142,4 +154,5 @@ CASES: Mapping[str, Callable[[Options], Iterator[Result]]] = {
     "single": single,
     "kill": kill,
     "large": large,
+    "relayed": relayed,
 }

@@ -210,7 +210,7 @@ class Bench(World):
     def _quiet(self) -> bool:
         """Whether no message is left. The queue is asked only when calls have ceased: for Azurite, a deep one is work."""
         time.sleep(0.2)
-        seen, self._seen = self._seen, len(self.graph.calls) + len(self.acumatica.calls)
+        seen, self._seen = self._seen, len(self.graph.calls) + len(self.acumatica.calls) + len(self.receivers.calls)
         return seen == self._seen and not self._queue.get_queue_properties().approximate_message_count
 
     def _judged(self, *, resting: bool) -> list[str]:

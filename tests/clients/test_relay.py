@@ -1,9 +1,15 @@
 """Messages to receivers over HTTP: signed, with a token, refused, throttled, gone; and the settings behind them."""
 
+import random
+import re
 from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+from standardwebhooks.webhooks import WebhookVerificationError
 
 from handlers.clients.receivers import receivers
 from handlers.clients.relay import Relays
@@ -16,6 +22,7 @@ from handlers.sync.relay_message import Message
 from local.fakes import FakeAcumatica, FakeGraph, FakeReceivers, Fault, app_settings
 from local.fakes.receivers import SECRET
 
+RELAY_MD = Path(__file__).resolve().parents[2] / "docs" / "relay.md"
 NEVER = 10**12
 OTHER = "whsec_" + "b3RoZXIgc2VjcmV0IG9mIGEgcmVjZWl2ZXIu"
 
@@ -156,7 +163,7 @@ def test_a_hook_that_throttles_is_left_alone_for_as_long_as_it_says(settings: Se
         sender.send(message())
     assert (told.value.code, told.value.delay) == (Code.RELAY_THROTTLED, 2.0)
     with pytest.raises(Later) as told:
-        sender.relays.limiter.enter(sender.relays.name("m"))
+        sender.relays.limiter.enter(sender.relays.receiver("m").name)
     assert (told.value.code, told.value.counted) == (Code.RELAY_BUSY, False)
 
 
@@ -204,6 +211,35 @@ def test_duplicates_and_disorder_end_in_the_newest_state(settings: Settings, fak
     for sequence in (1, 3, 2, 3, 1):
         sender.send(message(sequence, {"n": sequence}))
     assert fakes.signed.present == {("A",): {"n": 3}}
+
+
+class Database(dict[tuple[str, ...], tuple[int, Any]]):
+    """What the code in docs/relay.md asks of a receiver's database."""
+
+    transaction = nullcontext
+
+    def sequence(self, key: tuple[str, ...]) -> int:
+        return self[key][0] if key in self else 0
+
+    def store(self, key: tuple[str, ...], sequence: int, after: Any) -> None:
+        self[key] = sequence, after
+
+
+def test_the_receiver_of_the_docs_ends_in_the_newest_state(settings: Settings, fakes: FakeReceivers) -> None:
+    """Its code as it stands there, with what was sent, in any order and more than once."""
+    sender = Sender(settings, f"{fakes.url}/signed")
+    for sequence in range(1, 5):
+        sender.send(message(sequence, {"n": sequence}))
+        sender.send(replace(message(10 + sequence), key=("B",), after={"n": sequence} if sequence < 4 else None))
+    (code,) = re.findall(r"^```python\n(.*?)^```", RELAY_MD.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    receiver: dict[str, Any] = {"SECRET": SECRET, "database": Database()}
+    exec(code, receiver)  # noqa: S102
+    calls = fakes.calls * 2
+    random.Random(1).shuffle(calls)
+    assert {receiver["receive"](call.raw, dict(call.headers)) for call in calls} == {204}
+    assert receiver["database"] == {("p", "m", "A"): (4, {"n": 4}), ("p", "m", "B"): (14, None)}
+    with pytest.raises(WebhookVerificationError):
+        receiver["receive"](calls[0].raw.replace(b"1", b"2"), dict(calls[0].headers))
 
 
 @pytest.mark.parametrize(

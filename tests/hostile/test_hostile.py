@@ -231,7 +231,8 @@ def app(monkeypatch: pytest.MonkeyPatch) -> Clients:
     sent: list[requests.PreparedRequest] = []
 
     def request(_: Http, method: str, url: str, **options: Any) -> requests.Response:
-        options.pop("json", None)
+        for name in ("json", "timeout"):
+            options.pop(name, None)
         sent.append(requests.Request(method, url, **options).prepare())
         raise Sent
 

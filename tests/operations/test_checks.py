@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from handlers.operations.check import Check
 from handlers.operations.checks import deep, quick
 from handlers.services import Factory
-from local.fakes import FakeAcumatica, FakeGraph, Fault
+from local.fakes import FakeAcumatica, FakeGraph, FakeReceivers, Fault
 from local.inquiry import COLUMNS, QUERY
 from tests.bench import Bench
 
@@ -52,6 +53,45 @@ def test_with_all_in_order_nothing_fails(bench: Bench) -> None:
     bench.factory.close()
     assert bench.acumatica.sessions == []
     assert bench.acumatica.max_sessions_seen == 1
+
+
+def test_relays_are_told_with_where_and_how(bench: Bench, tmp_path: Path) -> None:
+    begin = 'query = "Q"\nkey = ["Key"]\ntime_zone = "UTC"\n[relay]\nurl = "RELAY_{}"\nauth = "{}"\n'
+    for name, auth in (("hook", "signature"), ("flow", "entra"), ("zap", "none")):
+        (tmp_path / f"to-{name}.toml").write_text(begin.format(name.upper(), auth))
+    with FakeReceivers(bench.graph.identity) as receivers:
+        bench.reconfigure(**receivers.settings)
+        found = looked(bench)
+        assert {name: check.seen for name, check in found.items() if name.startswith(("Relay", "Token for"))} == {
+            "Relay of to-flow": "messages go to the address in RELAY_FLOW, with a token for https://service.flow.microsoft.com/",
+            "Relay of to-hook": "messages go to the address in RELAY_HOOK, signed with 1 secret of RELAY_HOOK_SECRET",
+            "Relay of to-zap": "messages go to the address in RELAY_ZAP, with neither signature nor token",
+            "Token for https://service.flow.microsoft.com/": "issued; whether the receiver lets the identity in, the first "
+            "message shows",
+        }
+        assert receivers.calls == []
+        receivers.switches.off = True
+        bench.apply(replace(bench.change(1), mapping="to-zap", row={"Key": "A"}))
+        found = looked(bench)
+        assert (found["Relay of to-zap"].verdict, "410" in found["Relay of to-zap"].seen) == ("fails", True)
+        assert found["Relay of to-hook"].verdict == "ok"
+
+
+def test_a_token_that_is_not_issued_is_told(bench: Bench, tmp_path: Path) -> None:
+    begin = 'query = "Q"\nkey = ["Key"]\ntime_zone = "UTC"\n[relay]\nurl = "RELAY_A"\nauth = "entra"\naudience = "api://a"\n'
+    (tmp_path / "a.toml").write_text(begin)
+    bench.reconfigure(RELAY_A="https://a.example.com")
+    bench.graph.identity.header = "another"
+    found = looked(bench)["Token for api://a"]
+    assert (found.verdict, "audience" in found.remedy) == ("fails", True)
+
+
+def test_a_relay_whose_settings_are_missing_is_named(bench: Bench, tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_text('query = "Q"\nkey = ["Key"]\ntime_zone = "UTC"\n[relay]\nurl = "RELAY_A"\n')
+    bench.reconfigure(RELAY_A="http://a.example.com")
+    found = by_name(quick(bench.factory))["Settings"]
+    assert (found.verdict, "RELAY_A: has to be one address that begins with https://" in found.seen) == ("fails", True)
+    assert "RELAY_A_SECRET: missing (secret of the relay of a.toml)" in found.seen
 
 
 def test_before_anything_was_written_the_length_is_asked_for(bench: Bench) -> None:
