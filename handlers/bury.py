@@ -9,7 +9,7 @@ from handlers.clients.activity import readable
 from handlers.clients.dead_letters import DeadLetter
 from handlers.clients.storage import Storage
 from handlers.clients.sweeps import Look
-from handlers.sync.change import RowChange, canonical, digest
+from handlers.sync.change import PUSH, RowChange, canonical, digest
 from handlers.sync.errors import RUN_AGAIN, Code, Permanent
 from handlers.sync.link import BURIED, EventLink, new_link
 from handlers.sync.notification import PushNotification, Unidentified
@@ -34,7 +34,8 @@ def bury(change: RowChange, failure: Permanent, storage: Storage) -> None:
                 storage.dead_letters.clear(change.link_key, link.version.timestamp)
             return
         if link.version and link.version[:2] > _rank(change):
-            change = replace(change, timestamp=link.version.timestamp, row=link.newest if link.present else None)
+            newest = link.newest if link.present else None
+            change = replace(change, timestamp=link.version.timestamp, row=newest, origin=PUSH)  # its nulls are no news
         held = link.buried, link.buried_row
         buried, row = max(held, _rank(change))
         # No message stands behind a claim any more whose message is a dead letter by now.

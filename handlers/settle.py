@@ -256,6 +256,8 @@ class _Settlement:
         return link.noted(self.services.clock(), self.change, ", ".join(self.done), outcome)
 
     def _save_generation(self) -> Failure | None:
+        """Save a new event before its POST, with all that is intended for it."""
+        self.link = intend(self.link, self.wanted, self.mapping, self.services.clock())
         if etag := save_link(self.link, self.etag, self.services):
             self.saved, self.etag = self.link, etag
             return None
@@ -267,12 +269,12 @@ class _Settlement:
         while True:
             current, etag = links.load(self.link.key)
             if current and current.claim and self.saved.claim and current.claim.token == self.saved.claim.token:
-                link = self.link.caught_up(current)
-                if new_etag := save_link(link, etag, self.services):
-                    self.link = self.saved = link
-                    self.etag = new_etag
-                    self._want_anew()
+                mine, self.link = self.link, self.link.caught_up(current)
+                self._want_anew()  # what is intended now is saved before any effect of it
+                if new_etag := save_link(self.link, etag, self.services):
+                    self.saved, self.etag = self.link, new_etag
                     return None
+                self.link = mine
             else:
                 log.warning("the claim on link %s was lost", self.link.key[:16])
                 known = current or replace(self.link, entries=(), claim=None)

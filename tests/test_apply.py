@@ -9,6 +9,7 @@ from typing import Any
 from unittest.mock import Mock
 
 import pytest
+import requests
 from azure.core.exceptions import ResourceExistsError, ServiceRequestError
 from azure.storage.queue import QueueClient
 
@@ -26,6 +27,7 @@ from handlers.sync.event import CalendarEvent
 from handlers.sync.link import Entry, EventLink
 from handlers.sync.slots import Open, Slot
 from local.fakes import Fault
+from local.fakes.calls import Call
 from tests.bench import Bench
 
 WANTED = CalendarEvent("", {"subject": "s"})
@@ -411,6 +413,58 @@ def test_what_storage_refuses_is_counted_by_the_host(bench: Bench, monkeypatch: 
     with pytest.raises(ResourceExistsError):
         bench.apply(bench.change(1))
     assert bench.sent() == 0
+
+
+# -- requests that are carried out late ---------------------------------------------------------------------------------
+
+PAGE = "<html><title>Service unavailable</title></html>"
+
+
+def sent_to_graph(bench: Bench, method: str) -> Call:
+    return next(call for call in bench.graph.calls if call.method == method and "/events" in call.path)
+
+
+def carry_out_late(bench: Bench, call: Call) -> None:
+    headers = {"Authorization": call.headers["authorization"]}
+    requests.request(call.method, bench.graph.url + call.path, json=call.body, headers=headers, timeout=10)
+
+
+def let_pass(bench: Bench, change: RowChange) -> None:
+    """Until nothing may come late any more."""
+    for _ in range(4):
+        bench.now += 400
+        bench.apply(change)
+
+
+@pytest.mark.parametrize("memory", ["remembered", "refused", "forgotten"])
+def test_a_late_creation_of_what_a_person_has_deleted_leaves_no_second_event(bench: Bench, memory: Any) -> None:
+    bench.graph.switches.transactions = memory
+    bench.graph.faults.add(Fault("reset_before", "POST", "/events$", times=1))
+    bench.apply(bench.change(1, "one"))
+    (event,) = bench.graph.events("ann@example.com")
+    bench.now += 60
+    bench.graph.user_deletes("ann@example.com", event["id"])
+    for _ in range(3):
+        bench.apply(bench.change(2, "two"))
+        bench.now += 6
+    carry_out_late(bench, sent_to_graph(bench, "POST"))
+    let_pass(bench, bench.change(2, "two"))
+    assert bench.subjects() == ["two"]
+    let_pass(bench, bench.removal(3))
+    assert (bench.subjects(), bench.letters()) == ([], {})
+
+
+@pytest.mark.parametrize("status", [500, 503, 504, 524])
+def test_a_request_that_a_gateway_has_given_up_may_be_carried_out_late(bench: Bench, status: int) -> None:
+    """A page in the service's place says nothing of what became of the request."""
+    bench.apply(bench.change(1, "one"))
+    bench.graph.faults.add(Fault("status", "PATCH", status=status, body=PAGE, times=2))
+    bench.apply(bench.change(2, "two"))
+    bench.now += 10
+    bench.apply(bench.change(3, "three"))
+    carry_out_late(bench, sent_to_graph(bench, "PATCH"))
+    let_pass(bench, bench.change(3, "three"))
+    assert (bench.subjects(), bench.letters()) == (["three"], {})
 
 
 # -- sessions -----------------------------------------------------------------------------------------------------------

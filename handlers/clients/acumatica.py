@@ -23,6 +23,7 @@ from handlers.sync.slots import Credentials
 log = logging.getLogger(__name__)
 
 _SIGN_OUT_SECONDS = 10.0  # it can be repeated, and must not keep leases from being renewed
+_RESTARTING = {500, 502, 503}  # in no form of Acumatica's: from a gateway with nothing behind it
 _NOT_REFUSED = {Code.ACUMATICA_THROTTLED, Code.NOT_THE_SERVICE}
 
 
@@ -169,9 +170,9 @@ class Acumatica:
         if succeeded(answer):
             return
         error = acumatica_error(answer.status_code, answer.headers, answer.content)
-        # 502: nothing behind the gateway has answered, as while the site restarts. Should it have signed us in all the
-        # same, the next try meets "API Login Limit" at worst.
-        if isinstance(error, OutcomeUnknown) and answer.status_code != requests.codes.bad_gateway:
+        # As while the site restarts: it would be blocked for an hour. Should it have signed us in all the same, the next
+        # try meets "API Login Limit" at worst.
+        if isinstance(error, OutcomeUnknown) and answer.status_code not in _RESTARTING:
             raise error
         rejected = error.code not in _NOT_REFUSED and not isinstance(error, OutcomeUnknown)
         remedy = "; check the ACUMATICA_* settings, the Connected Application (SM303010) and the API user (SM201010)"

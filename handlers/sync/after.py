@@ -101,7 +101,7 @@ def after(link: EventLink, effect: Effect, result: Result, now: float) -> After:
         case UpdateEvent():
             return _after_update(link, effect, result, now)
         case FindEvent():
-            return _after_find(link, effect, result)
+            return _after_find(link, effect, result, now)
         case DeleteEvent():
             raise TypeError("only what is leaving is deleted")
 
@@ -191,7 +191,7 @@ def _overwritten(link: EventLink) -> EventLink:
     return replace(link, in_outlook=InOutlook("unchanged", "", "", seen.responses))
 
 
-def _after_find(link: EventLink, effect: FindEvent, result: Result) -> After:
+def _after_find(link: EventLink, effect: FindEvent, result: Result, now: float) -> After:
     entry = _current(link, effect)
     match result:
         case Found(ids=()) if entry.misses < (_MISSES if entry.id is None else _SECOND_LOOKS):
@@ -199,7 +199,10 @@ def _after_find(link: EventLink, effect: FindEvent, result: Result) -> After:
             failure = Later(Code.EVENT_NOT_FOUND_YET, "the event that was made earlier cannot be found yet", 5.0)
             return After(link.with_entry(missed), failure)
         case Found(ids=()):
-            return After(link.without_entry(entry).with_new_entry(entry.mailbox, entry.calendar))
+            # While a POST without an answer may yet make it again, it is looked for once more when that is over.
+            late = link.with_entry(replace(entry, leaving=True, id=None, sought=False, misses=0))
+            known = late if now < entry.late_until else link.without_entry(entry)
+            return After(known.with_new_entry(entry.mailbox, entry.calendar))
         case Found(ids=ids) if entry.id in ids:
             return _contradicted(link, entry)
         case Found(ids=ids):

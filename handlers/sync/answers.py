@@ -53,7 +53,7 @@ _TRANSIENT = {
 # The account is suspended, and yet what was asked for may have been done.
 _SUSPENDED = "ErrorAccountSuspend"
 _TRANSIENT_MESSAGE = re.compile(r"another process has (added|updated|deleted)", re.IGNORECASE)
-_TOO_MANY_REQUESTS, _BAD_GATEWAY, _GATEWAY_TIMEOUT = 429, 502, 504
+_REQUEST_TIMEOUT, _TOO_MANY_REQUESTS, _BAD_GATEWAY, _GATEWAY_TIMEOUT = 408, 429, 502, 504
 _LATER = {404, 408, 409, 412, 423, 425}
 _STRANGE_DELAY = 30.0  # until a gateway, or a site under maintenance, is asked again
 
@@ -138,10 +138,16 @@ def acumatica_error(status: int, headers: Mapping[str, str], body: bytes) -> Syn
     return Permanent(Code.ACUMATICA_REFUSED, f"{answer}.", remedy)
 
 
-def _not_the_service(service: str, status: int, headers: Mapping[str, str], body: bytes) -> Later:
-    """Something between has answered, or the service in a way that it does not have: not the row's fault."""
-    delay = retry_after(headers) or (0.0 if status >= 500 or status in _LATER else _STRANGE_DELAY)
-    return Later(Code.NOT_THE_SERVICE, f"{service} was not reached: {met(status, headers, body)}", delay)
+def _not_the_service(service: str, status: int, headers: Mapping[str, str], body: bytes) -> Later | OutcomeUnknown:
+    """Something between has answered, or the service in a way that it does not have: not the row's fault.
+
+    A gateway that could not get an answer may have handed the request on, and the service carry it out yet; unless it asks
+    to come again, as it does where it takes no requests.
+    """
+    reason, delay = f"{service} was not reached: {met(status, headers, body)}", retry_after(headers)
+    if (status >= 500 or status == _REQUEST_TIMEOUT) and not delay:
+        return OutcomeUnknown(Code.NOT_THE_SERVICE, reason)
+    return Later(Code.NOT_THE_SERVICE, reason, delay or (0.0 if status in _LATER else _STRANGE_DELAY))
 
 
 def met(status: int, headers: Mapping[str, str], body: bytes) -> str:

@@ -194,9 +194,8 @@ def _failing(
     failing = replace(link, last_error=failure.reason, last_code=failure.code)
     present = link.present if link.version else change.row is not None
     if present and plan_report(told, failure.reason, mapping):
-        told = replace(
-            told, reported=told.reported or MAYBE, claim=claim
-        )  # should this worker die, its reason may stand there
+        # Should this worker die, its reason may stand there.
+        told = replace(told, reported=told.reported or MAYBE, written=True, claim=claim)
         return Work(told, None, failure, unmerged)
     return Save(failing, failure)
 

@@ -119,6 +119,23 @@ def _not_saved(self: Any) -> None:
     self.saved = self.link
 
 
+def _planned_once_saved(old: Any) -> Any:
+    def new(self: _Settlement) -> Any:
+        want_anew, self._want_anew = self._want_anew, lambda: None  # type: ignore[method-assign]
+        failure = old(self)
+        del self._want_anew
+        want_anew()
+        return failure
+
+    return new
+
+
+def _intents_not_saved(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither of a new event, nor for what has come meanwhile."""
+    within(_Settlement, "_save_generation", lambda _: _not_saved)(monkeypatch)
+    within(_Settlement, "_catch_up", _planned_once_saved)(monkeypatch)
+
+
 def _what_leaves_is_forgotten(old: Any) -> Any:
     def new(*arguments: Any) -> EventLink:
         link: EventLink = old(*arguments)
@@ -282,12 +299,7 @@ def _only_events_in_doubt(old: Any) -> Any:
 
 RULES = [
     # 7. Events
-    Ablation(
-        "generation saved before its POST",
-        within(_Settlement, "_save_generation", lambda _: _not_saved),
-        WORKERS_DIE,
-        first=135,
-    ),
+    Ablation("intent saved before its effects", _intents_not_saved, WORKERS_DIE, first=135),
     Ablation(
         "first generation that never was",
         instead(new_link, lambda old: lambda change, _: old(change, 0.0)),

@@ -42,7 +42,7 @@ comes out of it is changed. The app's text is never touched.
 | dead letter: taken back                   | the same: the row came in order while it was written                      |
 | rows are remembered for what waits        | a change that waited is a dead letter                                     |
 | what may be forgotten is too old          | a removed row is back, by an older change that had waited                 |
-| generation saved before its POST          | a record holds an old id                                                  |
+| intent saved before its effects           | a record holds an old id                                                  |
 | first generation that never was           | no event: Graph remembers the transactionId of one that was deleted       |
 | transactionId                             | two events                                                                |
 | leaving entries are kept                  | two events                                                                |

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from azure.storage.blob import ContainerClient
 
-from handlers.again import Refused
+from handlers.again import Refused, change_in
 from handlers.again import again as changes_again
 from handlers.apply import apply
 from handlers.clients.dead_letters import DeadLetter
@@ -23,6 +23,26 @@ from tests.bench import Bench
 from tests.operations.steps import WHO, a_row, again, post, work
 
 # -- resubmitting -------------------------------------------------------------------------------------------------------
+
+
+def test_the_nulls_of_a_newer_push_in_a_snapshots_dead_letter_are_no_news(bench: Bench) -> None:
+    """Else its attributes would be emptied."""
+    bench.apply(bench.change(1, "one", Room="A"))
+    denied = {"error": {"code": "ErrorAccessDenied", "message": "no"}}
+    bench.graph.faults.add(Fault("status", "PATCH", status=403, body=denied))
+    snapshot = replace(bench.change(2, "two", Room="B"), origin=SNAPSHOT)
+    bench.apply(snapshot)
+    bench.apply(bench.change(3, "three", Room=None))
+    bench.apply(replace(snapshot, tried_for=49 * 3600.0, tried_at=bench.now))
+    bench.graph.faults.clear()
+    store = bench.factory.storage().dead_letters
+    (listed,) = store.list(10)
+    letter = store.get(listed.key)
+    assert letter
+    for change in changes_again(letter, change_in(letter), bench.factory.intake(), bench.now):
+        bench.apply(change)
+    (event,) = bench.graph.events("ann@example.com")
+    assert (event["subject"], event["location"]["displayName"]) == ("three", "B")
 
 
 @pytest.mark.parametrize("origin", [PUSH, SNAPSHOT])
