@@ -33,7 +33,7 @@ from handlers.sync.mapping import Mapping
 from handlers.sync.odata import Inquiry
 from handlers.sync.site_zone import off
 from handlers.sync.snapshot_values import learnt
-from handlers.sync.sweep_plan import brake, removals, sigma, too_young
+from handlers.sync.sweep_plan import removals, sigma, too_young
 from handlers.sync.template import MissingColumns
 from handlers.sync.verdict import Skipped, Upsert, Withdrawn, judge
 
@@ -231,10 +231,10 @@ class _Step:
     # -- removing ------------------------------------------------------------------------------------------------------
 
     def _confirm(self, inquiry: Inquiry) -> None:
-        missing = self._missing()
-        if not self.sweep.confirmed and not self._decide(missing):
+        left = sorted(each for each in self._missing() if each[0] > self.sweep.confirmed)
+        agreed = self.sweep.confirmed and not self._braked(left)  # rows may have come since the brake was asked
+        if not agreed and not self._decide(left):
             return
-        left = sorted((key, row_key) for key, row_key in missing if key > self.sweep.confirmed)
         for some, absent in looked_up(left, self.links, inquiry, self.mapping, self.services):
             sent = self._send([self._change(row_key, None) for row_key in absent])
             plan = self.sweep.plan
@@ -247,30 +247,27 @@ class _Step:
 
     def _missing(self) -> list[Missing]:
         """Link keys and row keys of live rows that the read did not show; little of each, since they may be all of them."""
-        found: list[Missing] = []
-        for some in batched(self.links.but(self._has_seen), _BATCH, strict=False):
-            left = removals(some, self._has_seen, sigma=self.sweep.plan.sigma, complete=self.sweep.plan.complete)
-            found += [(link.key, link.row_key) for link in left]
-        return found
+        plan, batches = self.sweep.plan, batched(self.links.but(self._has_seen), _BATCH, strict=False)
+        left = (removals(some, self._has_seen, sigma=plan.sigma, complete=plan.complete) for some in batches)
+        return [(link.key, link.row_key) for some in left for link in some]
 
     def _young(self) -> list[tuple[str, ...]]:
         """Row keys of live rows that were not shown, and may be newer than the snapshot."""
-        found: list[tuple[str, ...]] = []
-        for some in batched(self.links.but(self._has_seen), _BATCH, strict=False):
-            found += [link.row_key for link in too_young(some, self._has_seen, sigma=self.sweep.plan.sigma)]
-        return found
+        batches = batched(self.links.but(self._has_seen), _BATCH, strict=False)
+        return [link.row_key for some in batches for link in too_young(some, self._has_seen, sigma=self.sweep.plan.sigma)]
 
     def _has_seen(self, key: str) -> bool:
         return prefix(key) in self.seen
 
     def _decide(self, missing: list[Missing]) -> bool:
         """Say in the plan what is missing; whether it may be removed. Where not, or not yet, the sweep ends here."""
-        plan, settings = self.sweep.plan, self.services.settings
+        plan = self.sweep.plan
         young, keys = self._young(), sorted(row_key for _, row_key in missing)
-        plan = replace(plan, removals=len(missing), too_young=plan.too_young + len(young))
+        counted = 0 if self.sweep.confirmed else len(young)  # where it was decided before, they are in the plan
+        plan = replace(plan, removals=len(missing), too_young=plan.too_young + counted)
         for row_key in keys[:_BATCH]:
             plan = plan.sampled("removals", row_key)
-        why = brake(len(missing), plan.live, at_most=settings.removals_max, read=plan.read)
+        why = self._braked(missing)
         if self._is_ahead():
             self.save(plan=plan)
             reason = "Notifications are stamped later than Acumatica's web server says it is, so nothing was removed."
@@ -287,6 +284,9 @@ class _Step:
         if not removes:
             self.end(reason=why or "")
         return removes
+
+    def _braked(self, missing: list[Missing]) -> str | None:
+        return self.sweep.plan.braked(len(missing), self.services.settings.removals_max)
 
     def _is_ahead(self) -> bool:
         """Whether a push has a TimeStamp that Acumatica's own clock, as σ was taken from it, has not reached yet."""
@@ -342,8 +342,7 @@ class _Step:
             self.services.activity.swept(
                 self.sweep.run, self.sweep.started, self.sweep.by, self.sweep.mapping, self.sweep.sent
             )
-        level = logging.WARNING if code else logging.INFO
         names = ("read", "equal", "upserts", "too_young", "removals", "held", "retried")
         facts = {name: getattr(plan, name) for name in names}
         about = {"mapping": plan.mapping, "sweep": self.sweep.id, "mode": plan.mode, "code": code or None}
-        telemetry.emit(telemetry.SWEPT, level=level, **about, **facts)
+        telemetry.emit(telemetry.SWEPT, level=logging.WARNING if code else logging.INFO, **about, **facts)

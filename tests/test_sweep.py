@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -344,6 +345,26 @@ def test_a_sweep_that_was_killed_at_a_save_ends_like_one_that_was_not(swept: Swe
     assert (done.phase, plan.read, plan.upserts, plan.removals, plan.equal) == ("done", 25, 3, 1, 22)
     assert len(swept.subjects()) == 25
     assert swept.subjects().count("changed") == 2
+
+
+def test_the_brake_is_asked_again_when_rows_have_come_since_it_agreed(swept: Sweeping) -> None:
+    """The inquiry is emptied, the app knew of no row when that was judged, and a late notification comes after a kill."""
+
+    def kill(sweep: Sweep) -> None:
+        if sweep.confirmed:
+            raise Killed
+
+    late = swept.pushed("A", timestamp=datetime_to_ticks(ticks_to_datetime(swept.pushed("A").timestamp) - timedelta(days=1)))
+    swept.inquiry.rows.clear()
+    with suppress(Killed):
+        step(swept.start(), swept.factory.services(), watch=kill)
+    swept.apply(late)
+    found = swept.factory.storage().sweeps.get(MAPPING)
+    assert found
+    done, _ = step(found, swept.factory.services())
+    swept.drain()
+    assert (done.phase, done.plan.removals, done.plan.held) == ("done", 0, 1)
+    assert len(swept.subjects()) == 1
 
 
 def test_a_sweep_that_is_killed_at_its_end_still_has_what_was_too_young_looked_at_again(swept: Sweeping) -> None:

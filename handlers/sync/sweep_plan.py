@@ -87,6 +87,10 @@ class SweepPlan:
         found = self.withdrawn + self.skipped.get(WOULD_REMOVE, 0)
         return found if self.complete else max(found, self.before)
 
+    def braked(self, removals: int, at_most: int) -> str | None:
+        """Why so many rows that were not shown stay for now; None where they may be removed."""
+        return brake(removals, self.live, at_most=at_most, read=self.read)
+
     def agreed(self, verdict: Verdict, at_most: int) -> Verdict:
         """The verdict on the next row, where mode and brake agree to what it takes away."""
         if not isinstance(verdict, Withdrawn):

@@ -92,7 +92,9 @@ def judge(
     if link and _leaves(link, shown | kept, mapping, scope):
         return Withdrawn(upsert.row)
     why = why_none(link, shown | kept, mapping, scope, now)
-    return upsert if why is None else Equal() if why == WHEN else Skipped(why)
+    if why == WHEN:
+        return upsert if link and link.entries else Equal()  # what is leaving still has to leave
+    return Skipped(why) if why else upsert
 
 
 def _in_order(link: EventLink, mapping: Mapping, scope: Scope, now: float) -> bool:

@@ -12,7 +12,9 @@ from handlers.clients.activity import Recorder
 from handlers.clients.dead_letters import DeadLetter
 from handlers.clients.links import ListedLinks, entity_of
 from handlers.clients.notifications import ReceivedNotification
+from handlers.clients.storage import Storage
 from handlers.clients.tables import Entity, Stored
+from handlers.services import Services
 from handlers.sync.change import RowChange, canonical
 from handlers.sync.errors import Code
 from handlers.sync.link import EventLink
@@ -207,6 +209,22 @@ class PutOff:
 
     def forget(self, change: RowChange) -> None:
         pass
+
+
+class Ready:
+    """handlers.services.Factory with everything built."""
+
+    def __init__(self, services: Services) -> None:
+        self.built = services
+
+    def services(self) -> Services:
+        return self.built
+
+    def intake(self) -> Services:
+        return self.built
+
+    def storage(self) -> Storage:
+        return self.built.storage
 
 
 class Activity(Recorder):

@@ -30,7 +30,7 @@ from handlers.sweep_start import on_schedule
 from handlers.sync.change import RowChange, canonical
 from handlers.sync.errors import Later, OutcomeUnknown, Permanent
 from handlers.sync.mapping import Mapping
-from tests.laws.memory import Activity, Message, Store
+from tests.laws.memory import Activity, Message, Ready, Store
 from tests.laws.outlook import Acumatica, Event, Outlook
 from tests.laws.scheduler import Scheduler, Task
 from tests.laws.story import DAY, Change, Deed, Edit, Look, Story
@@ -297,7 +297,7 @@ class Simulation:
         old = self.now < until and self.scheduler.steps % 2
         return replace(self.services, mappings={"m": version if old else self.mapping})
 
-    def _work(self, task: Task, item: Request | Message | Look | Sweeping, ready: "Ready") -> None:
+    def _work(self, task: Task, item: Request | Message | Look | Sweeping, ready: Ready) -> None:
         try:
             if isinstance(item, Request):
                 self._outcomes[task] = receive(item.body, ready).status  # type: ignore[arg-type]
@@ -341,19 +341,3 @@ class Simulation:
             self.dead[item.text] = DeadLetter(item.text, reason="poison")
         else:
             item.visible = when
-
-
-class Ready:
-    """handlers.services.Factory with everything built."""
-
-    def __init__(self, services: Services) -> None:
-        self.built = services
-
-    def services(self) -> Services:
-        return self.built
-
-    def intake(self) -> Services:
-        return self.built
-
-    def storage(self) -> Storage:
-        return self.built.storage

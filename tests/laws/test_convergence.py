@@ -181,3 +181,36 @@ def test_whoever_is_told_of_an_error_releases_again() -> None:
         mishaps = tuple(Mishap(call, nth, kind) for nth in range(2, 5))  # type: ignore[arg-type]
         story = Story(changes, mishaps, workers=1, sweeps=sweeps, faults=faults, healed=True)
         assert simulate(story) == [], explained(story)
+
+
+def test_an_emptied_inquiry_takes_no_row_that_comes_after_the_brake_was_asked() -> None:
+    """The sweep knew of no row, so the brake had nothing against it; it was killed, and a late notification came."""
+    change = Change(189, "D", ("bob", "s2", ""), (147,))
+    faults, mishaps = (Fault(320, 147, "emptied"),), (Mishap("", 13, "dies after"),)
+    story = Story((change,), mishaps, workers=1, echo=None, sweeps=(Sweep(322),), faults=faults, healed=True)
+    assert simulate(story) == [], explained(story)
+
+
+def test_a_sweep_sees_to_an_event_that_was_left_leaving() -> None:
+    """Its worker died, and an instance with the mapping of before gave the claim back without the new one's column."""
+    changes = (
+        Change(258, "B", ("bob", "s2", "r0"), (29,), lasts=54),
+        Change(165, "D", ("bob", "s0", "r1"), ()),
+        Change(140, "A", ("bob", "s0", "r1"), (149, 42)),
+        Change(149, "B", ("ann", "s2", ""), (31,), lasts=85),
+        Change(225, "C", ("bob", "s1", "r1"), (73,)),
+        Change(101, "A", ("ann", "s0", "r1"), (), lasts=79),
+        Change(98, "D", ("ann", "s0", ""), (78,)),
+    )
+    story = Story(
+        changes,
+        (Mishap("DELETE", 2, "dies before", 0.46),),
+        switches=((71, 1),),
+        workers=2,
+        echo=40,
+        tells=False,
+        edits=(Edit(324, "open", overlap=60),),
+        sweeps=(Sweep(343), Sweep(46)),
+        healed=True,
+    )
+    assert simulate(story) == [], explained(story)

@@ -155,3 +155,13 @@ def test_an_upsert_holds_the_whole_row() -> None:
     found = verdict(None, SHOWN | {"City": "Ghent  "})
     assert isinstance(found, Upsert)
     assert found.row["City"] == "Ghent"
+
+
+def test_an_event_that_is_still_leaving_is_seen_to() -> None:
+    """Whoever removed it died, and the mapping reads a column by now that never came with this row."""
+    mapping = load_mapping("m", f'{TEXT}[when]\nStage = "open"\n')
+    link = known()
+    left = replace(link, entries=tuple(replace(entry, leaving=True) for entry in link.entries))
+    closed = SHOWN | {"Stage": "closed"}
+    assert isinstance(verdict(left, closed, mapping), Upsert)
+    assert verdict(replace(left, entries=()), closed, mapping) == Equal()
