@@ -14,6 +14,7 @@ import requests
 from handlers.clients.sweeps import Sweep
 from handlers.services import load_mappings
 from handlers.sync.mapping import Mapping as SyncMapping
+from handlers.sync.mapping_file import MappingProblems
 from local import judge
 from local.fakes import FakeAcumatica, FakeGraph, FakeReceivers, app_settings
 from local.host import HostProcess, start
@@ -60,8 +61,7 @@ class World:
         self.graph.start()
         self.acumatica.start()
         self.receivers.start()
-        active = load_mappings(Path(self.settings["MAPPINGS_DIR"]))
-        self.mappings = load_mappings(MAPPINGS) | {name: mapping for name, mapping in active.items() if mapping.relay}
+        self.mappings = load_mappings(MAPPINGS) | self._relays()
         self.inquiry = Inquiry(self.acumatica, age=self._age)
         self.start_host()
         return self
@@ -71,6 +71,14 @@ class World:
         self.graph.stop()
         self.acumatica.stop()
         self.receivers.stop()
+
+    def _relays(self) -> dict[str, SyncMapping]:
+        """The active mappings that have one; none where they cannot be read, which the app is to say."""
+        try:
+            active = load_mappings(Path(self.settings["MAPPINGS_DIR"]))
+        except MappingProblems:
+            return {}
+        return {name: mapping for name, mapping in active.items() if mapping.relay}
 
     @property
     def settings(self) -> dict[str, str]:
