@@ -170,8 +170,8 @@ class Acumatica:
         if succeeded(answer):
             return
         error = acumatica_error(answer.status_code, answer.headers, answer.content)
-        # As while the site restarts: it would be blocked for an hour. Should it have signed us in all the same, the next
-        # try meets "API Login Limit" at worst.
+        # While the site restarts, a sign-in in doubt would block its session slot for an hour. Should the site have signed
+        # us in all the same, the next try meets "API Login Limit" at worst.
         if isinstance(error, OutcomeUnknown) and answer.status_code not in _RESTARTING:
             raise error
         rejected = error.code not in _NOT_REFUSED and not isinstance(error, OutcomeUnknown)

@@ -10,6 +10,7 @@ from handlers.sync.mapping import DETAILS, EVENT_ID, OUTLOOK, Mapping
 from handlers.sync.template import Row, Template, as_text
 from handlers.sync.text import one_line
 
+MAYBE = "(not known)"  # in place of a reason that may stand in a record
 _GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _EVENT_ID = re.compile(r"[A-Za-z0-9_=+/-]{20,1000}")
 _REASON_MAX = 250
@@ -40,9 +41,6 @@ def adopted_id(mapping: Mapping, row: Row) -> str | None:
 def record_id(mapping: Mapping, row: Row) -> str:
     """The id (NoteID) of the record that write-back goes to; empty where nothing is written back."""
     return mapping.write_back.id.render(row) if mapping.write_back else ""
-
-
-MAYBE = "(not known)"  # in place of a reason that may stand in a record
 
 
 def names_record(text: str | None) -> bool:
